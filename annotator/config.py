@@ -1,0 +1,111 @@
+"""The configuration of a run: frozen, validated, hashed; from a YAML file and command-line overrides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from annotator.errors import UserError
+
+# Settings that change where, how fast or how a run is carried out, but never a row: a run may resume with others.
+PLACEMENT_FIELDS = frozenset(
+    {
+        "out", "executor", "address", "workers", "device", "weights_dir", "decode_threads", "batch_images",
+        "batch_people", "prefetch_images", "prefetch_mib", "quiet",
+    }
+)  # fmt: skip
+
+
+class RunConfig(BaseModel):
+    """Everything a run depends on besides the bytes of its inputs and weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: tuple[str, ...] = Field(min_length=1, description="Directories, globs, files, lists, COCO JSON, manifests")
+    out: str = Field(description="Run folder")
+    image_root: str | None = Field(None, description="Folder that the file names of a COCO file or manifest start from")
+    limit: int | None = Field(None, ge=1, description="Only the first N inputs")
+    shard_size: int = Field(256, ge=1, description="Images a shard: the unit of work, of commits and of resuming")
+
+    pose: str = Field("vitpose-h", description="Pose model: a name of the catalogue or a config file")
+    pose_weights: str | None = None
+    detector: str | None = Field("rtmdet-m", description="Person detector: a name or a config file")
+    detector_weights: str | None = None
+    boxes: str | None = Field(None, description="COCO file with person boxes to use instead of a detector")
+    weights_dir: str | None = None
+    flip: bool | None = Field(None, description="Flip test; default: as the model's config says")
+    engine: Literal["auto", "torch", "onnx"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+    detector_threshold: float = Field(0.1, ge=0, le=1, description="Person boxes below this score are dropped")
+    max_people: int = Field(200, ge=1, le=4095, description="At most this many people an image, best boxes first")
+    visible_threshold: float = Field(0.3, ge=0, description="Keypoint score from which a joint is marked v=2")
+    hidden_threshold: float = Field(0.05, ge=0, description="Keypoint score from which a joint is marked v=1")
+
+    max_pixels: int = Field(200_000_000, ge=1, description="Larger pictures become error rows unread")
+
+    executor: Literal["ray", "inline"] = "ray"
+    address: str | None = Field(None, description="Ray cluster to join; default: start Ray on this machine")
+    workers: int | None = Field(None, ge=1, description="Default: one a GPU, or one on a machine without")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    decode_threads: int | None = Field(None, ge=1)
+    batch_images: int = Field(16, ge=1, description="Images in one pass of the detector")
+    batch_people: int = Field(32, ge=1, description="People in one pass of the pose model")
+    prefetch_images: int = Field(64, ge=1, description="Images decoded ahead, at most")
+    prefetch_mib: int = Field(1024, ge=1, description="MiB of pixels decoded ahead, at most")
+    quiet: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        if self.hidden_threshold > self.visible_threshold:
+            raise ValueError("hidden_threshold must not exceed visible_threshold")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what the rows are; what a resumed run must share with its first start."""
+        return self.model_dump(mode="json", exclude=set(PLACEMENT_FIELDS))
+
+    def sha256(self) -> str:
+        """Hash of `identity()`, hex."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | None, overrides: dict[str, Any], settings: list[str]) -> RunConfig:
+    """A configuration from a YAML file, then command-line options, then `key=value` settings; later ones win.
+
+    Args:
+        path: YAML file of `RunConfig` fields, or None.
+        overrides: values by field name; None means "not given".
+        settings: strings such as "batch_people=64"; the value is read as YAML.
+
+    Raises:
+        UserError: unreadable file, unknown field, or a value out of range; the message names the field.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"cannot read the configuration {path}: {error}") from None
+        if not isinstance(loaded, dict):
+            raise UserError(f"{path} is not a configuration: expected `field: value` lines, as in `shard_size: 256`")
+        values.update(loaded)
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    for setting in settings:
+        key, sign, value = setting.partition("=")
+        if not sign:
+            raise UserError(f"--set {setting}: expected key=value, as in --set batch_people=64")
+        values[key.strip()] = yaml.safe_load(value)
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "configuration"
+        known = "" if first["type"] != "extra_forbidden" else f"; known fields: {', '.join(RunConfig.model_fields)}"
+        raise UserError(f"{field}: {first['msg']} (got {first.get('input')!r}){known}") from None
