@@ -25,11 +25,17 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    inputs: tuple[str, ...] = Field(min_length=1, description="Directories, globs, files, lists, COCO JSON, manifests")
+    inputs: tuple[str, ...] = Field(
+        min_length=1, description="Directories, globs, files, lists, COCO JSON, manifests"
+    )
     out: str = Field(description="Run folder")
-    image_root: str | None = Field(None, description="Folder that the file names of a COCO file or manifest start from")
+    image_root: str | None = Field(
+        None, description="Folder that the file names of a COCO file or manifest start from"
+    )
     limit: int | None = Field(None, ge=1, description="Only the first N inputs")
-    shard_size: int = Field(256, ge=1, description="Images a shard: the unit of work, of commits and of resuming")
+    shard_size: int = Field(
+        256, ge=1, description="Images a shard: the unit of work, of commits and of resuming"
+    )
 
     pose: str = Field("vitpose-h", description="Pose model: a name of the catalogue or a config file")
     pose_weights: str | None = None
@@ -41,8 +47,12 @@ class RunConfig(BaseModel):
     engine: Literal["auto", "torch", "onnx"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
-    detector_threshold: float = Field(0.1, ge=0, le=1, description="Person boxes below this score are dropped")
-    max_people: int = Field(200, ge=1, le=4095, description="At most this many people an image, best boxes first")
+    detector_threshold: float = Field(
+        0.1, ge=0, le=1, description="Person boxes below this score are dropped"
+    )
+    max_people: int = Field(
+        200, ge=1, le=4095, description="At most this many people an image, best boxes first"
+    )
     visible_threshold: float = Field(0.3, ge=0, description="Keypoint score from which a joint is marked v=2")
     hidden_threshold: float = Field(0.05, ge=0, description="Keypoint score from which a joint is marked v=1")
 
@@ -94,7 +104,9 @@ def load_config(path: str | None, overrides: dict[str, Any], settings: list[str]
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"cannot read the configuration {path}: {error}") from None
         if not isinstance(loaded, dict):
-            raise UserError(f"{path} is not a configuration: expected `field: value` lines, as in `shard_size: 256`")
+            raise UserError(
+                f"{path} is not a configuration: expected `field: value` lines, as in `shard_size: 256`"
+            )
         values.update(loaded)
     values.update({key: value for key, value in overrides.items() if value is not None})
     for setting in settings:
@@ -107,5 +119,9 @@ def load_config(path: str | None, overrides: dict[str, Any], settings: list[str]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
-        known = "" if first["type"] != "extra_forbidden" else f"; known fields: {', '.join(RunConfig.model_fields)}"
+        known = (
+            ""
+            if first["type"] != "extra_forbidden"
+            else f"; known fields: {', '.join(RunConfig.model_fields)}"
+        )
         raise UserError(f"{field}: {first['msg']} (got {first.get('input')!r}){known}") from None

@@ -28,8 +28,10 @@ class Skeleton:
     def __post_init__(self) -> None:
         k = len(self.keypoints)
         if not k == len(self.flip_indices) == len(self.sigmas):
-            raise ValueError(f"skeleton {self.name!r}: {k} joints but {len(self.flip_indices)} flip indices "
-                             f"and {len(self.sigmas)} sigmas")
+            raise ValueError(
+                f"skeleton {self.name!r}: {k} joints but {len(self.flip_indices)} flip indices "
+                f"and {len(self.sigmas)} sigmas"
+            )
         if sorted(self.flip_indices) != list(range(k)):
             raise ValueError(f"skeleton {self.name!r}: flip_indices must be a permutation of the joints")
         if any(not 0 <= joint < k for edge in self.edges for joint in edge):
