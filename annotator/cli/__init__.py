@@ -1,0 +1,62 @@
+"""The verbs of the command line: parse, call, print. What a verb does lives in the rooms.
+
+Nothing imports this package, and it imports nothing heavy before a verb is chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from annotator.errors import AnnotatorError
+
+app = typer.Typer(
+    name="annotator",
+    help="Annotate human pose in piles of images: COCO keypoints in Parquet, from MMDetection and MMPose models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> NoReturn:
+    """Entry point of `annotator`: exit codes 0 done, 3 done with error rows, 2 the user's mistake, 1 failed."""
+    from annotator.cli import doctor, evaluate, export, models, run, status, synth
+
+    logging.basicConfig(level=logging.WARNING, format="annotator: %(message)s")
+    app.command("run")(run.run)
+    app.command("status")(status.status)
+    app.command("verify")(status.verify)
+    app.command("eval")(evaluate.evaluate)
+    app.command("export")(export.export)
+    app.add_typer(models.app, name="models")
+    app.command("synth")(synth.synth)
+    app.command("doctor")(doctor.doctor)
+    try:
+        app()
+    except AnnotatorError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        print("annotator: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def fail(error: AnnotatorError) -> NoReturn:
+    """Say what is wrong in one line on stderr and leave with the error's exit code."""
+    print(f"annotator: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def print_json(data: object) -> None:
+    """The one JSON object that `--json` promises on stdout."""
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

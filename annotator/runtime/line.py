@@ -1,0 +1,181 @@
+"""The line: items in, rows out. Decodes ahead, detects in batches, poses people of many images at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from annotator.errors import ItemError
+from annotator.media.image import Image
+from annotator.people import Detections, Poses
+from annotator.sources.items import Item
+
+
+class PersonDetector(Protocol):
+    """Finds people in prepared images (`models.detector.Detector`)."""
+
+    def prepare(self, image: np.ndarray): ...
+    def detect(self, inputs: list) -> list[Detections]: ...
+
+
+class PoseEstimator(Protocol):
+    """Finds the keypoints of given people (`models.topdown.TopDown`)."""
+
+    def estimate(self, images: list[np.ndarray], boxes: list[Detections]) -> list[Poses]: ...
+
+
+@dataclass
+class StageClock:
+    """Seconds a shard spent in each stage, and what it made."""
+
+    wait: float = 0.0
+    detect: float = 0.0
+    pose: float = 0.0
+    images: int = 0
+    people: int = 0
+    errors: int = 0
+    error_kinds: dict[str, int] = field(default_factory=dict)
+
+    def count(self, outcome: Outcome) -> None:
+        """Add one finished item."""
+        self.images += 1
+        if isinstance(outcome.result, ItemError):
+            self.errors += 1
+            kind = f"{outcome.result.stage}/{outcome.result.kind}"
+            self.error_kinds[kind] = self.error_kinds.get(kind, 0) + 1
+        else:
+            self.people += len(outcome.result)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a decode thread hands over: the picture and, when there is a detector, its network input."""
+
+    image: Image
+    prepared: object | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One item, done: its poses (possibly none), or the error that becomes its row."""
+
+    item: Item
+    size: tuple[int, int] | None  # width, height of the upright image
+    result: Poses | ItemError
+
+
+def annotate(
+    decoded: Iterable[tuple[Item, Decoded | ItemError]],
+    detector: PersonDetector | None,
+    pose: PoseEstimator,
+    batch_images: int,
+    clock: StageClock,
+) -> Iterator[Outcome]:
+    """Outcomes in the order of the items, one for each.
+
+    Items with given boxes keep them exactly; the others ask the detector. A batch that fails is tried again one
+    image at a time, so that only the image at fault becomes an error.
+    """
+    batch: list[tuple[Item, Decoded | ItemError]] = []
+    for entry in _timed(decoded, clock):
+        batch.append(entry)
+        if len(batch) == batch_images:
+            yield from _annotate_batch(batch, detector, pose, clock)
+            batch = []
+    yield from _annotate_batch(batch, detector, pose, clock)
+
+
+def _timed(source: Iterable, clock: StageClock) -> Iterator:
+    """Pass items on, adding the time spent waiting for them to `clock.wait`."""
+    iterator = iter(source)
+    while True:
+        start = time.perf_counter()
+        try:
+            entry = next(iterator)
+        except StopIteration:
+            return
+        finally:
+            clock.wait += time.perf_counter() - start
+        yield entry
+
+
+def _annotate_batch(
+    batch: Sequence[tuple[Item, Decoded | ItemError]],
+    detector: PersonDetector | None,
+    pose: PoseEstimator,
+    clock: StageClock,
+) -> Iterator[Outcome]:
+    results: dict[int, Poses | ItemError] = {
+        place: entry for place, (_, entry) in enumerate(batch) if isinstance(entry, ItemError)
+    }
+    good = {place: (item, entry) for place, (item, entry) in enumerate(batch) if isinstance(entry, Decoded)}
+
+    start = time.perf_counter()
+    boxes: dict[int, Detections] = {}
+    to_detect = {}
+    for place, (item, entry) in good.items():
+        if item.boxes is not None:
+            boxes[place] = given_boxes(item)
+        else:
+            to_detect[place] = entry.prepared
+    if to_detect:
+        if detector is None:
+            raise ValueError("items without boxes need a detector")
+        boxes.update(_each(to_detect, detector.detect, "detect", results))
+    clock.detect += time.perf_counter() - start
+
+    start = time.perf_counter()
+    crowded = {place: (good[place][1].image.pixels, found) for place, found in boxes.items()}
+    poses = _each(crowded, lambda pairs: pose.estimate(*map(list, zip(*pairs, strict=True))), "pose", results)
+    clock.pose += time.perf_counter() - start
+
+    results.update(poses)
+    for place, (item, entry) in enumerate(batch):
+        size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
+        outcome = Outcome(item, size, _keep_given_boxes(item, results[place]))
+        clock.count(outcome)
+        yield outcome
+
+
+def _each(
+    inputs: dict[int, object],
+    call: Callable[[list], list],
+    stage: str,
+    failures: dict[int, Poses | ItemError],
+) -> dict[int, object]:
+    """`call` on all inputs at once; when that raises, on each alone, the failing ones going to `failures`."""
+    if not inputs:
+        return {}
+    try:
+        return dict(zip(inputs, call(list(inputs.values())), strict=True))
+    except Exception as error:  # noqa: BLE001 - whatever a model raises, the neighbours must not pay for it
+        if len(inputs) == 1:
+            place = next(iter(inputs))
+            kind = error.kind if isinstance(error, ItemError) else type(error).__name__
+            message = error.message if isinstance(error, ItemError) else (str(error).splitlines() or [""])[0][:500]
+            failures[place] = ItemError(stage, kind, message)
+            return {}
+    done: dict[int, object] = {}
+    for place, value in inputs.items():
+        done.update(_each({place: value}, call, stage, failures))
+    return done
+
+
+def _keep_given_boxes(item: Item, result: Poses | ItemError) -> Poses | ItemError:
+    """Put the numbers of given boxes back as they came: corners and sides differ in the last bit."""
+    if isinstance(result, ItemError) or not item.boxes:
+        return result
+    return replace(result, bboxes=np.array([box.bbox for box in item.boxes], np.float64))
+
+
+def given_boxes(item: Item) -> Detections:
+    """The boxes that came with an item, untouched but for the order of numbers; a missing score counts as 1."""
+    if not item.boxes:
+        return Detections.none()
+    xywh = np.array([box.bbox for box in item.boxes], np.float64)
+    scores = np.array([1.0 if box.score is None else box.score for box in item.boxes], np.float32)
+    return Detections(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1), scores)

@@ -1,0 +1,141 @@
+"""What a person sees of a run: a bar while it works, a summary when it is done."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+from annotator.runtime.job import Progress
+from annotator.runtime.summary import Summary
+
+
+class Listener(Protocol):
+    """Hears how a run comes along. All calls come from one thread."""
+
+    def stage(self, text: str) -> None: ...
+    def begin(self, total: int, done: int, people: int, errors: int) -> None: ...
+    def report(self, progress: Progress) -> None: ...
+
+
+class Tally:
+    """Adds up the progress of shards that are under way or committed, each counted once.
+
+    A shard that starts again on another worker begins at zero again; the totals follow.
+    """
+
+    def __init__(self, done: int = 0, people: int = 0, errors: int = 0) -> None:
+        self._settled = [done, people, errors]
+        self._running: dict[int, Progress] = {}
+        self._committed: set[int] = set()
+
+    def add(self, progress: Progress) -> None:
+        """Take in one report; a late one about a committed shard changes nothing."""
+        if progress.shard in self._committed:
+            return
+        if progress.committed:
+            self._committed.add(progress.shard)
+            self._running.pop(progress.shard, None)
+            for place, count in enumerate((progress.images, progress.people, progress.errors)):
+                self._settled[place] += count
+        else:
+            self._running[progress.shard] = progress
+
+    @property
+    def images(self) -> int:
+        return self._settled[0] + sum(p.images for p in self._running.values())
+
+    @property
+    def people(self) -> int:
+        return self._settled[1] + sum(p.people for p in self._running.values())
+
+    @property
+    def errors(self) -> int:
+        return self._settled[2] + sum(p.errors for p in self._running.values())
+
+
+class ProgressBar:
+    """A tqdm bar on stderr: images, people, rate, time left, errors. In a log file, a line every ten seconds."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar = None
+        self._tally = Tally()
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def stage(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def begin(self, total: int, done: int, people: int, errors: int) -> None:
+        from tqdm import tqdm
+
+        self._tally = Tally(done, people, errors)
+        on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            unit="image",
+            desc="annotating",
+            smoothing=0.1,
+            mininterval=0.2 if on_terminal else 10,
+            dynamic_ncols=on_terminal,
+            disable=self._quiet,
+        )
+
+    def report(self, progress: Progress) -> None:
+        self._tally.add(progress)
+        if self._bar is None:
+            return
+        self._bar.set_postfix(people=self._tally.people, errors=self._tally.errors, refresh=False)
+        self._bar.update(self._tally.images - self._bar.n)
+
+
+def describe(summary: Summary) -> str:
+    """The summary as a person reads it, with what to do next."""
+    s = summary
+    state = "nothing left to do" if s.already_finished else "done"
+    lines = [
+        "",
+        f"{s.run}: {state}. {s.images:,} images: {s.ok:,} with people, {s.empty:,} without, {s.errors:,} errors. "
+        f"{s.people:,} people.",
+    ]
+    if s.images_this_start:
+        lines.append(
+            f"  {s.images_this_start:,} images in {_duration(s.seconds)}: {s.images_per_second:.1f} images/s, "
+            f"{s.people_per_second:.1f} people/s.  Workers' time: {_shares(s.stages)}."
+        )
+    lines += [f"  {note}" for note in s.notes]
+    if s.errors:
+        lines.append("  Errors, all of them rows of RUN/images:")
+        for kind, count in sorted(s.error_kinds.items(), key=lambda pair: -pair[1]):
+            example = s.error_examples.get(kind)
+            lines.append(f"    {count:>7,}  {kind}" + (f"   e.g. {example}" if example else ""))
+    lines += [
+        "",
+        "Next:",
+        f"  annotator verify {s.run}",
+        f"  annotator export {s.run} --format coco --to annotations.json",
+        f"  annotator eval {s.run} --gt COCO.json",
+    ]
+    return "\n".join(lines)
+
+
+def _shares(stages: dict[str, float]) -> str:
+    total = sum(stages.values())
+    if total <= 0:
+        return "not measured"
+    return ", ".join(f"{name} {100 * seconds / total:.0f}%" for name, seconds in stages.items())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
