@@ -41,14 +41,18 @@ def _arrow_type(text: str | dict[str, Any]) -> pa.DataType:
     fields = []
     for name, inner in text["struct"].items():
         nullable = isinstance(inner, str) and inner.endswith("?")
-        fields.append(pa.field(name, _arrow_type(inner.rstrip("?") if nullable else inner), nullable=nullable))
+        fields.append(
+            pa.field(name, _arrow_type(inner.rstrip("?") if nullable else inner), nullable=nullable)
+        )
     return pa.struct(fields)
 
 
 def _load() -> tuple[str, dict[str, pa.Schema]]:
     contract = json.loads((CONTRACT / "arrow.json").read_text(encoding="utf-8"))
     schemas = {
-        table: pa.schema([pa.field(f["name"], _arrow_type(f["type"]), nullable=f["nullable"]) for f in fields])
+        table: pa.schema(
+            [pa.field(f["name"], _arrow_type(f["type"]), nullable=f["nullable"]) for f in fields]
+        )
         for table, fields in contract["tables"].items()
     }
     return contract["version"], schemas
@@ -139,7 +143,9 @@ def metadata(
     }
     if table != "plan":
         if skeleton is None or visibility is None or provenance is None:
-            raise ValueError(f"the metadata of {table} needs a skeleton, a visibility policy and a provenance")
+            raise ValueError(
+                f"the metadata of {table} needs a skeleton, a visibility policy and a provenance"
+            )
         document["category"] = {"id": 1, "name": "person"}
         document["skeleton"] = skeleton.to_dict()
         document["visibility"] = visibility
@@ -163,7 +169,9 @@ def parse_metadata(schema: pa.Schema, source: str) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict) or "version" not in document:
-        raise RunFailed(f"{source} carries no readable `pose` metadata: not a file of this program, or damaged")
+        raise RunFailed(
+            f"{source} carries no readable `pose` metadata: not a file of this program, or damaged"
+        )
     if str(document["version"]).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise RunFailed(
             f"{source} is of schema version {document['version']}; this program reads {SCHEMA_VERSION}. "
@@ -175,7 +183,7 @@ def parse_metadata(schema: pa.Schema, source: str) -> dict[str, Any]:
 def instance_ids(index: int, people: int) -> list[int]:
     """Identifiers of the people of one image: `index << 12 | (person_index + 1)`.
 
-    Never 0, which pycocotools takes for "unmatched"; below 2**53 for up to 2**41 images, so exact in JavaScript.
+    Never 0, which pycocotools takes for "unmatched"; below 2**53 up to 2**41 images: exact in JavaScript.
 
     Raises:
         ValueError: more people than an id can tell apart (4095).

@@ -24,8 +24,8 @@ class VisibilityPolicy(Protocol):
 class ScoreThresholds:
     """v by the keypoint's raw score alone: a convention, not a measurement of occlusion.
 
-    v = 2 from `visible` on, v = 1 from `hidden` on (located, likely hidden), v = 0 below, and v = 0 wherever the
-    joint lies outside the image. The pixels of an image W wide cover [-0.5, W - 0.5) in x, likewise in y.
+    v = 2 from `visible` on, v = 1 from `hidden` on (located, likely hidden), v = 0 below, and v = 0 wherever
+    the joint lies outside the image. The pixels of an image W wide cover [-0.5, W - 0.5) in x, likewise in y.
     """
 
     visible: float = 0.3
@@ -37,4 +37,9 @@ class ScoreThresholds:
         return np.where(inside, v, 0).astype(np.int8)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"policy": "score-thresholds", "visible": self.visible, "hidden": self.hidden, "outside_image": 0}
+        return {
+            "policy": "score-thresholds",
+            "visible": self.visible,
+            "hidden": self.hidden,
+            "outside_image": 0,
+        }

@@ -1,0 +1,113 @@
+"""A run as its readers see it: the rows of committed shards, in plan order, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from annotator.errors import RunFailed, UserError
+from annotator.skeletons import Skeleton
+from annotator.store import run_info
+from annotator.store.records import CommitRecord, CorruptRecordError, iter_records
+from annotator.store.schema import parse_metadata
+
+if TYPE_CHECKING:
+    from annotator.sources.plan import Plan
+
+BATCH_ROWS = 65_536
+
+
+class Run:
+    """A run folder, finished or not. Reads; never writes.
+
+    Raises:
+        UserError: the folder is not a run.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.path = Path(run_dir)
+        self.info = run_info.read(run_dir)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The frozen plan."""
+        from annotator.sources.plan import read_plan
+
+        return read_plan(self.path)
+
+    def committed(self) -> dict[int, CommitRecord]:
+        """Records of the shards committed so far, by ascending shard; read anew at each call.
+
+        Raises:
+            RunFailed: a record is damaged.
+        """
+        records = {}
+        for shard, record in iter_records(self.path):
+            if isinstance(record, CorruptRecordError):
+                raise RunFailed(
+                    f"{self.path}: the commit record of shard {shard} is damaged ({record}). "
+                    "Run the same command again to make that shard anew"
+                )
+            records[shard] = record
+        return records
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The `pose` metadata of the instances: skeleton, visibility policy, models.
+
+        Raises:
+            UserError: nothing was committed yet.
+        """
+        for record in self.committed().values():
+            schema = self._open(record.files["instances"].name).schema_arrow
+            return parse_metadata(schema, record.files["instances"].name)
+        raise UserError(f"{self.path}: nothing was committed yet; `annotator run` goes on with it")
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints of every keypoints list."""
+        return Skeleton.from_dict(self.metadata["skeleton"])
+
+    def images(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Batches of the images table: committed shards only, in plan order.
+
+        Args:
+            columns: names of the columns wanted; None for all.
+
+        Raises:
+            RunFailed: a data file is missing or damaged.
+        """
+        return self._batches("images", columns)
+
+    def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Batches of the instances table, as `images`; people of an image are neighbours, best box first."""
+        return self._batches("instances", columns)
+
+    def _batches(self, table: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        wanted = list(columns) if columns is not None else None
+        for record in self.committed().values():
+            name = record.files[table].name
+            with self._open(name) as file:
+                try:
+                    for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+                        # Parquet keeps no order of columns that was asked for.
+                        yield batch if wanted is None else batch.select(wanted)
+                except (pa.ArrowException, OSError) as error:
+                    raise _damaged(self.path / name, error) from error
+
+    def _open(self, name: str) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.path / name, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(self.path / name, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> RunFailed:
+    return RunFailed(
+        f"{path} is missing or damaged ({error}); `annotator verify` names everything that is wrong"
+    )

@@ -1,0 +1,185 @@
+"""`run.json`: what a run was asked to do, with which models, by which code, and how far it says it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from annotator import __version__
+from annotator.config import PLACEMENT_FIELDS, RunConfig
+from annotator.errors import RunFailed, UserError
+from annotator.store.durable import remove, replace_file, sync_folder, write_failure, write_new
+from annotator.store.schema import SCHEMA_VERSION, FileRecord, ModelRecord, Provenance
+
+State = Literal["running", "finished", "failed"]
+FILE_NAME = "run.json"
+
+
+def now() -> str:
+    """This moment, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What stands in run.json.
+
+    Attributes:
+        config: `RunConfig.model_dump(mode="json")`.
+        provenance: models and hashes, as in the metadata of the rows.
+        items, shards: size of the plan.
+        state: what the driver said last; a driver that was killed leaves "running" behind.
+        started_at: of the first start; resumed_at: of later ones; finished_at: of the last end. ISO 8601, UTC.
+        failure: why, when the state is "failed".
+        schema_version: of the rows.
+    """
+
+    config: dict[str, Any]
+    provenance: Provenance
+    items: int
+    shards: int
+    state: State = "running"
+    started_at: str = field(default_factory=now)
+    resumed_at: tuple[str, ...] = ()
+    finished_at: str | None = None
+    failure: str | None = None
+    schema_version: str = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        """The file's bytes."""
+        return (json.dumps(asdict(self), indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> RunInfo:
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError, KeyError, TypeError: not what `to_json` writes.
+        """
+        body = json.loads(data)
+        provenance = body["provenance"]
+        body["provenance"] = Provenance(
+            pose_model=_model(provenance["pose_model"]),
+            detector=_model(provenance["detector"]) if provenance["detector"] else None,
+            boxes=FileRecord(**provenance["boxes"]) if provenance["boxes"] else None,
+            config_sha256=provenance["config_sha256"],
+            plan_sha256=provenance["plan_sha256"],
+            code_version=provenance["code_version"],
+        )
+        body["resumed_at"] = tuple(body["resumed_at"])
+        return cls(**body)
+
+    @property
+    def run_config(self) -> RunConfig:
+        """The settings of the first start."""
+        return RunConfig(**self.config)
+
+
+def _model(body: dict[str, Any]) -> ModelRecord:
+    size = body["input_size"]
+    return ModelRecord(**{**body, "input_size": tuple(size) if size else None})
+
+
+def create(run_dir: str | Path, info: RunInfo) -> bool:
+    """Write run.json unless there is one; returns whether this call did. Of two starts at once, one does.
+
+    Raises:
+        UserError: the folder cannot be written to.
+        RunFailed: the disk is full.
+    """
+    path = Path(run_dir) / FILE_NAME
+    aside = path.with_name(f".{FILE_NAME}-{uuid.uuid4().hex[:16]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_new(aside, info.to_json())
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return False
+        finally:
+            remove(aside)
+        sync_folder(path.parent)
+    except PermissionError as error:
+        raise UserError(f"cannot write the run folder {run_dir}: {error.strerror}") from None
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{run_dir} is a file; --out needs a folder") from None
+    except OSError as error:
+        raise write_failure(error, run_dir) from error
+    return True
+
+
+def read(run_dir: str | Path) -> RunInfo:
+    """Read run.json.
+
+    Raises:
+        UserError: this is not a run folder, or of another version of the rows.
+        RunFailed: run.json is damaged.
+    """
+    path = Path(run_dir) / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{run_dir} is not a run folder: it has no {FILE_NAME}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        version = str(json.loads(data)["schema_version"])
+        if version.split(".")[0] == SCHEMA_VERSION.split(".")[0]:
+            return RunInfo.from_json(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFailed(
+            f"{path} is damaged ({type(error).__name__}: {error}); the rows beside it are not affected"
+        ) from None
+    raise UserError(
+        f"{run_dir} has rows of schema version {version}; this program ({__version__}) reads {SCHEMA_VERSION}"
+    )
+
+
+def update(run_dir: str | Path, **changes: Any) -> RunInfo:
+    """Rewrite run.json with some fields changed, in one step; returns what stands there now.
+
+    Raises:
+        UserError, RunFailed: as `read`; RunFailed also when it cannot be written.
+    """
+    info = replace(read(run_dir), **changes)
+    path = Path(run_dir) / FILE_NAME
+    try:
+        replace_file(path, info.to_json())
+    except OSError as error:
+        raise write_failure(error, path) from error
+    return info
+
+
+def differences(old: RunInfo, new: RunInfo) -> list[str]:
+    """What keeps `new` from going on with the run of `old`: one line a difference, empty when it may.
+
+    Placement settings (workers, devices, batch sizes ...) may differ; inputs, weights and the rest may not.
+    """
+    lines = [
+        f"{name}: {old.config.get(name)!r} before, {new.config.get(name)!r} now"
+        for name in sorted(old.config.keys() | new.config.keys())
+        if name not in PLACEMENT_FIELDS and old.config.get(name) != new.config.get(name)
+    ]
+    before, after = old.provenance, new.provenance
+    for role in ("pose_model", "detector"):
+        first, second = getattr(before, role), getattr(after, role)
+        if first and second and first.sha256 != second.sha256:
+            lines.append(f"{role} weights: sha256 {_short(first.sha256)} before, {_short(second.sha256)} now")
+        elif (first is None) != (second is None):
+            lines.append(
+                f"{role}: {first.name if first else 'none'} before, {second.name if second else 'none'} now"
+            )
+    if (before.boxes and before.boxes.sha256) != (after.boxes and after.boxes.sha256):
+        lines.append("boxes: the file of person boxes has other content")
+    if before.plan_sha256 != after.plan_sha256:
+        lines.append(f"inputs: {old.items} planned before, {new.items} now, or other ones")
+    return lines
+
+
+def _short(sha256: str | None) -> str:
+    return sha256[:12] if sha256 else "none"
