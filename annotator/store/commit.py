@@ -6,7 +6,7 @@
    others remove their own files.
 
 A file that no record names does not exist. Leftovers of attempts that died are removed by `sweep`, but only
-once their shard is committed: until then an attempt that looks dead may still win, and its files must be there.
+once their shard is committed: until then an attempt that looks dead may still win and need them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CommitOutcome:
     """What came of an attempt.
 
     Attributes:
-        won: this attempt's rows are the shard's; otherwise somebody else's are, and nothing of this one is left.
+        won: this attempt's rows are the shard's; otherwise somebody else's are, and its own are gone.
         record: the commit record that stands, the winner's.
     """
 
@@ -161,7 +161,7 @@ class ShardWriter:
         return standing
 
     def _standing(self) -> CommitRecord | None:
-        """The record of this shard, if one stands; a damaged one is put aside, so that the shard can be made anew."""
+        """The record of this shard, if one stands; a damaged one is put aside to make room."""
         try:
             return read_record(record_path(self._run_dir, self._shard), self._shard)
         except FileNotFoundError:
@@ -223,8 +223,8 @@ def set_aside_corrupt(run_dir: str | Path, shard: int) -> bool:
 def sweep(run_dir: str | Path) -> list[str]:
     """Remove what dead and beaten attempts at committed shards left behind; safe beside any worker.
 
-    Returns the removed files, relative to the run folder. Files of shards that are not committed yet stay, and
-    so does anything that this module did not name (`verify` reports it).
+    Returns the removed files, relative to the run folder. Files of shards that are not committed yet
+    stay, and so does anything that this module did not name (`verify` reports it).
     """
     run_dir = Path(run_dir)
     committed = committed_shards(run_dir)

@@ -34,7 +34,7 @@ class RunInfo:
         provenance: models and hashes, as in the metadata of the rows.
         items, shards: size of the plan.
         state: what the driver said last; a driver that was killed leaves "running" behind.
-        started_at: of the first start; resumed_at: of later ones; finished_at: of the last end. ISO 8601, UTC.
+        started_at, resumed_at, finished_at: of the first start, later ones, the last end; ISO 8601, UTC.
         failure: why, when the state is "failed".
         schema_version: of the rows.
     """

@@ -16,7 +16,7 @@ class Summary:
     """The figures of a run.
 
     Attributes:
-        state: "finished" when all shards are committed; else what run.json says ("running" also after a kill).
+        state: "finished" when all shards are committed, else as run.json says ("running" also after a kill).
         items, shards: planned. shards_done: committed.
         images: rows so far; ok, empty and error add up to it.
         people: instances so far.
