@@ -17,7 +17,7 @@ from annotator.errors import AnnotatorError
 
 app = typer.Typer(
     name="annotator",
-    help="Annotate human pose in piles of images: COCO keypoints in Parquet, from MMDetection and MMPose models.",
+    help="Annotate human pose in piles of images: COCO keypoints in Parquet, by MMDetection and MMPose.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Entry point of `annotator`: exit codes 0 done, 3 done with error rows, 2 the user's mistake, 1 failed."""
+    """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
     from annotator.cli import doctor, evaluate, export, models, run, status, synth
 
     logging.basicConfig(level=logging.WARNING, format="annotator: %(message)s")
@@ -39,7 +39,7 @@ def main() -> NoReturn:
     app.command("synth")(synth.synth)
     app.command("doctor")(doctor.doctor)
     try:
-        app()
+        app(_optional_json_file(sys.argv[1:]))
     except AnnotatorError as error:
         fail(error)
     except KeyboardInterrupt:
@@ -49,6 +49,16 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
+
+
+def _optional_json_file(arguments: list[str]) -> list[str]:
+    """Give `eval --json` its "-" where no FILE.json follows; the parser knows no optional values."""
+    if arguments[:1] != ["eval"] or "--json" not in arguments:
+        return arguments
+    place = arguments.index("--json") + 1
+    if arguments[place : place + 1] and (arguments[place].endswith(".json") or arguments[place] == "-"):
+        return arguments
+    return [*arguments[:place], "-", *arguments[place:]]
 
 
 def fail(error: AnnotatorError) -> NoReturn:

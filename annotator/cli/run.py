@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
@@ -11,28 +12,92 @@ Option = typer.Option
 
 
 def run(
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="INPUT...", help="Directories, globs, files, .txt lists, COCO JSON, CSV / JSONL / Parquet manifests.", show_default=False)] = None,
-    out: Annotated[str | None, Option("--out", "-o", metavar="RUN", help="Run folder; an existing one is continued.", show_default=False)] = None,
-    pose: Annotated[str | None, Option(metavar="NAME|CONFIG.py", help="Pose model.  [default: vitpose-h]", show_default=False)] = None,
-    pose_weights: Annotated[str | None, Option(metavar="FILE", help="Its checkpoint; names of the catalogue bring their own.", show_default=False)] = None,
-    detector: Annotated[str | None, Option(metavar="NAME|CONFIG.py", help="Person detector.  [default: rtmdet-m]", show_default=False)] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Directories, globs, files, .txt lists, COCO JSON, CSV / JSONL / Parquet manifests.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        Option(
+            "--out", "-o", metavar="RUN", help="Run folder; an existing one is continued.", show_default=False
+        ),
+    ] = None,
+    pose: Annotated[
+        str | None,
+        Option(metavar="NAME|CONFIG.py", help="Pose model.  [default: vitpose-h]", show_default=False),
+    ] = None,
+    pose_weights: Annotated[
+        str | None,
+        Option(
+            metavar="FILE", help="Its checkpoint; names of the catalogue bring their own.", show_default=False
+        ),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        Option(metavar="NAME|CONFIG.py", help="Person detector.  [default: rtmdet-m]", show_default=False),
+    ] = None,
     detector_weights: Annotated[str | None, Option(metavar="FILE", show_default=False)] = None,
-    boxes: Annotated[str | None, Option(metavar="COCO.json", help="Person boxes to use instead of a detector.", show_default=False)] = None,
-    image_root: Annotated[str | None, Option(metavar="DIR", help="Where the file names of a COCO file or manifest start.", show_default=False)] = None,
-    weights_dir: Annotated[str | None, Option(metavar="DIR", help="Where official weights are looked up and kept.", show_default=False)] = None,
-    engine: Annotated[Literal["auto", "torch", "onnx"] | None, Option(help="[default: auto]", show_default=False)] = None,
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"] | None, Option(help="[default: auto]", show_default=False)] = None,
-    flip: Annotated[bool | None, Option("--flip/--no-flip", help="Flip test.  [default: as the model's config says]", show_default=False)] = None,
-    device: Annotated[str | None, Option(help="auto, cpu, cuda or cuda:N.  [default: auto]", show_default=False)] = None,
-    executor: Annotated[Literal["ray", "inline"] | None, Option(help="[default: ray]", show_default=False)] = None,
-    address: Annotated[str | None, Option(metavar="ADDR", help="Ray cluster to join; without it Ray starts on this machine.", show_default=False)] = None,
-    workers: Annotated[int | None, Option(metavar="N", help="[default: one a GPU]", show_default=False)] = None,
-    shard_size: Annotated[int | None, Option(metavar="N", help="Images a shard.  [default: 256]", show_default=False)] = None,
-    limit: Annotated[int | None, Option(metavar="N", help="Only the first N inputs.", show_default=False)] = None,
-    config: Annotated[str | None, Option(metavar="FILE", help="YAML file of settings.", show_default=False)] = None,
-    settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any other setting.", show_default=False)] = None,
+    boxes: Annotated[
+        str | None,
+        Option(metavar="COCO.json", help="Person boxes to use instead of a detector.", show_default=False),
+    ] = None,
+    image_root: Annotated[
+        str | None,
+        Option(
+            metavar="DIR", help="Where the file names of a COCO file or manifest start.", show_default=False
+        ),
+    ] = None,
+    weights_dir: Annotated[
+        str | None,
+        Option(metavar="DIR", help="Where official weights are looked up and kept.", show_default=False),
+    ] = None,
+    engine: Annotated[
+        Literal["auto", "torch", "onnx"] | None, Option(help="[default: auto]", show_default=False)
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"] | None, Option(help="[default: auto]", show_default=False)
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        Option(
+            "--flip/--no-flip", help="Flip test.  [default: as the model's config says]", show_default=False
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, Option(help="auto, cpu, cuda or cuda:N.  [default: auto]", show_default=False)
+    ] = None,
+    executor: Annotated[
+        Literal["ray", "inline"] | None, Option(help="[default: ray]", show_default=False)
+    ] = None,
+    address: Annotated[
+        str | None,
+        Option(
+            metavar="ADDR",
+            help="Ray cluster to join; without it Ray starts on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, Option(metavar="N", help="[default: one a GPU]", show_default=False)
+    ] = None,
+    shard_size: Annotated[
+        int | None, Option(metavar="N", help="Images a shard.  [default: 256]", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, Option(metavar="N", help="Only the first N inputs.", show_default=False)
+    ] = None,
+    config: Annotated[
+        str | None, Option(metavar="FILE", help="YAML file of settings.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any other setting.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Annotate images: find the people, place their keypoints, write COCO rows to RUN.
 
     Running again on the same RUN goes on where it stopped.
@@ -43,16 +108,30 @@ def run(
     from annotator.runtime.progress import ProgressBar, describe
 
     given = {
-        "inputs": tuple(inputs) if inputs else None, "out": out, "pose": pose, "pose_weights": pose_weights,
-        "detector": detector, "detector_weights": detector_weights, "boxes": boxes, "image_root": image_root,
-        "weights_dir": weights_dir, "engine": engine, "precision": precision, "flip": flip, "device": device,
-        "executor": executor, "address": address, "workers": workers, "shard_size": shard_size, "limit": limit,
-    }  # fmt: skip
+        "inputs": tuple(inputs) if inputs else None,
+        "out": out,
+        "pose": pose,
+        "pose_weights": pose_weights,
+        "detector": detector,
+        "detector_weights": detector_weights,
+        "boxes": boxes,
+        "image_root": image_root,
+        "weights_dir": weights_dir,
+        "engine": engine,
+        "precision": precision,
+        "flip": flip,
+        "device": device,
+        "executor": executor,
+        "address": address,
+        "workers": workers,
+        "shard_size": shard_size,
+        "limit": limit,
+    }
     run_config = load_config(config, given, settings or [])
     with ProgressBar(quiet=run_config.quiet) as bar:
-        summary = launch(run_config, bar)
+        report = launch(run_config, bar)
     if as_json:
-        print_json(summary.to_dict())
+        print_json(asdict(report) | {"exit_code": report.exit_code})
     else:
-        print(describe(summary))
-    sys.exit(summary.exit_code)
+        print(describe(report))
+    sys.exit(report.exit_code)

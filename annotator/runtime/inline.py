@@ -1,4 +1,4 @@
-"""The inline executor: all shards in this process, one after the other. For tests, debugging and small jobs."""
+"""The inline executor: all shards in this process, one after the other. For tests and debugging."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from annotator.config import RunConfig
+from annotator.store.schema import Provenance
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
@@ -21,14 +22,14 @@ class Job:
         run_dir: the run folder, reachable under this path from every worker.
         pose: the pose model, resolved to files.
         detector: the detector, resolved to files, or None when every item brings its boxes.
-        metadata: the versioned `pose` metadata that every Parquet file carries.
+        provenance: models and hashes, written into every Parquet file.
     """
 
     config: RunConfig
     run_dir: str
     pose: ModelSource
     detector: ModelSource | None
-    metadata: dict
+    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,8 @@ def annotate(
 ) -> Iterator[Outcome]:
     """Outcomes in the order of the items, one for each.
 
-    Items with given boxes keep them exactly; the others ask the detector. A batch that fails is tried again one
-    image at a time, so that only the image at fault becomes an error.
+    Items with given boxes keep them exactly; the others ask the detector. A batch that fails is tried again
+    one image at a time, so that only the image at fault becomes an error.
     """
     batch: list[tuple[Item, Decoded | ItemError]] = []
     for entry in _timed(decoded, clock):
@@ -156,7 +156,9 @@ def _each(
         if len(inputs) == 1:
             place = next(iter(inputs))
             kind = error.kind if isinstance(error, ItemError) else type(error).__name__
-            message = error.message if isinstance(error, ItemError) else (str(error).splitlines() or [""])[0][:500]
+            message = (
+                error.message if isinstance(error, ItemError) else (str(error).splitlines() or [""])[0][:500]
+            )
             failures[place] = ItemError(stage, kind, message)
             return {}
     done: dict[int, object] = {}
@@ -173,7 +175,7 @@ def _keep_given_boxes(item: Item, result: Poses | ItemError) -> Poses | ItemErro
 
 
 def given_boxes(item: Item) -> Detections:
-    """The boxes that came with an item, untouched but for the order of numbers; a missing score counts as 1."""
+    """The boxes that came with an item, corners instead of sides; a missing score counts as 1."""
     if not item.boxes:
         return Detections.none()
     xywh = np.array([box.bbox for box in item.boxes], np.float64)

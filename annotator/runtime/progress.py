@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from annotator.runtime.job import Progress
-from annotator.runtime.summary import Summary
+
+if TYPE_CHECKING:
+    from annotator.runtime.launch import RunReport
 
 
 class Listener(Protocol):
@@ -54,7 +56,7 @@ class Tally:
 
 
 class ProgressBar:
-    """A tqdm bar on stderr: images, people, rate, time left, errors. In a log file, a line every ten seconds."""
+    """A tqdm bar on stderr: images, people, rate, time left, errors; in a log, a line every ten seconds."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -96,32 +98,32 @@ class ProgressBar:
         self._bar.update(self._tally.images - self._bar.n)
 
 
-def describe(summary: Summary) -> str:
-    """The summary as a person reads it, with what to do next."""
-    s = summary
-    state = "nothing left to do" if s.already_finished else "done"
+def describe(report: RunReport) -> str:
+    """The end of a run as a person reads it, with what to do next."""
+    totals, run = report.totals, report.run
     lines = [
         "",
-        f"{s.run}: {state}. {s.images:,} images: {s.ok:,} with people, {s.empty:,} without, {s.errors:,} errors. "
-        f"{s.people:,} people.",
+        f"{run}: {'done' if report.images else 'finished before, nothing left to do'}.",
+        f"  {totals.images:,} images: {totals.ok:,} with people, {totals.empty:,} without, "
+        f"{totals.error:,} errors; {totals.people:,} people.",
     ]
-    if s.images_this_start:
+    if report.images:
         lines.append(
-            f"  {s.images_this_start:,} images in {_duration(s.seconds)}: {s.images_per_second:.1f} images/s, "
-            f"{s.people_per_second:.1f} people/s.  Workers' time: {_shares(s.stages)}."
+            f"  {report.images:,} images in {_duration(report.seconds)}: "
+            f"{report.images / report.seconds:.1f} images/s, {report.people / report.seconds:.1f} people/s. "
+            f"Workers' time: {_shares(report.stages)}."
         )
-    lines += [f"  {note}" for note in s.notes]
-    if s.errors:
-        lines.append("  Errors, all of them rows of RUN/images:")
-        for kind, count in sorted(s.error_kinds.items(), key=lambda pair: -pair[1]):
-            example = s.error_examples.get(kind)
-            lines.append(f"    {count:>7,}  {kind}" + (f"   e.g. {example}" if example else ""))
+    lines += [f"  {note}" for note in report.notes]
+    if totals.errors:
+        lines.append("  Errors (their rows in images/ say more):")
+        for kind, count in totals.errors.items():
+            lines.append(f"  {count:>9,}  {kind:<24} e.g. {report.examples.get(kind, '')}".rstrip())
     lines += [
         "",
         "Next:",
-        f"  annotator verify {s.run}",
-        f"  annotator export {s.run} --format coco --to annotations.json",
-        f"  annotator eval {s.run} --gt COCO.json",
+        f"  annotator verify {run}",
+        f"  annotator export {run} --format coco --to annotations.json",
+        f"  annotator eval {run} --gt COCO.json",
     ]
     return "\n".join(lines)
 

@@ -1,22 +1,21 @@
-"""The Ray executor: the same shard worker in one actor a device, on this machine or on a cluster."""
+"""The Ray executor: the same shard worker in one actor a device, on this machine or on a cluster.
+
+Import it after `ray_session.prepare_environment`: Ray reads its environment when it is imported.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from annotator.errors import AnnotatorError, RunFailed
 from annotator.runtime.job import Job, Progress, Report
+from annotator.runtime.ray_session import ray_session
 
 MAX_DEATHS_PER_SHARD = 3
 POLL_SECONDS = 0.5
@@ -30,39 +29,8 @@ def run_on_ray(job: Job, shards: Sequence[int], report: Report) -> None:
     A worker that dies is replaced and its shard is handed out again; a shard that has taken
     `MAX_DEATHS_PER_SHARD` workers down stops the run.
     """
-    with _ray_session(job.config.address):
+    with ray_session(job.config.address):
         _Pool(job, report).carry_out(shards)
-
-
-@contextmanager
-def _ray_session(address: str | None) -> Iterator[None]:
-    """Join the cluster at `address`, or start Ray for this process alone, reachable from this machine only."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    with tempfile.TemporaryDirectory(prefix="annotator-ray-") as private:
-        if address is None and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-            # Without a path of its own Ray would leave a token in the home folder.
-            token = Path(private) / "token"
-            token.touch(mode=0o600)
-            token.write_text(secrets.token_hex(32))
-            os.environ["RAY_AUTH_MODE"] = "token"
-            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
-        try:
-            ray.init(
-                address=address,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-                **({} if address else {"_node_ip_address": "127.0.0.1"}),
-            )
-        except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-            where = f"join the Ray cluster at {address}" if address else "start Ray on this machine"
-            raise RunFailed(f"cannot {where}: {error}; `--executor inline` runs without Ray") from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 @ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"health": 1})
@@ -152,7 +120,9 @@ class _Pool:
             cause = error.cause
             if isinstance(cause, AnnotatorError):
                 raise cause from None
-            raise RunFailed(f"a worker failed at {'its start' if shard is None else f'shard {shard}'}: {error}") from error
+            raise RunFailed(
+                f"a worker failed at {'its start' if shard is None else f'shard {shard}'}: {error}"
+            ) from error
         except RayActorError as error:
             if isinstance(error.__cause__, AnnotatorError):
                 raise error.__cause__ from None
@@ -175,14 +145,16 @@ class _Pool:
         if shard is None:
             self.failed_starts += 1
             if self.failed_starts >= MAX_DEATHS_PER_SHARD:
-                raise RunFailed(f"{self.failed_starts} workers in a row died while starting; the last one said: {error}")
+                raise RunFailed(
+                    f"{self.failed_starts} workers in a row died while starting; the last one said: {error}"
+                )
             return
         self.deaths[shard] = self.deaths.get(shard, 0) + 1
         log.warning("a worker died at shard %d (%s); the shard is handed out again", shard, reason)
         if self.deaths[shard] >= MAX_DEATHS_PER_SHARD:
             raise RunFailed(
-                f"shard {shard} has taken {self.deaths[shard]} workers down ({reason}); all other committed shards are "
-                "safe; run again to go on, or with --executor inline to see the crash"
+                f"shard {shard} has taken {self.deaths[shard]} workers down ({reason}); all committed "
+                "shards are safe; run again to go on, or with --executor inline to see the crash"
             )
 
     def _peek(self) -> None:

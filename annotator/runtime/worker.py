@@ -35,7 +35,11 @@ class ShardWorker:
         self._plan = read_plan(job.run_dir)
         device = choose_device(config.device)
         self.pose = build_estimator(
-            job.pose, device=device, precision=config.precision, flip=config.flip, batch_people=config.batch_people
+            job.pose,
+            device=device,
+            precision=config.precision,
+            flip=config.flip,
+            batch_people=config.batch_people,
         )
         self.detector = None
         if job.detector is not None:
@@ -49,14 +53,14 @@ class ShardWorker:
         self._threads = config.decode_threads or max(1, len(os.sched_getaffinity(0)))
 
     def run(self, shard: int, report: Report) -> Progress:
-        """Annotate one shard and commit its rows; a shard that somebody else has committed meanwhile stays theirs."""
+        """Annotate one shard and commit its rows, unless somebody else has committed it meanwhile."""
         config, job = self._job.config, self._job
         started = time.time()
         clock = StageClock()
         rows = RowBuilder(
             self.pose.skeleton,
             ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold),
-            metadata=job.metadata,
+            job.provenance,
         )
         feed = ImageFeed(
             self._plan.items(shard),
@@ -101,5 +105,7 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device {name}: torch sees no CUDA device here; use --device cpu, or see `annotator doctor`")
+        raise UserError(
+            f"device {name}: torch sees no CUDA device here; use --device cpu, or see `annotator doctor`"
+        )
     return name

@@ -1,0 +1,34 @@
+"""`annotator eval`: a run against ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+    gt: Annotated[
+        str,
+        typer.Option("--gt", metavar="COCO.json", help="Ground truth with keypoints.", show_default=False),
+    ],
+    json_to: Annotated[
+        str | None,
+        typer.Option("--json", metavar="[FILE]", help="Print one JSON object, or write it to FILE.json."),
+    ] = None,
+) -> None:
+    """COCO keypoint and box AP of a run (pycocotools, person category)."""
+    import json
+
+    from annotator.cli import print_json
+    from annotator.evaluate.coco import evaluate as evaluate_run
+
+    figures = evaluate_run(run, gt)
+    if json_to == "-":
+        print_json(figures)
+        return
+    if json_to is not None:
+        Path(json_to).write_text(json.dumps(figures, indent=2) + "\n")
+    print(figures)

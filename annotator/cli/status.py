@@ -1,0 +1,52 @@
+"""`annotator status` and `annotator verify`: how far a run is, and whether its files keep the promises."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def status(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Show how far a run is, live or dead, from its commit records."""
+    from annotator.cli import print_json
+    from annotator.store.status import summarise
+
+    summary = summarise(run)
+    if as_json:
+        print_json(summary.to_dict())
+        return
+    share = 100 * summary.images / summary.items if summary.items else 100
+    print(f"{run}: {summary.state}")
+    print(f"  shards   {summary.shards_done:,} of {summary.shards:,} committed")
+    print(f"  images   {summary.images:,} of {summary.items:,} ({share:.1f}%)")
+    print(f"           {summary.ok:,} with people, {summary.empty:,} without, {summary.error:,} errors")
+    print(f"  people   {summary.people:,}")
+    print(f"  started  {summary.started_at}")
+    if summary.last_commit_at:
+        print(f"  latest   {summary.last_commit_at}")
+    for kind, count in summary.errors.items():
+        print(f"  {count:>7,}  {kind}")
+    if summary.damaged:
+        print(
+            f"  damaged commit records of shards {', '.join(map(str, summary.damaged))}: run again to redo them"
+        )
+    if summary.failure:
+        print(f"  failed:  {summary.failure}")
+
+
+def verify(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Prove from the files alone that every planned input appears exactly once; exit 1 if not."""
+    from annotator.cli import print_json
+    from annotator.store.verify import verify as verify_run
+
+    report = verify_run(run)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print(report)
+    sys.exit(0 if report.ok else 1)

@@ -1,0 +1,238 @@
+"""A run from its settings to its last commit: plan, resolve models, start or resume, execute, close."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotator.config import RunConfig
+from annotator.errors import AnnotatorError, RunFailed, UserError
+from annotator.runtime.job import Executor, Job, Progress
+from annotator.runtime.progress import Listener, Tally
+from annotator.store import run_info
+from annotator.store.commit import sweep
+from annotator.store.reader import Run
+from annotator.store.records import CommitRecord
+from annotator.store.schema import FileRecord, ModelRecord, Provenance
+from annotator.store.status import Summary, summarise
+
+if TYPE_CHECKING:
+    from annotator.models.sources import ModelSource
+    from annotator.sources.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a start of a run came to.
+
+    Attributes:
+        run: the run folder.
+        totals: the whole run as it stands now.
+        images, people, seconds: of this start alone; all zero when there was nothing left to do.
+        stages: seconds the workers of this start spent by stage.
+        notes: what planning had to say about the inputs.
+        examples: one file name for each kind of error.
+    """
+
+    run: str
+    totals: Summary
+    images: int
+    people: int
+    seconds: float
+    stages: dict[str, float]
+    notes: tuple[str, ...]
+    examples: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """0: every input annotated; 3: finished, some inputs are error rows."""
+        if not self.images:
+            return 0
+        return 3 if self.totals.error else 0
+
+
+def launch(config: RunConfig, listener: Listener) -> RunReport:
+    """Carry out a run, or what is left of it.
+
+    Raises:
+        UserError: settings, inputs, models or weights that cannot be used, or that differ from those the run
+            was started with.
+        RunFailed: shards are left that could not be carried out; what was committed stays.
+    """
+    from annotator.sources.plan import build_plan, write_plan
+
+    _check_writable(config.out)
+    listener.stage("planning ...")
+    plan = build_plan(
+        config.inputs,
+        image_root=config.image_root,
+        boxes=config.boxes,
+        shard_size=config.shard_size,
+        limit=config.limit,
+    )
+    pose, detector = _resolve_models(config, listener)
+    job = Job(
+        config, str(Path(config.out).absolute()), pose, detector, _provenance(config, plan, pose, detector)
+    )
+    info = run_info.RunInfo(config.model_dump(mode="json"), job.provenance, len(plan), len(plan.shards))
+    if run_info.create(config.out, info):
+        write_plan(plan, config.out)
+    else:
+        _resume(config.out, info, plan)
+
+    run = Run(config.out)
+    before = run.committed()
+    todo = [shard for shard in plan.shards if shard not in before]
+    listener.stage(_opening(plan, pose, detector, len(before), config))
+    started = time.perf_counter()
+    tally = Tally()
+    if todo:
+        done = summarise(config.out)
+        listener.begin(len(plan), done.images, done.people, done.error)
+        try:
+            _executor(config)(job, todo, _both(tally, listener))
+        except AnnotatorError as error:
+            run_info.update(config.out, state="failed", failure=str(error), finished_at=run_info.now())
+            raise
+    seconds = time.perf_counter() - started
+    after = run.committed()
+    missing = [shard for shard in plan.shards if shard not in after]
+    if missing:
+        raise RunFailed(
+            f"{len(missing)} shards are not committed, the first is {missing[0]}; run again to go on"
+        )
+    sweep(config.out)
+    if todo:
+        run_info.update(config.out, state="finished", failure=None, finished_at=run_info.now())
+    return RunReport(
+        run=config.out,
+        totals=summarise(config.out),
+        images=tally.images,
+        people=tally.people,
+        seconds=seconds if todo else 0.0,
+        stages=_stages(after, todo),
+        notes=tuple(plan.notes),
+        examples=_examples(run),
+    )
+
+
+def _check_writable(out: str) -> None:
+    """Fail before any work when the run folder cannot be made or written."""
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder for the run")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / run_info.FILE_NAME).exists():
+        raise UserError(f"--out {out} holds other files and no run; name a new folder, or empty this one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror}") from None
+
+
+def _resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
+    from annotator.models.sources import resolve_detector, resolve_pose
+
+    listener.stage("models ...")
+    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir)
+    if config.boxes is not None or config.detector is None:
+        return pose, None
+    return pose, resolve_detector(config.detector, config.detector_weights, config.weights_dir)
+
+
+def _provenance(config: RunConfig, plan: Plan, pose: ModelSource, detector: ModelSource | None) -> Provenance:
+    boxes = None
+    if config.boxes is not None:
+        with Path(config.boxes).open("rb") as file:
+            boxes = FileRecord(Path(config.boxes).name, hashlib.file_digest(file, "sha256").hexdigest())
+    return Provenance(
+        pose_model=_model_record(pose),
+        detector=_model_record(detector) if detector else None,
+        boxes=boxes,
+        config_sha256=config.sha256(),
+        plan_sha256=plan.sha256,
+    )
+
+
+def _model_record(source: ModelSource) -> ModelRecord:
+    weights = Path(source.weights_path).name if source.weights_path else None
+    return ModelRecord(source.name, source.sha256, weights)
+
+
+def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
+    """Make sure that the run in `out` is the one that `info` describes, and that its plan is there."""
+    from annotator.sources.plan import plan_exists, write_plan
+
+    standing = run_info.read(out)
+    different = run_info.differences(standing, info)
+    if different:
+        lines = "".join(f"\n  {line}" for line in different)
+        raise UserError(
+            f"{out} was started with something else; choose another --out, or start it as before:{lines}"
+        )
+    if not plan_exists(out):
+        # The first start died between run.json and the plan.
+        write_plan(plan, out)
+    if standing.state != "finished":
+        run_info.update(out, state="running", resumed_at=(*standing.resumed_at, run_info.now()))
+
+
+def _executor(config: RunConfig) -> Executor:
+    if config.executor == "inline":
+        from annotator.runtime.inline import run_inline
+
+        return run_inline
+    from annotator.runtime.ray_session import prepare_environment
+
+    prepare_environment(local=config.address is None)
+    from annotator.runtime.ray_executor import run_on_ray
+
+    return run_on_ray
+
+
+def _both(tally: Tally, listener: Listener):
+    def report(progress: Progress) -> None:
+        tally.add(progress)
+        listener.report(progress)
+
+    return report
+
+
+def _opening(
+    plan: Plan, pose: ModelSource, detector: ModelSource | None, done: int, config: RunConfig
+) -> str:
+    people = f"people by {detector.name}" if detector else "people as given"
+    resumed = f", {done:,} of them committed before" if done else ""
+    return (
+        f"{len(plan):,} images in {len(plan.shards):,} shards{resumed}; {people}; keypoints by {pose.name}; "
+        f"executor {config.executor}"
+    )
+
+
+def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for shard in shards:
+        stats = records[shard].stats
+        total.update({stage: float(stats.get(stage, 0.0)) for stage in ("wait", "detect", "pose")})
+        total["other"] += max(
+            0.0, stats.get("seconds", 0.0) - sum(stats.get(s, 0.0) for s in ("wait", "detect", "pose"))
+        )
+    return dict(total)
+
+
+def _examples(run: Run) -> dict[str, str]:
+    """The first failed input of each kind; reads only shards whose record counts errors."""
+    found: dict[str, str] = {}
+    for batch in run.images(["file_name", "status", "error_stage", "error_kind"], only_errors=True):
+        for row in batch.to_pylist():
+            if row["status"] == "error":
+                found.setdefault(f"{row['error_stage']}/{row['error_kind']}", row["file_name"])
+    return found
