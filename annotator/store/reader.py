@@ -1,4 +1,4 @@
-"""A run as its readers see it: the rows of committed shards, in plan order, a batch at a time."""
+"""A run as its readers see it: the rows of committed shards, in plan order, a shard at a time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from annotator.store.schema import parse_metadata
 
 if TYPE_CHECKING:
     from annotator.sources.plan import Plan
-
-BATCH_ROWS = 65_536
 
 
 class Run:
@@ -74,7 +72,7 @@ class Run:
         return Skeleton.from_dict(self.metadata["skeleton"])
 
     def images(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Batches of the images table: committed shards only, in plan order.
+        """The images table: committed shards only, in plan order, one batch a shard.
 
         Args:
             columns: names of the columns wanted; None for all.
@@ -85,7 +83,7 @@ class Run:
         return self._batches("images", columns)
 
     def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Batches of the instances table, as `images`; people of an image are neighbours, best box first."""
+        """The instances table, as `images`; people of an image are neighbours in one batch."""
         return self._batches("instances", columns)
 
     def _batches(self, table: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
@@ -94,11 +92,12 @@ class Run:
             name = record.files[table].name
             with self._open(name) as file:
                 try:
-                    for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
-                        # Parquet keeps no order of columns that was asked for.
-                        yield batch if wanted is None else batch.select(wanted)
+                    rows = file.read(columns=wanted)
                 except (pa.ArrowException, OSError) as error:
                     raise _damaged(self.path / name, error) from error
+            # Parquet does not keep the order in which columns were asked for.
+            rows = rows if wanted is None else rows.select(wanted)
+            yield from rows.combine_chunks().to_batches()
 
     def _open(self, name: str) -> pq.ParquetFile:
         try:

@@ -27,7 +27,7 @@ class Problem:
     """One thing that is wrong.
 
     Attributes:
-        kind: a short stable name: missing, doubled, foreign, orphan, mismatch, stray, unreadable, corrupt-commit ...
+        kind: a short stable name: missing, doubled, foreign, orphan, mismatch, stray, corrupt-commit ...
         where: file or shard.
         message: what is wrong, for a person.
     """
@@ -80,8 +80,8 @@ class Report:
 def verify(run_dir: str | Path) -> Report:
     """Check a run folder, finished or not, against its plan, one shard in memory at a time.
 
-    Memory: about 21 bytes an item of the plan, and the ids of one shard. An unfinished run is not ok: its missing
-    items are named by shard.
+    Memory: about 21 bytes an item of the plan, and the ids of one shard. An unfinished run is not ok: its
+    missing items are named by shard.
 
     Raises:
         UserError: not a run folder, or one without a readable plan.
@@ -263,7 +263,7 @@ def _name_missing(plan: _Plan, rows_of: np.ndarray, report: Report) -> None:
             report.add(
                 "missing",
                 f"shard {shard}",
-                f"{len(lacking)} of its {len(part)} items have no row, from item {lacking[0]} on; run again to go on",
+                f"{len(lacking)} of its {len(part)} items have no row, item {lacking[0]} first; run again",
             )
 
 
@@ -283,8 +283,8 @@ def _check_strays(run_dir: Path, named: set[str], report: Report) -> None:
                 )
                 continue
             report.leftovers += 1
-            # Under a visible name it would be counted by `SELECT * FROM 'images/*.parquet'`; while its shard is
-            # not committed, though, it may be an attempt under way.
+            # Under a visible name `SELECT * FROM 'images/*.parquet'` would count it; while its shard is not
+            # committed, though, it may be an attempt under way.
             if not path.name.startswith(".") and f"commits/s{match['shard']}.json" in named:
                 report.add(
                     "leftover", name, "rows of an attempt that did not win; run again, and it is swept away"

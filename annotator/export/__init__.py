@@ -1,0 +1,32 @@
+"""Other people's formats: a run's rows in, one file out, streamed and put in place in one step.
+
+Importers, and what the rows mean, belong elsewhere. A format is a function in `FORMATS`, called as
+`(run, path, min_score=...) -> Exported`; the modules behind it are imported only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annotator.export.coco import Exported
+    from annotator.store.reader import Run
+
+
+def _coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+    """COCO keypoint annotations: images, people and the person category with its skeleton."""
+    from annotator.export.coco import write_coco
+
+    return write_coco(run, path, min_score=min_score)
+
+
+def _coco_results(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+    """COCO results: one entry a person, all coordinates kept, as evaluation servers take them."""
+    from annotator.export.coco import write_coco_results
+
+    return write_coco_results(run, path, min_score=min_score)
+
+
+FORMATS: dict[str, Callable[..., Exported]] = {"coco": _coco, "coco-results": _coco_results}

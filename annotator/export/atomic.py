@@ -1,0 +1,44 @@
+"""A text file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from annotator.errors import UserError
+from annotator.store.durable import remove, sync_folder, write_failure
+
+
+@contextlib.contextmanager
+def atomic_text(path: str | Path) -> Iterator[IO[str]]:
+    """Write UTF-8 text to a hidden file beside `path`, which it replaces at the end, or not at all.
+
+    Raises:
+        UserError: the path is a folder or cannot be written.
+        RunFailed: the disk is full or failing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file, as in {path / 'annotations.json'}")
+    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("x", encoding="utf-8") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        remove(aside)
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    except OSError as error:
+        remove(aside)
+        raise write_failure(error, path) from error
+    except BaseException:
+        remove(aside)
+        raise

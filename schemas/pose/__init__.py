@@ -1,0 +1,1 @@
+"""Contracts of pose rows, by major version."""
