@@ -27,6 +27,7 @@ def test_placement_does_not_change_the_identity(field):
         "address": "host:1",
         "device": "cpu",
         "weights_dir": "w",
+        "quiet": True,
     }
     value = other.get(field, 2)
     assert config().identity() == config(**{field: value}).identity()
