@@ -1,12 +1,28 @@
-"""Fixtures for all rooms: the real weights, photos and video beside the project."""
+"""Fixtures for all rooms: the real assets beside the project, and runs made without models."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from annotator.config import RunConfig
+from annotator.errors import ItemError
+from annotator.people import Poses
+from annotator.skeletons import COCO_17
+from annotator.sources.items import Item
+from annotator.store import run_info
+from annotator.store.commit import ShardWriter
+from annotator.store.reader import Run
+from annotator.store.rows import RowBuilder
+from annotator.store.schema import PLAN, ModelRecord, Provenance, metadata
+from annotator.store.visibility import ScoreThresholds
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,3 +76,97 @@ def assets() -> Assets:
             pytest.fail(message)
         pytest.skip(message)
     return Assets(root)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One input of a made-up run: its people, or the error that it gives."""
+
+    file_name: str
+    people: Poses | ItemError = field(default_factory=lambda: poses_of())
+    image_id: int | None = None
+    size: tuple[int, int] | None = (640, 480)
+
+
+def poses_of(
+    bboxes: np.ndarray | list | None = None,
+    keypoints: np.ndarray | None = None,
+    scores: np.ndarray | list | None = None,
+    joints: int = 17,
+) -> Poses:
+    """Poses from boxes (N, 4) xywh; joints on the diagonal unless given, all scores `scores`."""
+    boxes = np.asarray(bboxes if bboxes is not None else [], np.float64).reshape(-1, 4)
+    n = len(boxes)
+    if keypoints is None:
+        along = np.linspace(0.05, 0.95, joints)[None, :, None]
+        keypoints = boxes[:, None, :2] + along * boxes[:, None, 2:]
+    values = np.asarray(scores if scores is not None else np.full(n, 0.9), np.float32)
+    return Poses(
+        bboxes=boxes,
+        bbox_scores=values,
+        keypoints=np.asarray(keypoints, np.float32),
+        keypoint_scores=np.repeat(values[:, None], joints, axis=1),
+        scores=values,
+    )
+
+
+class MadeRun:
+    """A run folder with a plan and run.json, whose shards are committed one by one, without any model."""
+
+    def __init__(self, path: Path, pictures: list[Picture], shard_size: int) -> None:
+        self.path, self.pictures = path, pictures
+        self.items = [
+            Item(
+                i,
+                1000 + i if p.image_id is None else p.image_id,
+                f"/data/{p.file_name}",
+                p.file_name,
+                i // shard_size,
+            )
+            for i, p in enumerate(pictures)
+        ]
+        self.shards = 1 + (len(pictures) - 1) // shard_size
+        model = ModelRecord("test-pose", "ab" * 32, "test-pose.pth", (192, 256))
+        self.provenance = Provenance(model, None, None, config_sha256="01" * 32, plan_sha256="23" * 32)
+        (path / "plan").mkdir(parents=True)
+        columns = {name: [getattr(item, name, None) for item in self.items] for name in PLAN.names}
+        table = pa.table([pa.array(columns[f.name], f.type) for f in PLAN], schema=PLAN)
+        pq.write_table(table.replace_schema_metadata(metadata("plan")), path / "plan" / "plan.parquet")
+        config = RunConfig(inputs=("/data",), out=str(path), shard_size=shard_size).model_dump(mode="json")
+        run_info.create(path, run_info.RunInfo(config, self.provenance, len(self.items), self.shards))
+
+    def tables(self, shard: int) -> tuple[pa.Table, pa.Table]:
+        """The rows of one shard, images and instances."""
+        rows = RowBuilder(COCO_17, ScoreThresholds(), self.provenance)
+        for item, picture in zip(self.items, self.pictures, strict=True):
+            if item.shard == shard:
+                rows.add(item, picture.size, picture.people)
+        return rows.tables()
+
+    def commit(self, *shards: int) -> MadeRun:
+        """Commit these shards; all when none is named."""
+        for shard in shards or range(self.shards):
+            assert ShardWriter(self.path, shard).commit(*self.tables(shard), {"seconds": 1.5}).won
+        return self
+
+    def open(self) -> Run:
+        """As its readers see it."""
+        return Run(self.path)
+
+
+@pytest.fixture
+def people() -> Callable[..., Poses]:
+    """`people(bboxes, keypoints=None, scores=None)`: poses made to order."""
+    return poses_of
+
+
+@pytest.fixture
+def picture() -> type[Picture]:
+    """`picture(file_name, people_or_error)`: an input of a made-up run."""
+    return Picture
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., MadeRun]:
+    """Makes a run folder from pictures: `make_run(pictures, shard_size=2).commit()`."""
+    return lambda pictures, shard_size=2: MadeRun(tmp_path / "run", pictures, shard_size)
