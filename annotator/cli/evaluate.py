@@ -24,11 +24,33 @@ def evaluate(
 
     from annotator.cli import print_json
     from annotator.evaluate.coco import evaluate as evaluate_run
+    from annotator.store.reader import Run
 
-    figures = evaluate_run(run, gt)
+    figures = evaluate_run(Run(run), gt)
     if json_to == "-":
         print_json(figures)
         return
     if json_to is not None:
         Path(json_to).write_text(json.dumps(figures, indent=2) + "\n")
-    print(figures)
+    print(_describe(run, gt, figures))
+
+
+def _describe(run: str, gt: str, figures: dict) -> str:
+    """The figures as a table for people."""
+    lines = [
+        f"{run} against {gt}",
+        f"  {figures['images']:,} images, {figures['people']:,} people, {figures['gt_people']:,} in truth",
+    ]
+    for kind in ("keypoints", "bbox"):
+        values = {name: "-" if value is None else f"{value:.4f}" for name, value in figures[kind].items()}
+        lines += [
+            "",
+            f"  {kind:<10}" + "".join(f"{name:>8}" for name in values),
+            " " * 12 + "".join(f"{value:>8}" for value in values.values()),
+        ]
+    nms = figures["nms"]
+    if nms["left_out"]:
+        lines += ["", f"  {nms['left_out']:,} near-duplicate people left out (OKS over {nms['threshold']})"]
+    unmatched = figures["matching"]
+    lines += ["", "  matching: " + ", ".join(f"{key} {value}" for key, value in unmatched.items())]
+    return "\n".join(lines)

@@ -16,8 +16,9 @@ def export(
     """Write the people of a run as a COCO annotation file or as COCO results."""
     from annotator.errors import UserError
     from annotator.export import FORMATS
+    from annotator.store.reader import Run
 
     if format_name not in FORMATS:
         raise UserError(f"--format {format_name}: known formats are {', '.join(FORMATS)}")
-    written = FORMATS[format_name](run, to, min_score=min_score)
-    print(f"{to}: {written}")
+    written = FORMATS[format_name](Run(run), to, min_score=min_score)
+    print(f"{to}: {written.images:,} images, {written.people:,} people")

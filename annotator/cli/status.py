@@ -32,9 +32,8 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     for kind, count in summary.errors.items():
         print(f"  {count:>7,}  {kind}")
     if summary.damaged:
-        print(
-            f"  damaged commit records of shards {', '.join(map(str, summary.damaged))}: run again to redo them"
-        )
+        damaged = ", ".join(map(str, summary.damaged))
+        print(f"  damaged commit records of shards {damaged}: run again to redo them")
     if summary.failure:
         print(f"  failed:  {summary.failure}")
 
