@@ -1,0 +1,233 @@
+"""Pictures decoded ahead: in threads, in plan order, within a bound of count and bytes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar, cast
+
+from annotator.errors import ItemError
+from annotator.media.image import Image, ImageLimits, read_image
+from annotator.sources.items import Item
+
+T = TypeVar("T")
+
+
+class _Closed(Exception):  # noqa: N818 - not an error: the consumer went away
+    pass
+
+
+class _Place(Generic[T]):
+    """One item on its way through the feed, from being taken to being handed over."""
+
+    __slots__ = ("admitted", "bytes", "done", "item", "result")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.result: T | ItemError | None = None
+        self.bytes = 0
+        self.admitted = False  # to decoding, or done without it
+        self.done = False
+
+
+class ImageFeed(Generic[T]):
+    """Iterates over (item, picture or ItemError), one for each item, in their order.
+
+    Decoding starts with the first `next` (or `with`) and ends with the last item or `close`.
+
+    Args:
+        items: taken one by one as decoding goes on; may be a generator.
+        limits: for decoding.
+        threads: that read, decode and prepare; the decoders release the interpreter lock.
+        max_ahead: items taken and not yet handed over, at most.
+        max_bytes: memory of what is being decoded or waits to be handed over, at most; a picture that is
+            larger all
+            by itself is decoded alone. What was handed over is the consumer's.
+        prepare: called with each picture in the decode thread; its result is handed over in place of the
+            picture.
+            An exception in it becomes an ItemError of stage "detect".
+
+    Attributes:
+        wait_seconds: that the consumer has waited in `next`.
+        decode_seconds: of reading and decoding, summed over threads, waiting for memory excluded.
+        prepare_seconds: in `prepare`, summed over threads.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        limits: ImageLimits | None = None,
+        threads: int = 1,
+        max_ahead: int = 64,
+        max_bytes: int = 1 << 30,
+        prepare: Callable[[Image], T] | None = None,
+    ) -> None:
+        if threads < 1 or max_ahead < 1:
+            raise ValueError(f"threads ({threads}) and max_ahead ({max_ahead}) must be at least 1")
+        self.wait_seconds = 0.0
+        self.decode_seconds = 0.0
+        self.prepare_seconds = 0.0
+        self._items = iter(items)
+        self._limits = limits or ImageLimits()
+        self._max_ahead = max_ahead
+        self._max_bytes = max_bytes
+        self._prepare = prepare
+        self._changed = threading.Condition()
+        self._places: deque[_Place[T]] = deque()
+        self._bytes = 0
+        self._exhausted = False
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._wanted = threads
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> ImageFeed[T]:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[tuple[Item, T | ItemError]]:
+        return self
+
+    def __next__(self) -> tuple[Item, T | ItemError]:
+        self._start()
+        started = time.perf_counter()
+        with self._changed:
+            while not self._closed and not self._failure and not self._ready():
+                self._changed.wait()
+            self.wait_seconds += time.perf_counter() - started
+            if self._failure is None and not self._closed and self._places:
+                place = self._places.popleft()
+                self._bytes -= place.bytes
+                self._changed.notify_all()
+                return place.item, cast("T | ItemError", place.result)
+            failure = self._failure
+        self.close()
+        if failure is not None:
+            raise failure
+        raise StopIteration
+
+    def _ready(self) -> bool:
+        return self._places[0].done if self._places else self._exhausted
+
+    def close(self) -> None:
+        """Stop decoding and wait for the threads; what they are in the middle of is finished and dropped."""
+        with self._changed:
+            self._closed = True
+            self._places.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self) -> None:
+        if not self._threads and not self._closed:
+            self._threads = [
+                threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
+                for number in range(self._wanted)
+            ]
+            for thread in self._threads:
+                thread.start()
+
+    def _work(self) -> None:
+        try:
+            while (place := self._take()) is not None:
+                self._finish(place, self._decode(place))
+        except _Closed:
+            pass
+        except BaseException as error:  # noqa: BLE001 - the consumer has to hear of it, or would wait for
+        ever
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _take(self) -> _Place[T] | None:
+        with self._changed:
+            while not self._closed and not self._exhausted and len(self._places) >= self._max_ahead:
+                self._changed.wait()
+            if self._closed or self._exhausted:
+                return None
+            # Under the lock, so that places stand in the order of the items.
+            item = next(self._items, None)
+            if item is None:
+                self._exhausted = True
+                self._changed.notify_all()
+                return None
+            place: _Place[T] = _Place(item)
+            self._places.append(place)
+            return place
+
+    def _admit(self, place: _Place[T], size: int) -> float:
+        """Wait until `size` bytes may be taken; in the order of the items, so that the next one wanted never
+        starves.
+
+        Returns:
+            Seconds waited.
+        """
+        started = time.perf_counter()
+        with self._changed:
+            while not self._closed and not self._may_start(place, size):
+                self._changed.wait()
+            if self._closed:
+                raise _Closed
+            self._hold(place, size)
+            place.admitted = True
+            self._changed.notify_all()
+        return time.perf_counter() - started
+
+    def _may_start(self, place: _Place[T], size: int) -> bool:
+        for other in self._places:
+            if other is place:
+                break
+            if not other.admitted:
+                return False
+        return self._bytes + size <= self._max_bytes or self._bytes == 0
+
+    def _hold(self, place: _Place[T], size: int) -> None:
+        self._bytes += size - place.bytes
+        place.bytes = size
+
+    def _decode(self, place: _Place[T]) -> T | ItemError:
+        started = time.perf_counter()
+        waited = 0.0
+
+        def admit(size: int) -> None:
+            nonlocal waited
+            waited += self._admit(place, size)
+
+        image: Image | ItemError
+        try:
+            image = read_image(place.item.uri, self._limits, admit)
+        except ItemError as error:
+            image = error
+        except MemoryError:
+            image = ItemError("decode", "too_large", "not enough memory to decode it")
+        decoded = time.perf_counter()
+        result = image if isinstance(image, ItemError) else self._prepared(image)
+        size = 0 if isinstance(image, ItemError) else image.pixels.nbytes
+        with self._changed:
+            if not self._closed:
+                self._hold(place, size)
+            self.decode_seconds += decoded - started - waited
+            self.prepare_seconds += time.perf_counter() - decoded
+        return result
+
+    def _prepared(self, image: Image) -> T | ItemError:
+        if self._prepare is None:
+            return cast(Any, image)
+        try:
+            return self._prepare(image)
+        except ItemError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever one picture provokes must not cost the others
+            reason = (str(error).splitlines() or [""])[0][:300]
+            return ItemError("detect", type(error).__name__, f"the picture cannot be prepared: {reason}")
+
+    def _finish(self, place: _Place[T], result: T | ItemError) -> None:
+        with self._changed:
+            place.result = result
+            place.admitted = place.done = True
+            self._changed.notify_all()

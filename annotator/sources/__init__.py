@@ -1,0 +1,6 @@
+"""From what the user named on the command line to the frozen plan of a run: every input once, with its id
+and shard.
+
+Nothing here opens a picture (that is `annotator.media`) or knows how a run works the plan off
+(`annotator.runtime`).
+"""

@@ -1,0 +1,170 @@
+"""INPUT arguments, expanded: folders, globs, pictures, lists, COCO files, manifests, in the order given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from annotator.errors import UserError
+from annotator.sources.coco_input import coco_images
+from annotator.sources.folders import IMAGE_SUFFIXES, expand_pattern, is_pattern, split_pattern, suffix, walk
+from annotator.sources.listing import Listing
+from annotator.sources.manifests import MANIFEST_SUFFIXES, manifest_rows
+from annotator.sources.notes import Notes
+from annotator.sources.uris import to_path
+
+ACCEPTED = (
+    "a folder, a glob pattern in quotes, a picture, a .txt list, a COCO .json, or a .csv, .tsv, .jsonl or "
+    ".parquet "
+    "manifest"
+)
+
+# (text, place for messages, image id or None) of an input that a file names.
+Entry = tuple[str, str, int | None]
+
+
+def list_inputs(inputs: Sequence[str], *, image_root: str | None, limit: int | None, notes: Notes) -> Listing:
+    """Expand INPUT arguments into a finished listing.
+
+    Args:
+        image_root: folder that relative names in COCO files, lists and manifests start from.
+        limit: stop after this many inputs.
+
+    Raises:
+        UserError: an argument that does not exist, holds nothing, or cannot be understood; the message names
+            it.
+    """
+    if not inputs:
+        raise UserError(f"no INPUT given; expected {ACCEPTED}")
+    if image_root is not None:
+        image_root = os.path.abspath(to_path(image_root, "--image-root"))
+        if not os.path.isdir(image_root):
+            raise UserError(f"--image-root {image_root} is not a folder")
+    listing = Listing()
+    for text in inputs:
+        for _ in _expand(text, image_root, listing, notes):
+            if limit is not None and len(listing) >= limit and listing.settle() >= limit:
+                listing.finish(limit)
+                return listing
+    listing.finish(limit)
+    return listing
+
+
+def _expand(text: str, image_root: str | None, listing: Listing, notes: Notes) -> Iterator[None]:
+    """Add what one argument stands for; yields now and then, so that the caller can stop it."""
+    path = os.path.abspath(to_path(text, "INPUT")) if text else ""
+    if os.path.isdir(path):
+        yield from _folder(text, path, listing, notes)
+    elif os.path.lexists(path):
+        yield from _file(path, image_root, listing)
+    elif is_pattern(text):
+        yield from _pattern(text, path, image_root, listing, notes)
+    else:
+        raise UserError(f"INPUT {text!r} does not exist; expected {ACCEPTED}")
+
+
+def _folder(text: str, path: str, listing: Listing, notes: Notes) -> Iterator[None]:
+    skipped = Notes()
+    root, count = listing.folder(path), 0
+    for count, name in enumerate(walk(path, notes=_Both(notes, skipped)), 1):
+        listing.add(root, name)
+        if count % 4096 == 0:
+            yield
+    if not count:
+        found = f" (found {skipped.skipped})" if skipped.skipped else ""
+        raise UserError(
+            f"no picture in the folder {text}{found}; accepted suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    yield
+
+
+class _Both(Notes):
+    """Notes of one folder that also go to the notes of the plan."""
+
+    def __init__(self, plan: Notes, folder: Notes) -> None:
+        self._plan, self._folder = plan, folder
+
+    def say(self, line: str) -> None:
+        self._plan.say(line)
+
+    def skip(self, kind: str, count: int = 1) -> None:
+        self._plan.skip(kind, count)
+        self._folder.skip(kind, count)
+
+
+def _file(path: str, image_root: str | None, listing: Listing) -> Iterator[None]:
+    kind = suffix(path)
+    folder = image_root or os.path.dirname(path)
+    if kind == ".txt":
+        yield from _named(path, _text_list(path), folder, listing)
+    elif kind == ".json":
+        folder, images = coco_images(path, image_root)
+        yield from _named(path, images, folder, listing)
+    elif kind in MANIFEST_SUFFIXES:
+        yield from _named(path, manifest_rows(path, kind), folder, listing)
+    else:
+        listing.add(listing.folder(os.path.dirname(path)), os.path.basename(path))
+        yield
+
+
+def _pattern(text: str, path: str, image_root: str | None, listing: Listing, notes: Notes) -> Iterator[None]:
+    folder, pattern = split_pattern(path)
+    root, found, before = listing.folder(folder), False, len(listing)
+    # A pattern that spells a suffix means what it says; under a bare `*` only pictures are meant.
+    spelled = suffix(pattern) != "" and not is_pattern(suffix(pattern))
+    for name, is_folder in expand_pattern(folder, pattern, notes):
+        found = True
+        full = os.path.join(folder, name)
+        if is_folder:
+            for below in walk(full, notes):
+                listing.add(root, f"{name}/{below}")
+        elif spelled and suffix(name) in MANIFEST_SUFFIXES | {".txt", ".json"}:
+            yield from _file(full, image_root, listing)
+        elif spelled or suffix(name) in IMAGE_SUFFIXES:
+            listing.add(root, name)
+        else:
+            notes.skip(suffix(name) or "without suffix")
+        yield
+    if not found:
+        raise UserError(f"nothing matches the pattern {text!r}; a pattern is seen from {os.getcwd()}")
+    if len(listing) == before:
+        raise UserError(
+            f"the pattern {text!r} matches no picture; accepted suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+
+
+def _text_list(path: str) -> Iterator[Entry]:
+    """Lines of a list, one path each; blanks around it, empty lines and those that start with # are ignored."""
+    count = 0
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                text = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
+                if text and not text.startswith("#"):
+                    count += 1
+                    yield text, f"{path}: line {number}", None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if not count:
+        raise UserError(f"the list {path} names nothing; expected one path a line")
+
+
+def _named(source: str, entries: Iterable[Entry], folder: str, listing: Listing) -> Iterator[None]:
+    """Add the files that `source`, a list, manifest or COCO file, names; relative names start from `folder`.
+
+    Names that lead out of `folder` are shown relative to the folder that all such names of the source have
+    in common.
+    """
+    inside = folder.rstrip("/") + "/"
+    root, elsewhere = listing.folder(folder), listing.scattered(source)
+    for count, (text, where, image_id) in enumerate(entries, 1):
+        path = os.path.normpath(os.path.join(inside, to_path(text, where)))
+        if "\0" in path:
+            raise UserError(f"{where}: the path {path!r} holds a NUL character")
+        if path.startswith(inside):
+            listing.add(root, path[len(inside) :], image_id)
+        else:
+            listing.add(elsewhere, path, image_id)
+        if count % 4096 == 0:
+            yield
+    yield

@@ -1,0 +1,210 @@
+"""The frozen plan of a run: every input once, in order, in shards of neighbours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.errors import UserError
+from annotator.sources.boxes import MatchedBoxes, match_boxes, read_boxes
+from annotator.sources.inputs import list_inputs
+from annotator.sources.items import GivenBox, Item
+from annotator.sources.listing import Listing
+from annotator.sources.notes import Notes
+from annotator.sources.plan_file import PlanFile, save_plan
+from annotator.sources.uris import to_path
+from annotator.store.schema import PLAN
+
+HASH_ROWS = 65_536
+
+
+class Rows(Protocol):
+    """Where the rows of a plan are."""
+
+    def __len__(self) -> int: ...
+    def table(self, start: int, stop: int) -> pa.Table: ...
+
+
+class Plan:
+    """What a run works off.
+
+    Attributes:
+        shard_size: items in each shard but the last.
+        sha256: over the rows and the shard size, hex: equal for equal plans wherever they lie.
+        duplicates: inputs that were named more than once and are in the plan once.
+        notes: what a person should know: files left out, boxes without image, with counts.
+    """
+
+    def __init__(
+        self, rows: Rows, *, shard_size: int, sha256: str, duplicates: int = 0, notes: Sequence[str] = ()
+    ) -> None:
+        self._rows = rows
+        self.shard_size = shard_size
+        self.sha256 = sha256
+        self.duplicates = duplicates
+        self.notes = tuple(notes)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def shards(self) -> range:
+        """Numbers of the shards."""
+        return range(-(-len(self) // self.shard_size))
+
+    def items(self, shard: int) -> list[Item]:
+        """The items of one shard, in order.
+
+        Raises:
+            IndexError: no such shard.
+        """
+        if shard not in self.shards:
+            raise IndexError(f"shard {shard} of {len(self.shards)}")
+        start = shard * self.shard_size
+        rows = self.table(start, min(start + self.shard_size, len(self)))
+        return [_item(row) for row in rows.select(_ITEM_COLUMNS).to_pylist()]
+
+    def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
+        """Rows as a table of `store.schema.PLAN`."""
+        return self._rows.table(start, len(self) if stop is None else stop)
+
+    def tables(self, size: int = HASH_ROWS) -> Iterator[pa.Table]:
+        """All rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.table(start, min(start + size, len(self)))
+
+
+_ITEM_COLUMNS = ["index", "image_id", "uri", "file_name", "shard", "boxes"]
+
+
+def _item(row: dict[str, Any]) -> Item:
+    boxes = row.pop("boxes")
+    if boxes is not None:
+        boxes = tuple(GivenBox(tuple(box["bbox"]), box["score"]) for box in boxes)
+    return Item(**row, boxes=boxes)
+
+
+def build_plan(
+    inputs: Sequence[str],
+    *,
+    image_root: str | None = None,
+    boxes: str | None = None,
+    shard_size: int,
+    limit: int | None = None,
+) -> Plan:
+    """Make the plan of a run from its INPUT arguments.
+
+    Args:
+        inputs: folders, globs, files, .txt lists, COCO JSON, CSV / JSONL / Parquet manifests.
+        image_root: folder that relative names in such files start from; default: where the file is.
+        boxes: COCO file with person boxes to use instead of a detector.
+        shard_size: items in a shard.
+        limit: only the first inputs.
+
+    Raises:
+        UserError: something named does not exist, holds nothing or cannot be understood. A picture that a
+            list names
+            and that is missing is no such case: it stays in the plan and becomes an error row of the run.
+    """
+    notes = Notes()
+    listing = list_inputs(inputs, image_root=image_root, limit=limit, notes=notes)
+    if listing.duplicates:
+        notes.say(f"{listing.duplicates:,} inputs were named more than once and are kept once")
+    matched = None
+    if boxes is not None:
+        path = to_path(boxes, "--boxes")
+        matched = match_boxes(listing, read_boxes(path, notes), notes)
+    rows = _ListedRows(listing, matched, shard_size)
+    return Plan(
+        rows,
+        shard_size=shard_size,
+        sha256=hash_rows(rows, shard_size),
+        duplicates=listing.duplicates,
+        notes=notes.lines(),
+    )
+
+
+class _ListedRows:
+    """Rows of a plan that was just built."""
+
+    def __init__(self, listing: Listing, boxes: MatchedBoxes | None, shard_size: int) -> None:
+        self._listing = listing
+        self._boxes = boxes
+        self._shard_size = shard_size
+
+    def __len__(self) -> int:
+        return len(self._listing)
+
+    def table(self, start: int, stop: int) -> pa.Table:
+        listed = self._listing.rows(start, stop)
+        index = np.arange(start, start + len(listed), dtype=np.int64)
+        boxes = PLAN.field("boxes").type
+        columns: dict[str, Any] = {
+            "index": index,
+            "shard": (index // self._shard_size).astype(np.int32),
+            "boxes": None if self._boxes is None else self._boxes.column(start, start + len(listed), boxes),
+        }
+        columns |= {name: listed[name] for name in listed.column_names}
+        return pa.table(
+            [
+                pa.nulls(len(listed), field.type) if columns.get(field.name) is None else columns[field.name]
+                for field in PLAN
+            ],
+            schema=PLAN,
+        )
+
+
+def hash_rows(rows: Rows, shard_size: int) -> str:
+    """sha256 of a plan, hex: independent of how Arrow or Parquet lay the rows out.
+
+    For each 65,536 rows: ids, then for each text column byte lengths and bytes, then counts, numbers and
+    scores of the boxes (-1 for none given, NaN for no score), all little-endian.
+    """
+    digest = hashlib.sha256(f"plan v1, {len(rows)} rows, shards of {shard_size}\n".encode())
+    for start in range(0, len(rows), HASH_ROWS):
+        table = rows.table(start, min(start + HASH_ROWS, len(rows)))
+        digest.update(table["image_id"].to_numpy().astype("<i8").tobytes())
+        for name in ("uri", "file_name"):
+            texts = [text.encode() for text in table[name].to_pylist()]
+            digest.update(np.fromiter(map(len, texts), "<i4", len(texts)).tobytes())
+            digest.update(b"".join(texts))
+        boxes = table["boxes"].combine_chunks()
+        counts = boxes.value_lengths().fill_null(-1)
+        digest.update(np.asarray(counts).astype("<i4").tobytes())
+        flat = boxes.flatten()
+        digest.update(np.asarray(flat.field("bbox").flatten()).astype("<f8").tobytes())
+        digest.update(flat.field("score").to_numpy(zero_copy_only=False).astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def write_plan(plan: Plan, run_dir: str | Path) -> None:
+    """Write a plan as Parquet under RUN/plan/, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    about = {
+        "shard_size": plan.shard_size,
+        "sha256": plan.sha256,
+        "duplicates": plan.duplicates,
+        "notes": list(plan.notes),
+    }
+    try:
+        save_plan(Path(run_dir), about, plan.tables(max(1, HASH_ROWS // plan.shard_size) * plan.shard_size))
+    except OSError as error:
+        raise UserError(f"cannot write the plan into {run_dir}: {error.strerror or error}") from None
+
+
+def read_plan(run_dir: str | Path) -> Plan:
+    """The plan of a run folder; its rows are read when they are asked for.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    rows = PlanFile.open(Path(run_dir))
+    return Plan(rows, **rows.about)
