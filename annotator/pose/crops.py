@@ -19,6 +19,8 @@ _USE_BITS = 5
 # cv2.warpAffine refuses sources with a side of 32767 or more (16-bit coordinates).
 _CV2_MAX_SIDE = 32766
 _CROPS_AT_ONCE = 64
+# What remains of a rotation by 0 when OpenCV fits a map to points.
+_ROUNDING = 1e-9
 
 
 def warp_matrices(center: np.ndarray, scale: np.ndarray, size: tuple[int, int], use_udp: bool) -> np.ndarray:
@@ -44,18 +46,27 @@ def warp_matrices(center: np.ndarray, scale: np.ndarray, size: tuple[int, int], 
                 # Written as there, so that float32 input rounds alike.
                 matrices[:, axis, 2] = factor * (-0.5 * (center[:, axis] * 2) + 0.5 * scale[:, axis])
         else:
-            # MMPose fits the map to three float32 points: centre, middle of the left side, and the latter
-            # moved down by half the width. Only the width of the region decides.
-            c = center.astype(np.float32)
-            left = (center[:, 0].astype(np.float64) - 0.5 * scale[:, 0]).astype(np.float32)
-            half = c[:, 0] - left
-            below = c[:, 1] + half
-            matrices = np.zeros((len(center), 2, 3), np.float64)
-            matrices[:, 0, 0] = 0.5 * w / half.astype(np.float64)
-            matrices[:, 1, 1] = 0.5 * w / (below.astype(np.float64) - c[:, 1])
-            matrices[:, 0, 2] = 0.5 * w - matrices[:, 0, 0] * c[:, 0]
-            matrices[:, 1, 2] = 0.5 * h - matrices[:, 1, 1] * c[:, 1]
+            matrices = _fitted(center, scale, size)
     matrices[~np.isfinite(matrices).all(axis=(1, 2))] = 0
+    return matrices
+
+
+def _fitted(center: np.ndarray, scale: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """MMPose fits the map to three float32 points: the region's centre, the middle of its left side, and the
+    latter moved down by half the width; only the width decides. OpenCV solves the fit there and here, because
+    its rounding in the last bit now and then decides a grey level.
+    """
+    w, h = size
+    middle = center.astype(np.float32)
+    left = middle.copy()
+    left[:, 0] = center[:, 0].astype(np.float64) - 0.5 * scale[:, 0]
+    below = left.copy()
+    below[:, 1] += middle[:, 0] - left[:, 0]
+    source = np.stack([middle, left, below], axis=1)
+    target = np.array([[w * 0.5, h * 0.5], [0, h * 0.5], [0, h * 0.5 + w * 0.5]], np.float32)
+    matrices = np.zeros((len(center), 2, 3), np.float64)
+    for i in np.flatnonzero(np.isfinite(source).all(axis=(1, 2)) & (left[:, 1] != below[:, 1])):
+        matrices[i] = cv2.getAffineTransform(source[i], target)
     return matrices
 
 
@@ -140,7 +151,7 @@ def crop_batch_torch(
     matrices: np.ndarray,
     size: tuple[int, int],
 ) -> torch.Tensor:
-    """`crop_batch_cv2` on the images' device, with OpenCV's own fixed-point arithmetic.
+    """`crop_batch_cv2` on the images' device, in OpenCV's own fixed-point arithmetic.
 
     Args:
         images: (H, W, 3) uint8 tensors, all on one device.
@@ -153,7 +164,7 @@ def crop_batch_torch(
     """
     import torch
 
-    if np.any(matrices[:, 0, 1]) or np.any(matrices[:, 1, 0]):
+    if np.abs(matrices[:, [0, 1], [1, 0]]).max(initial=0.0) > _ROUNDING:
         raise ValueError("crop_batch_torch takes maps without rotation and shear only")
     w, h = size
     device = images[0].device if len(images) else torch.device("cpu")
@@ -179,11 +190,13 @@ def _source_coordinates(matrices: np.ndarray, axis: int, length: int) -> np.ndar
     shift = -inverse * m[:, axis, 2]
     one = 1 << _ADD_BITS
     half = 1 << (_ADD_BITS - _USE_BITS - 1)
-    # OpenCV saturates at 32 bits; that far outside every image it makes no difference where.
+    along = inverse[:, None] * np.arange(length)
+    # OpenCV adds up x * scale + shift after rounding both, y * scale + shift before.
+    parts = (along, shift[:, None]) if axis == 0 else (along + shift[:, None],)
+    # It saturates at 32 bits; that far outside every image it makes no difference where.
     limit = 2.0**31 - 1
-    along = np.rint(np.clip(inverse[:, None] * np.arange(length) * one, -limit, limit))
-    start = np.rint(np.clip(shift * one, -limit, limit)) + half
-    return (along.astype(np.int64) + start.astype(np.int64)[:, None]) >> (_ADD_BITS - _USE_BITS)
+    total = sum(np.rint(np.clip(part * one, -limit, limit)).astype(np.int64) for part in parts) + half
+    return np.asarray(total) >> (_ADD_BITS - _USE_BITS)
 
 
 def _bilinear(image: torch.Tensor, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
