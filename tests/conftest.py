@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from annotator.config import RunConfig
@@ -17,11 +16,12 @@ from annotator.errors import ItemError
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.sources.items import Item
+from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
-from annotator.store.schema import PLAN, ModelRecord, Provenance, metadata
+from annotator.store.schema import PLAN, ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,10 +128,15 @@ class MadeRun:
         self.shards = 1 + (len(pictures) - 1) // shard_size
         model = ModelRecord("test-pose", "ab" * 32, "test-pose.pth", (192, 256))
         self.provenance = Provenance(model, None, None, config_sha256="01" * 32, plan_sha256="23" * 32)
-        (path / "plan").mkdir(parents=True)
         columns = {name: [getattr(item, name, None) for item in self.items] for name in PLAN.names}
         table = pa.table([pa.array(columns[f.name], f.type) for f in PLAN], schema=PLAN)
-        pq.write_table(table.replace_schema_metadata(metadata("plan")), path / "plan" / "plan.parquet")
+        about = {
+            "shard_size": shard_size,
+            "sha256": self.provenance.plan_sha256,
+            "duplicates": 0,
+            "notes": [],
+        }
+        save_plan(path, about, [table])
         config = RunConfig(inputs=("/data",), out=str(path), shard_size=shard_size).model_dump(mode="json")
         run_info.create(path, run_info.RunInfo(config, self.provenance, len(self.items), self.shards))
 

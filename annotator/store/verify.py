@@ -88,12 +88,8 @@ def verify(run_dir: str | Path) -> Report:
     """
     run_dir = Path(run_dir)
     report = Report()
-    try:
-        info = run_info.read(run_dir)
-        report.shards = info.shards
-    except RunFailed as error:
-        report.add("unreadable", run_info.FILE_NAME, str(error))
     plan = _Plan.read(run_dir, report)
+    _check_run_info(run_dir, report)
     report.planned, report.shards = len(plan.index), plan.shards
     rows_of = np.zeros(report.planned, np.uint8)
     named: set[str] = set()
@@ -114,6 +110,18 @@ def verify(run_dir: str | Path) -> Report:
     _name_missing(plan, rows_of, report)
     _check_strays(run_dir, named, report)
     return report
+
+
+def _check_run_info(run_dir: Path, report: Report) -> None:
+    from annotator.sources.plan import read_plan
+
+    try:
+        info = run_info.read(run_dir)
+    except RunFailed as error:
+        report.add("unreadable", run_info.FILE_NAME, str(error))
+        return
+    if read_plan(run_dir).sha256 != info.provenance.plan_sha256:
+        report.add("plan", "plan", "it is not the plan that run.json names (sha256 differs)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,10 @@ class _Plan:
         if not files:
             raise UserError(f"{run_dir} has no plan: nothing tells what its rows should be")
         try:
-            tables = [pq.read_table(path, columns=["index", "image_id", "shard"]) for path in files]
+            tables = [
+                pq.read_table(path, columns=["index", "image_id", "shard"], page_checksum_verification=True)
+                for path in files
+            ]
         except (pa.ArrowException, OSError) as error:
             raise UserError(
                 f"the plan of {run_dir} cannot be read, so nothing can be proved: {error}"
