@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ def _jpeg(data: bytes, header: Header, factor: int) -> np.ndarray | None:
 
     None for kinds of JPEG that this decoder does not take on.
     """
-    size: dict[str, float] = {}
+    size: dict[str, Any] = {}
     if factor > 1:
         size = {
             "min_height": -(-header.height // factor),
@@ -81,7 +82,7 @@ def _jpeg(data: bytes, header: Header, factor: int) -> np.ndarray | None:
         return None
     if _is_padding(reason, data):
         return _checked(simplejpeg.decode_jpeg(data, "RGB", strict=False, **size), header, factor)
-    raise _failure(reason)
+    raise _failure(reason, data)
 
 
 def _checked(pixels: np.ndarray, header: Header, factor: int) -> np.ndarray:
@@ -118,7 +119,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise anything on damaged data
-        raise _failure(str(error)) from None
+        raise _failure(str(error), data) from None
     if picture.mode.startswith("I;16"):
         return np.repeat((np.asarray(picture) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if picture.mode in ("I", "F"):
@@ -145,6 +146,8 @@ def _is_padding(reason: str, data: bytes) -> bool:
     return end > 0 and set(data[end - int(found[1]) : end]) <= {0x00, 0xFF}
 
 
-def _failure(reason: str) -> ItemError:
-    kind = "truncated" if any(text in reason.lower() for text in _TRUNCATED) else "corrupt"
-    return ItemError("decode", kind, (reason.splitlines() or ["the data cannot be decoded"])[0][:300])
+def _failure(reason: str, data: bytes) -> ItemError:
+    cut_jpeg = data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data
+    cut = cut_jpeg or any(text in reason.lower() for text in _TRUNCATED)
+    text = (reason.splitlines() or ["the data cannot be decoded"])[0][:300]
+    return ItemError("decode", "truncated" if cut else "corrupt", text)

@@ -138,8 +138,7 @@ class ImageFeed(Generic[T]):
                 self._finish(place, self._decode(place))
         except _Closed:
             pass
-        except BaseException as error:  # noqa: BLE001 - the consumer has to hear of it, or would wait for
-        ever
+        except BaseException as error:  # noqa: BLE001 - unheard, the consumer would wait for ever
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()

@@ -16,7 +16,7 @@ pillow_heif.register_heif_opener()
 PIL.Image.MAX_IMAGE_PIXELS = None
 
 # Pillow would also run a PostScript interpreter or take a camera's raw file for its thumbnail.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 # Formats whose decoders apply the orientation themselves, Pillow's and OpenCV's alike.
 _UPRIGHT = ("TIFF", "HEIF")
@@ -111,7 +111,7 @@ def _is_raw(picture: PIL.Image.Image, start: bytes) -> bool:
 def _unreadable(start: bytes, error: Exception) -> ItemError:
     kind = _claims(start)
     if kind is None:
-        known = ", ".join(name for name in FORMATS if name not in ("MPO", "DIB"))
+        known = ", ".join(name for name in FORMATS if name != "DIB")
         return ItemError("decode", "not_an_image", f"not a picture of a known format ({known})")
     if isinstance(error, PIL.UnidentifiedImageError):
         return ItemError("decode", "corrupt", f"begins like {kind}, but its header cannot be read")

@@ -48,7 +48,8 @@ class Image:
     Attributes:
         pixels: (H, W, 3) uint8 RGB, upright, C-contiguous.
         width, height: of the full upright picture in pixels, whatever the size of `pixels`.
-        orientation: EXIF orientation of the file, 1 to 8; already applied.
+        orientation: EXIF orientation that was applied, 1 to 8; 1 for TIFF and HEIC, whose decoders turn the
+            picture.
         scale: full size / size of `pixels`: 1, 2, 4 or 8. Boxes and keypoints found in `pixels` are
             multiplied
             by it to be in the frame of the full picture (at most 4 pixels of a picture beyond 64 megapixels
@@ -90,11 +91,11 @@ def read_image(
         raise ItemError(
             "decode", "too_large", f"not enough memory for {header.width} x {header.height} pixels"
         ) from None
-    size = header.width, header.height
+    width, height = header.width, header.height
     if not header.upright:
         pixels = upright(pixels, orientation)
-        size = size[::-1] if orientation >= 5 else size
-    return Image(np.ascontiguousarray(pixels), *size, orientation, factor)
+        width, height = (height, width) if orientation >= 5 else (width, height)
+    return Image(np.ascontiguousarray(pixels), width, height, orientation, factor)
 
 
 def _read(uri: str, limits: ImageLimits, admit: Callable[[int], None] | None) -> tuple[bytes, Header]:
