@@ -8,21 +8,8 @@ from typing import Any
 
 from annotator.errors import UserError
 
-_KEPT = frozenset(
-    [
-        "images",
-        "annotations",
-        "categories",
-        "id",
-        "file_name",
-        "image_id",
-        "bbox",
-        "category_id",
-        "iscrowd",
-        "score",
-        "name",
-    ]
-)
+_WANTED = "images annotations categories id file_name image_id bbox category_id iscrowd score name"
+_KEPT = frozenset(_WANTED.split())
 
 
 def load_coco(path: str) -> Any:

@@ -9,32 +9,11 @@ from collections.abc import Iterator
 from annotator.errors import UserError
 from annotator.sources.notes import Notes
 
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".avif",
-        ".jp2",
-        ".j2k",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-    ]
-)
+_SUFFIXES = """
+    .jpg .jpeg .jpe .jfif .mpo .png .bmp .dib .gif .webp .tif .tiff .heic .heif .hif .avif .jp2 .j2k
+    .ppm .pgm .pbm .pnm
+"""
+IMAGE_SUFFIXES = frozenset(_SUFFIXES.split())
 
 
 def suffix(name: str) -> str:

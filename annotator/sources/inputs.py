@@ -134,7 +134,7 @@ def _pattern(text: str, path: str, image_root: str | None, listing: Listing, not
 
 
 def _text_list(path: str) -> Iterator[Entry]:
-    """Lines of a list, one path each; blanks around it, empty lines and those that start with # are ignored."""
+    """Lines of a list, one path each; blanks around it, empty lines and # comments are ignored."""
     count = 0
     try:
         with open(path, "rb") as file:

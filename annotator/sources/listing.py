@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow.compute import call_function
 
 from annotator.errors import UserError
 from annotator.sources.uris import is_text, to_uri
@@ -240,19 +240,20 @@ class Listing:
 
     def _uris(self, block: _Block) -> pa.Array:
         bases = pa.array([root.base for root in self._roots], pa.string()).take(pa.array(block.roots))
-        return pc.binary_join_element_wise(bases, block.paths, "")
+        return _joined(bases, block.paths)
 
     def _names(self, block: _Block) -> pa.Array:
         names = block.paths
-        for number in np.unique(block.roots):
-            if self._roots[number].cut:
-                cut = pc.utf8_slice_codeunits(block.paths, self._roots[number].cut)
-                names = pc.if_else(pa.array(block.roots == number), cut, names)
+        cuts = np.array([root.cut for root in self._roots])[block.roots]
+        if cuts.any():
+            whole = zip(names.to_pylist(), cuts.tolist(), strict=True)
+            names = pa.array([path[cut:] for path, cut in whole], pa.string())
         if block.names is not None:
-            names = pc.coalesce(block.names, names)
+            pairs = zip(block.names.to_pylist(), names.to_pylist(), strict=True)
+            names = pa.array([path if name is None else name for name, path in pairs], pa.string())
         prefixes = [root.prefix for root in self._roots]
         if any(prefixes):
-            names = pc.binary_join_element_wise(pa.array(prefixes).take(pa.array(block.roots)), names, "")
+            names = _joined(pa.array(prefixes, pa.string()).take(pa.array(block.roots)), names)
         return names
 
     def rows(self, start: int, stop: int) -> pa.Table:
@@ -299,6 +300,11 @@ _EMPTY = pa.schema([("uri", pa.string()), ("file_name", pa.string()), ("image_id
 
 def _rows(block: _Block) -> int:
     return len(block.roots)
+
+
+def _joined(first: pa.Array, second: pa.Array) -> pa.Array:
+    """Texts put together, row by row."""
+    return call_function("binary_join_element_wise", [first, second, pa.scalar("", pa.string())])
 
 
 def _hashes(names: pa.Array) -> np.ndarray:

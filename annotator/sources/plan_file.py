@@ -39,7 +39,7 @@ def save_plan(run_dir: Path, about: dict[str, Any], tables: Iterable[pa.Table]) 
                 file,
                 schema,
                 compression="zstd",
-                use_dictionary=["shard"],
+                use_dictionary=False,
                 column_encoding={"uri": "DELTA_BYTE_ARRAY", "file_name": "DELTA_BYTE_ARRAY"},
                 write_page_checksum=True,
             )
