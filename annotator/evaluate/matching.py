@@ -45,7 +45,7 @@ class Matching:
 def match_images(images: Iterable[tuple[int, str]], gt_names: Mapping[int, str]) -> Matching:
     """Match by id if every id of the run is in the ground truth (COCO input), else by file name.
 
-    A file name matches the same relative path first, then the same base name if one image on each side has it.
+    A file name matches the same relative path first, then the same base name if one image a side has it.
     Ids that happen to exist on both sides (two data sets numbered from 1) while no name agrees are not
     trusted if names find other pairs.
 

@@ -1,0 +1,228 @@
+"""verify names each error that is planted, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from annotator.errors import ItemError, UserError
+from annotator.store import run_info
+from annotator.store.commit import ShardWriter
+from annotator.store.records import CommitRecord, FileEntry, read_record, record_path
+from annotator.store.verify import EXAMPLES, verify
+
+
+@pytest.fixture
+def run(make_run, picture, people):
+    """Three shards of two items: people, an empty image and an error row among them; all committed."""
+    boxes = [[10, 20, 30, 60], [100, 20, 30, 60]]
+    pictures = [picture(f"{i}.jpg", people(boxes)) for i in range(6)]
+    pictures[1] = picture("1.jpg")
+    pictures[4] = picture("4.jpg", ItemError("decode", "truncated", "ends early"), size=None)
+    return make_run(pictures).commit()
+
+
+def kinds(run_dir: Path) -> dict[str, int]:
+    return dict(verify(run_dir).counts)
+
+
+def data_file(run_dir: Path, table: str, shard: int) -> Path:
+    return run_dir / read_record(record_path(run_dir, shard), shard).files[table].name
+
+
+def rewrite(run_dir: Path, table: str, shard: int, change) -> None:
+    """Change a committed table, with a commit record that says so: an error that no checksum shows."""
+    import hashlib
+    from dataclasses import replace
+
+    path = data_file(run_dir, table, shard)
+    changed = change(pq.read_table(path))
+    pq.write_table(changed, path)
+    data = path.read_bytes()
+    record = read_record(record_path(run_dir, shard), shard)
+    entry = FileEntry(record.files[table].name, changed.num_rows, len(data), hashlib.sha256(data).hexdigest())
+    record = replace(record, files={**record.files, table: entry})
+    record_path(run_dir, shard).write_bytes(record.to_json())
+
+
+def with_values(table: pa.Table, column: str, values: list) -> pa.Table:
+    place = table.schema.get_field_index(column)
+    return table.set_column(
+        place, table.schema.field(column), pa.array(values, table.schema.field(column).type)
+    )
+
+
+def test_a_whole_run_is_proved(run) -> None:
+    report = verify(run.path)
+    assert report.ok and report.problems == [] and report.leftovers == 0
+    assert (report.planned, report.images, report.instances) == (6, 6, 8)
+    assert (report.shards, report.shards_done, report.missing, report.doubled) == (3, 3, 0, 0)
+    assert json.loads(json.dumps(report.to_dict()))["ok"] is True
+
+
+def test_a_missing_shard(run) -> None:
+    record_path(run.path, 1).unlink()
+    report = verify(run.path)
+    assert not report.ok and report.missing == 2 and report.counts == {"missing": 1}
+    assert report.problems[0].where == "shard 1" and "2 of its 2 items" in report.problems[0].message
+    assert report.leftovers == 2
+
+
+def test_a_doubled_image(run) -> None:
+    rewrite(run.path, "images", 1, lambda t: pa.concat_tables([t, t.slice(0, 1)]))
+    report = verify(run.path)
+    assert report.doubled == 1 and report.counts["doubled"] == 1
+    assert "item 2 has 2 rows" in next(p.message for p in report.problems if p.kind == "doubled")
+
+
+def test_a_lost_image(run) -> None:
+    rewrite(run.path, "images", 1, lambda t: t.slice(1))
+    report = verify(run.path)
+    assert report.missing == 1 and report.counts == {"missing": 1, "orphan": 1}
+
+
+def test_an_image_that_the_plan_does_not_know(run) -> None:
+    rewrite(run.path, "images", 1, lambda t: with_values(t, "index", [2, 77]))
+    report = verify(run.path)
+    assert report.missing == 1 and report.counts["foreign"] == 1
+
+
+def test_an_image_of_another_shard(run) -> None:
+    other = pq.read_table(data_file(run.path, "images", 0)).slice(1)
+    rewrite(run.path, "images", 1, lambda t: pa.concat_tables([other, t]))
+    assert kinds(run.path) == {"foreign": 1, "mismatch": 1}
+
+
+def test_another_image_id(run) -> None:
+    rewrite(run.path, "images", 1, lambda t: with_values(t, "image_id", [1002, 5]))
+    assert kinds(run.path) == {"mismatch": 2, "orphan": 1}
+
+
+def test_a_foreign_instance(run) -> None:
+    rewrite(run.path, "instances", 0, lambda t: with_values(t, "image_id", [1000, 1004]))
+    report = verify(run.path)
+    assert report.counts == {"orphan": 1, "mismatch": 1}
+    assert "image 1004" in next(p.message for p in report.problems if p.kind == "orphan")
+
+
+def test_a_doubled_and_a_lost_instance(run) -> None:
+    rewrite(run.path, "instances", 0, lambda t: pa.concat_tables([t, t.slice(0, 1)]))
+    rewrite(run.path, "instances", 1, lambda t: t.slice(0, 3))
+    assert kinds(run.path) == {"doubled": 1, "mismatch": 2}
+
+
+def test_an_instance_id_that_is_not_its_own(run) -> None:
+    rewrite(run.path, "instances", 0, lambda t: with_values(t, "id", [1, 99]))
+    assert kinds(run.path) == {"mismatch": 1}
+
+
+def test_people_in_an_error_row(run) -> None:
+    rewrite(run.path, "images", 0, lambda t: with_values(t, "status", ["error", "fine"]))
+    assert kinds(run.path) == {"mismatch": 2}
+
+
+@pytest.mark.parametrize("table", ["images", "instances"])
+def test_a_truncated_file(run, table: str) -> None:
+    path = data_file(run.path, table, 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    report = verify(run.path)
+    assert report.counts["unreadable"] == 1 and report.counts["damaged"] == 1
+    assert report.problems[0].where == path.relative_to(run.path).as_posix()
+    assert report.missing == (2 if table == "images" else 0)
+
+
+def test_a_flipped_bit(run) -> None:
+    path = data_file(run.path, "instances", 1)
+    data = bytearray(path.read_bytes())
+    data[60] ^= 1
+    path.write_bytes(bytes(data))
+    assert verify(run.path).counts["damaged"] >= 1
+
+
+def test_a_lost_file(run) -> None:
+    data_file(run.path, "images", 2).unlink()
+    report = verify(run.path)
+    assert report.counts == {"lost-file": 1, "missing": 1} and report.missing == 2
+
+
+def test_a_table_of_something_else(run) -> None:
+    rewrite(run.path, "instances", 1, lambda t: t.drop_columns(["area"]))
+    assert kinds(run.path) == {"damaged": 1}
+    rewrite(run.path, "images", 1, lambda t: t.replace_schema_metadata(None))
+    assert kinds(run.path)["unreadable"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b'{"shard": 1}', b"\xff\xfe"])
+def test_a_corrupt_commit_record(run, content: bytes) -> None:
+    record_path(run.path, 1).write_bytes(content)
+    report = verify(run.path)
+    assert report.counts == {"corrupt-commit": 1, "missing": 1, "leftover": 2} and report.missing == 2
+
+
+def test_a_shard_beyond_the_plan(run) -> None:
+    record = json.loads(record_path(run.path, 1).read_text())
+    record.pop("checksum")
+    record["shard"] = 9
+    files = {name: FileEntry(**entry) for name, entry in record.pop("files").items()}
+    record_path(run.path, 9).write_bytes(CommitRecord(**record, files=files).to_json())
+    assert kinds(run.path) == {"foreign": 1}
+
+
+@pytest.mark.parametrize("name", ["images/copy.parquet", "instances/s000001.parquet", "commits/notes.txt"])
+def test_a_stray_file(run, name: str) -> None:
+    (run.path / name).write_bytes(b"x")
+    report = verify(run.path)
+    assert report.counts == {"stray": 1} and report.problems[0].where == name
+
+
+def test_leftovers_are_counted_and_only_visible_ones_are_wrong(run) -> None:
+    (run.path / "images" / ".s000001-0123456789abcdef.parquet.tmp").write_bytes(b"x")
+    report = verify(run.path)
+    assert report.ok and report.leftovers == 1
+    (run.path / "images" / "s000001-0123456789abcdef.parquet").write_bytes(b"x")
+    report = verify(run.path)
+    assert report.counts == {"leftover": 1} and report.leftovers == 2
+
+
+def test_another_plan(run) -> None:
+    info = run_info.read(run.path)
+    (run.path / run_info.FILE_NAME).write_text(info.to_json().decode().replace("23" * 32, "24" * 32))
+    assert kinds(run.path) == {"plan": 1}
+
+
+def test_a_plan_that_counts_wrong(run) -> None:
+    path = next((run.path / "plan").glob("*.parquet"))
+    table = pq.read_table(path)
+    pq.write_table(with_values(table, "image_id", [1000, 1000, *range(1002, 1006)]), path)
+    assert kinds(run.path)["plan"] == 1
+
+
+def test_without_a_plan_nothing_can_be_proved(run) -> None:
+    path = next((run.path / "plan").glob("*.parquet"))
+    path.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="plan"):
+        verify(run.path)
+    path.unlink()
+    with pytest.raises(UserError, match="no plan"):
+        verify(run.path)
+
+
+def test_a_damaged_run_json_hides_nothing_else(run) -> None:
+    (run.path / run_info.FILE_NAME).write_text("{")
+    record_path(run.path, 1).unlink()
+    assert kinds(run.path) == {"unreadable": 1, "missing": 1}
+
+
+def test_a_report_of_many_problems_stays_small(make_run, picture) -> None:
+    run = make_run([picture(f"{i}.jpg") for i in range(50)], shard_size=1)
+    report = verify(run.path)
+    assert report.counts == {"missing": 50} and len(report.problems) == EXAMPLES and report.missing == 50
+
+
+def test_the_zombies_shard_is_proved_too(run) -> None:
+    assert not ShardWriter(run.path, 0).commit(*run.tables(0), {}).won
+    assert verify(run.path).ok
