@@ -11,7 +11,7 @@ ScoreMode = Literal["bbox_keypoint", "keypoint", "bbox", "bbox_rle"]
 
 def oks_matrix(
     keypoints: np.ndarray,
-    areas: np.ndarray,
+    areas: np.ndarray | None,
     others: np.ndarray,
     other_areas: np.ndarray,
     sigmas: np.ndarray,
@@ -19,12 +19,12 @@ def oks_matrix(
 ) -> np.ndarray:
     """Similarity of each person to each other one: exp(-d^2 / (2 s^2 k^2)), mean over joints, k = 2 sigma.
 
-    The definition of COCO's keypoint evaluation; between two predictions s^2 is the mean of both areas, as in
-    MMPose's `oks_iou`. For predictions against ground truth pass the ground truth's area on both sides.
+    The definition of COCO's keypoint evaluation, where s^2 is the area of the ground truth. Between two
+    predictions it is the mean of both areas, as in MMPose's `oks_iou`.
 
     Args:
         keypoints: (N, K, 2), others: (M, K, 2), pixels of one image.
-        areas: (N,), other_areas: (M,), square pixels.
+        areas: (N,), other_areas: (M,), square pixels. Without areas, the others are the ground truth.
         sigmas: (K,) of the skeleton.
         counted: (N, M, K) bool: joints that take part; None takes all.
 
@@ -33,9 +33,10 @@ def oks_matrix(
     """
     keypoints, others = np.asarray(keypoints, np.float64), np.asarray(others, np.float64)
     variances = (np.asarray(sigmas, np.float64) * 2) ** 2
-    size = (
-        np.asarray(areas, np.float64)[:, None] + np.asarray(other_areas, np.float64)[None]
-    ) / 2 + np.spacing(1)
+    size = np.asarray(other_areas, np.float64)[None]
+    if areas is not None:
+        size = (np.asarray(areas, np.float64)[:, None] + size) / 2
+    size = size + np.spacing(1)
     square = ((keypoints[:, None] - others[None]) ** 2).sum(axis=-1)
     similarity = np.exp(-(square / variances / size[..., None] / 2))
     if counted is None:
@@ -133,7 +134,8 @@ def instance_score(
     elif mode == "bbox_rle":
         result = bbox + mean + (scores.max(axis=1) if scores.shape[1] else 0.0)
     elif mode == "bbox_keypoint":
-        good = scores > threshold
+        # In their own precision: 0.2 in float32 is not above 0.2.
+        good = np.isfinite(keypoint_scores) & (np.asarray(keypoint_scores) > threshold)
         result = bbox * np.where(good, scores, 0.0).sum(axis=1) / np.maximum(good.sum(axis=1), 1)
     else:
         raise ValueError(f"unknown score mode {mode!r}")
