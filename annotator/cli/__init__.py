@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
-    from annotator.cli import doctor, evaluate, export, models, run, status, synth
+    from annotator.cli import doctor, evaluate, export, models, run, status
 
     logging.basicConfig(level=logging.WARNING, format="annotator: %(message)s")
     app.command("run")(run.run)
@@ -36,7 +36,6 @@ def main() -> NoReturn:
     app.command("eval")(evaluate.evaluate)
     app.command("export")(export.export)
     app.add_typer(models.app, name="models")
-    app.command("synth")(synth.synth)
     app.command("doctor")(doctor.doctor)
     try:
         app(_optional_json_file(sys.argv[1:]))

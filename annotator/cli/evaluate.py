@@ -51,6 +51,16 @@ def _describe(run: str, gt: str, figures: dict) -> str:
     nms = figures["nms"]
     if nms["left_out"]:
         lines += ["", f"  {nms['left_out']:,} near-duplicate people left out (OKS over {nms['threshold']})"]
-    unmatched = figures["matching"]
-    lines += ["", "  matching: " + ", ".join(f"{key} {value}" for key, value in unmatched.items())]
+    matching = figures["matching"]
+    lines += ["", f"  images matched by {matching['by'].replace('_', ' ')}: {matching['matched']:,}"]
+    if matching["unmatched"]:
+        examples = ", ".join(matching["unmatched_examples"])
+        lines.append(f"  {matching['unmatched']:,} images of the run are not in the truth: {examples} ...")
+    if matching["gt_images_not_in_run"]:
+        lines.append(f"  {matching['gt_images_not_in_run']:,} images of the truth are not in the run")
+    if matching["other_names"]:
+        examples = ", ".join(matching["other_names_examples"])
+        lines.append(
+            f"  {matching['other_names']:,} images have the same id but another name: {examples} ..."
+        )
     return "\n".join(lines)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from annotator.store.verify import Report
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -47,5 +50,24 @@ def verify(run: RunArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(report.to_dict())
     else:
-        print(report)
+        print(_describe(run, report))
     sys.exit(0 if report.ok else 1)
+
+
+def _describe(run: str, report: Report) -> str:
+    """What verify found, for people."""
+    lines = [
+        f"{run}: {'verified' if report.ok else 'NOT as it should be'}",
+        f"  {report.planned:,} inputs planned, {report.images:,} rows in images, {report.instances:,} people",
+        f"  {report.missing:,} missing, {report.doubled:,} doubled; "
+        f"{report.shards_done:,} of {report.shards:,} shards committed",
+    ]
+    lines += [f"  {problem.kind}: {problem.where}: {problem.message}" for problem in report.problems]
+    hidden = sum(report.counts.values()) - len(report.problems)
+    if hidden:
+        lines.append(f"  and {hidden:,} more of these kinds")
+    if report.leftovers:
+        lines.append(
+            f"  {report.leftovers:,} leftover files of attempts that did not win; the next run sweeps them"
+        )
+    return "\n".join(lines)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime.job import Executor, Job, Progress
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from annotator.sources.plan import Plan
 
 
+# Below this instance score most boxes of most detectors are not people.
+CONFIDENT = 0.3
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """What a start of a run came to.
@@ -36,6 +42,7 @@ class RunReport:
         totals: the whole run as it stands now.
         images, people, seconds: of this start alone; all zero when there was nothing left to do.
         stages: seconds the workers of this start spent by stage.
+        confident: people of the whole run whose score is at least `CONFIDENT`.
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
     """
@@ -46,6 +53,7 @@ class RunReport:
     people: int
     seconds: float
     stages: dict[str, float]
+    confident: int
     notes: tuple[str, ...]
     examples: dict[str, str]
 
@@ -117,6 +125,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         people=tally.people,
         seconds=seconds if todo else 0.0,
         stages=_stages(after, todo),
+        confident=_confident(run),
         notes=tuple(plan.notes),
         examples=_examples(run),
     )
@@ -169,7 +178,7 @@ def _model_record(source: ModelSource) -> ModelRecord:
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
     """Make sure that the run in `out` is the one that `info` describes, and that its plan is there."""
-    from annotator.sources.plan import plan_exists, write_plan
+    from annotator.sources.plan import read_plan, write_plan
 
     standing = run_info.read(out)
     different = run_info.differences(standing, info)
@@ -178,8 +187,10 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
         raise UserError(
             f"{out} was started with something else; choose another --out, or start it as before:{lines}"
         )
-    if not plan_exists(out):
-        # The first start died between run.json and the plan.
+    try:
+        read_plan(out)
+    except UserError:
+        # The first start died between run.json and the plan; the hash in run.json says that it is this one.
         write_plan(plan, out)
     if standing.state != "finished":
         run_info.update(out, state="running", resumed_at=(*standing.resumed_at, run_info.now()))
@@ -228,10 +239,16 @@ def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str
     return dict(total)
 
 
+def _confident(run: Run) -> int:
+    return sum(
+        int(np.count_nonzero(batch["score"].to_numpy() >= CONFIDENT)) for batch in run.instances(["score"])
+    )
+
+
 def _examples(run: Run) -> dict[str, str]:
     """The first failed input of each kind; reads only shards whose record counts errors."""
     found: dict[str, str] = {}
-    for batch in run.images(["file_name", "status", "error_stage", "error_kind"], only_errors=True):
+    for batch in run.images(["file_name", "status", "error_stage", "error_kind"]):
         for row in batch.to_pylist():
             if row["status"] == "error":
                 found.setdefault(f"{row['error_stage']}/{row['error_kind']}", row["file_name"])

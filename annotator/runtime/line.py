@@ -119,7 +119,7 @@ def _annotate_batch(
     to_detect = {}
     for place, (item, entry) in good.items():
         if item.boxes is not None:
-            boxes[place] = given_boxes(item)
+            boxes[place] = _scaled(given_boxes(item), 1 / entry.image.scale)
         else:
             to_detect[place] = entry.prepared
     if to_detect:
@@ -136,7 +136,10 @@ def _annotate_batch(
     results.update(poses)
     for place, (item, entry) in enumerate(batch):
         size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
-        outcome = Outcome(item, size, _keep_given_boxes(item, results[place]))
+        result = results[place]
+        if isinstance(entry, Decoded) and isinstance(result, Poses):
+            result = _in_full_image(result, item, entry.image.scale)
+        outcome = Outcome(item, size, result)
         clock.count(outcome)
         yield outcome
 
@@ -167,11 +170,20 @@ def _each(
     return done
 
 
-def _keep_given_boxes(item: Item, result: Poses | ItemError) -> Poses | ItemError:
-    """Put the numbers of given boxes back as they came: corners and sides differ in the last bit."""
-    if isinstance(result, ItemError) or not item.boxes:
-        return result
-    return replace(result, bboxes=np.array([box.bbox for box in item.boxes], np.float64))
+def _scaled(found: Detections, factor: float) -> Detections:
+    return found if factor == 1 else Detections(found.bboxes * factor, found.scores)
+
+
+def _in_full_image(poses: Poses, item: Item, scale: int) -> Poses:
+    """Coordinates of a picture that was handed on smaller, in the frame of the full one.
+
+    Given boxes get their own numbers back: corners and sides differ in the last bit.
+    """
+    if scale != 1:
+        poses = replace(poses, bboxes=poses.bboxes * scale, keypoints=poses.keypoints * np.float32(scale))
+    if item.boxes:
+        poses = replace(poses, bboxes=np.array([box.bbox for box in item.boxes], np.float64))
+    return poses
 
 
 def given_boxes(item: Item) -> Detections:
