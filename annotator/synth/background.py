@@ -19,7 +19,7 @@ _RATES = (0.32, 0.18, 0.2, 0.14, 0.1, 0.06)
 
 @dataclass(frozen=True)
 class Background:
-    """`pixels` (H, W, 3) float32 linear-ish RGB; `ground` (H, W) bool, where z = 0 is seen and takes shadows."""
+    """`pixels` (H, W, 3) float32 radiance; `ground` (H, W) bool, where z = 0 is seen and takes shadows."""
 
     pixels: np.ndarray
     ground: np.ndarray
@@ -203,7 +203,7 @@ def _studio(rng: np.random.Generator, camera: Camera):
 
 
 def _clutter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Overlapping shapes of all sizes, the "dead leaves" whose statistics resemble photographs (Lee et al. 2001)."""
+    """Overlapping shapes of all sizes, the "dead leaves" that resemble photographs (Lee et al. 2001)."""
     texture = random_crop(rng, width, height, 0.5)
     image = (
         noise_image((height, width), 4, 4, rng.uniform(0, 90))[..., None] * 0.15 + cloth_color(rng)

@@ -1,6 +1,6 @@
 """The naked body: shapes drawn from the baked pack, posed by linear blend skinning, and its 17 joints.
 
-Rest pose: arms half lowered, metres, x towards the body's left, y towards its back, z up, pelvis at the origin.
+Rest pose: arms half lowered, metres, x towards the body's left, y to its back, z up, pelvis at the origin.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+import numba
 import numpy as np
 
 # Body parts: what a vertex belongs to, for clothes and for deciding which pixel may show which joint.
@@ -86,8 +87,6 @@ class BodyModel:
         self.regressor = np.zeros((17, count), np.float32)
         self.regressor[pack["keypoint_joint"], pack["keypoint_vertex"]] = pack["keypoint_weight"]
         self._regressed = np.flatnonzero(self.regressor.any(0))
-        self.shoe_vertices = pack["shoe_vertices"].astype(int)
-        self.shoe_offsets = pack["shoe_offsets"].astype(np.float32)
         self.landmarks = self.regressor @ self.mean
         self.vertex_part = self._vertex_parts()
         self.face_part = self.vertex_part[self.faces[:, 0]].astype(np.uint8)
@@ -177,9 +176,9 @@ class BodyModel:
                 mask = self.vertex_part == parts[0][s]
                 out[mask] = np.clip(along(first, second, mask), -0.5, 1)
                 mask = self.vertex_part == parts[1][s]
-                out[mask] = 1 + np.clip(along(second, third, mask), 0, 1)
+                out[mask] = 1 + np.maximum(along(second, third, mask), 0)
                 mask = self.vertex_part == parts[2][s]
-                out[mask] = np.maximum(1 + along(second, third, mask), 2)
+                out[mask] = 1 + along(second, third, mask)
         return arm, leg
 
     def _smoothing_matrix(self):
@@ -201,10 +200,33 @@ def body_model() -> BodyModel:
     return BodyModel()
 
 
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _sum_normals(vertices, faces, out):
+    for f in range(faces.shape[0]):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, az = (
+            vertices[j, 0] - vertices[i, 0],
+            vertices[j, 1] - vertices[i, 1],
+            vertices[j, 2] - vertices[i, 2],
+        )
+        bx, by, bz = (
+            vertices[k, 0] - vertices[i, 0],
+            vertices[k, 1] - vertices[i, 1],
+            vertices[k, 2] - vertices[i, 2],
+        )
+        nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        for v in (i, j, k):
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+    for v in range(out.shape[0]):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2) + 1e-12
+        for axis in range(3):
+            out[v, axis] /= length
+
+
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) float32 unit normals, area-weighted over the faces round each vertex."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    flat = np.cross(b - a, c - a)
-    corners = faces.T.ravel()
-    normals = np.stack([np.bincount(corners, np.tile(flat[:, k], 3), len(vertices)) for k in range(3)], 1)
-    return (normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
+    out = np.zeros((len(vertices), 3), np.float32)
+    _sum_normals(np.ascontiguousarray(vertices, np.float32), faces, out)
+    return out

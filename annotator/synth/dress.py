@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from annotator.synth.body import FOOT, FOREARM, HEAD, SHIN, THIGH, TORSO, UPPER_ARM, Shape, body_model
+from annotator.synth.body import (
+    FOOT,
+    FOREARM,
+    HAND,
+    HEAD,
+    NECK,
+    SHIN,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    Shape,
+    body_model,
+)
 from annotator.synth.body import vertex_normals as normals_of
 from annotator.synth.noise import noise
 from annotator.synth.outfit import Outfit
@@ -35,8 +47,8 @@ def top_region(canon: np.ndarray, part: np.ndarray, arm: np.ndarray, outfit: Out
     side = np.abs(canon[:, 0])
     collar = outfit.neckline - outfit.v_neck * np.clip(0.1 - side, 0, 1) * (canon[:, 1] < 0)
     collar = collar + 0.25 * np.clip(side - 0.07, 0, 1) + 0.03 * (canon[:, 1] > 0)
-    trunk = np.isin(part, (TORSO, *THIGH)) & (canon[:, 2] > outfit.hem) & (canon[:, 2] < collar)
-    return trunk | (np.isin(part, UPPER_ARM + FOREARM) & (arm < outfit.sleeve))
+    trunk = np.isin(part, (TORSO, NECK, *THIGH)) & (canon[:, 2] > outfit.hem) & (canon[:, 2] < collar)
+    return trunk | (np.isin(part, UPPER_ARM + FOREARM + HAND) & (arm < outfit.sleeve))
 
 
 def bottom_region(canon: np.ndarray, part: np.ndarray, leg: np.ndarray, outfit: Outfit) -> np.ndarray:
@@ -44,7 +56,15 @@ def bottom_region(canon: np.ndarray, part: np.ndarray, leg: np.ndarray, outfit: 
     waist = (part == TORSO) & (
         canon[:, 2] <= max(outfit.hem, 0.06) if outfit.hem < 0.5 else canon[:, 2] <= 0.08
     )
-    return waist | (np.isin(part, THIGH + SHIN) & (leg < outfit.trouser))
+    return waist | (np.isin(part, THIGH + SHIN + FOOT) & (leg < outfit.trouser))
+
+
+def _soft(mask: np.ndarray) -> np.ndarray:
+    """(V,) float32 in 0..1: a mask of vertices with its edge spread over its neighbours: no jagged hems."""
+    out = mask.astype(np.float32)
+    for _ in range(3):
+        out = body_model().smoothing @ out
+    return np.asarray(out, np.float32)
 
 
 def dress(shape: Shape, outfit: Outfit) -> np.ndarray:
@@ -58,7 +78,7 @@ def dress(shape: Shape, outfit: Outfit) -> np.ndarray:
     # Cloth spans hollows instead of following every muscle.
     loose = np.where(top, outfit.top_loose, outfit.bottom_loose)
     smoothed = vertices.copy()
-    for _ in range(3 + int(outfit.top_loose * 500)):
+    for _ in range(4 + int(outfit.top_loose * 900)):
         smoothed = np.where(cloth[:, None], body.smoothing @ smoothed, smoothed).astype(np.float32)
     normals = normals_of(smoothed, body.faces)
     sunk = np.einsum("ij,ij->i", vertices - smoothed, normals)
@@ -67,23 +87,24 @@ def dress(shape: Shape, outfit: Outfit) -> np.ndarray:
     ripple = 1 + 0.3 * noise(canon + outfit.seed, 9, 1)
     lift = np.maximum(loose * reach * ripple, sunk + 0.0025)
     lift += np.where(bottom, outfit.flare * np.clip(body.leg - 0.8, 0, 1), 0)
-    vertices = np.where(cloth[:, None], smoothed + normals * lift[:, None], vertices)
+    cover = _soft(cloth)[:, None]
+    vertices = vertices * (1 - cover) + (smoothed + normals * lift[:, None]) * cover
 
     normals = normals_of(vertices, body.faces)
     lift = np.zeros(len(vertices), np.float32)
-    feet = np.isin(part, FOOT)
-    if not outfit.barefoot:
-        scale = shape.height / np.ptp(body.mean[:, 2])
-        vertices[body.shoe_vertices] += body.shoe_offsets * scale
-        normals[body.shoe_vertices] = normals_of(vertices, body.faces)[body.shoe_vertices]
-        lift[feet] = 0.006
+    if not outfit.barefoot:  # the shoe is a mesh of its own; the foot hides in it
+        for side in FOOT:
+            foot = (part == side) & (body.leg > 2.0)
+            center = (vertices[foot].min(0) + vertices[foot].max(0)) / 2
+            vertices[foot] = center + (vertices[foot] - center) * np.float32([0.7, 0.85, 0.7])
     skull = part == HEAD
     hair = skull & hair_region(canon, outfit)
     lump = 0.4 if outfit.hair.style in ("curly", "afro") else 0.2
     crown = np.clip((canon[:, 2] - body.landmarks[1, 2]) / 0.1, 0.35, 1.2)
-    lift[hair] = (outfit.hair.thickness * crown * (1 + lump * noise(canon + outfit.seed, 22, 2)))[hair]
+    lift[skull] = (outfit.hair.thickness * crown * (1 + lump * noise(canon + outfit.seed, 22, 2)))[skull]
     if outfit.hair.style == "quiff":
         lift[hair] += 0.03 * np.clip((body.landmarks[3, 1] - canon[hair, 1]) / 0.1, 0, 1) * crown[hair]
+    lift = _soft(hair) * lift
     if outfit.hat is not None:
         above = hat_edge(canon, outfit)
         covered = skull & (above > 0)

@@ -23,7 +23,7 @@ def walk_cycle(pose: Pose, phase: float, amplitude: float = 1.0, running: float 
         lift = max(0.0, np.sin(angle + np.radians(68))) ** 2 if speed > -0.35 else 0.0
         knee = 6 + 14 * running + (46 + 42 * running) * lift * amplitude
         toe = 16 * max(0.0, -forward) * (1 - lift)
-        leg(pose, side, reach * forward + 3 + 8 * running, 1.5, knee, 5, toe - 6 * max(0.0, forward))
+        leg(pose, side, reach * forward + 3 + 8 * running, -3.5, knee, 5, toe - 6 * max(0.0, forward))
         back = -forward * (20 + 18 * running) * amplitude
         raise_, out = float(np.hypot(12, back)), float(np.degrees(np.arctan2(back, 12)))
         arm(pose, side, raise_, out, 20 + 62 * running - 8 * forward, -10)

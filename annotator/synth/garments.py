@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annotator.synth.body import CLOTH, HAIR, THIGH, TORSO, Shape, body_model
+from annotator.synth.body import CLOTH, FOOT, HAIR, THIGH, TORSO, Shape, body_model
 from annotator.synth.outfit import Outfit
 from annotator.synth.props import ellipsoid, rounded_box
 
@@ -31,10 +31,12 @@ def grid_faces(rows: int, columns: int, closed: bool) -> np.ndarray:
     return np.concatenate([lower, upper]).astype(np.int32)
 
 
-def _hanging(shape: Shape, outfit: Outfit, top: float, bottom: float, kind: str, slack: float) -> Garment:
+def _hanging(
+    shape: Shape, outfit: Outfit, rest: np.ndarray, top: float, bottom: float, kind: str, slack: float
+) -> Garment:
     """A tube round hips and thighs from height `top` to `bottom`, widening downwards."""
     body = body_model()
-    joints, vertices = shape.joints, shape.vertices
+    joints, vertices = shape.joints, rest
     scale = shape.height / 1.7
     trunk = np.isin(body.vertex_part, (TORSO, *THIGH))
 
@@ -53,6 +55,7 @@ def _hanging(shape: Shape, outfit: Outfit, top: float, bottom: float, kind: str,
     mix = np.clip(below / max(top - hips, 0.02), 0, 1)
     wide = np.maximum(0, hips - z) * (0.12 + outfit.flare * 12 * (kind == "skirt"))
     a, b, middle = (waist_ring[k] * (1 - mix) + hip_ring[k] * mix for k in range(3))
+    slack = slack - 0.02 * scale * (1 - np.clip(below / (0.05 * scale), 0, 1))  # starts under the cloth
     folds = 1 + 0.05 * mix * np.sin(turn * 7 + outfit.seed)
     x = (a + slack + wide) * folds * np.cos(turn)
     y = middle + (b + slack + wide) * folds * np.sin(turn)
@@ -75,8 +78,11 @@ def _curtain(shape: Shape, outfit: Outfit) -> Garment:
     columns, rows = 22, 9
     turn = np.linspace(np.radians(-28), np.radians(208), columns)
     drop = np.linspace(0, 1, rows)[:, None]
-    radius_x = half_width + hair.thickness + 0.004 - 0.012 * scale * drop
-    radius_y = (0.088 * scale + hair.thickness) * (1 - 0.42 * np.clip(drop * hair.length / 0.2, 0, 1))
+    tucked = 0.022 * (1 - np.clip(drop / 0.2, 0, 1))  # begins inside the hair on the skull
+    radius_x = half_width + hair.thickness + 0.004 - 0.012 * scale * drop - tucked
+    radius_y = (0.088 * scale + hair.thickness - tucked) * (
+        1 - 0.42 * np.clip(drop * hair.length / 0.2, 0, 1)
+    )
     ripple = 1 + 0.06 * np.sin(turn * 9 + outfit.seed) * drop
     x = radius_x * np.cos(turn) * ripple
     y = center_y + radius_y * np.sin(turn) * ripple
@@ -110,6 +116,38 @@ def _ponytail(shape: Shape, outfit: Outfit) -> Garment:
     return _rigid("hair", mesh, grid_faces(rows, columns, closed=True), "head", HAIR)
 
 
+# From heel (0) to toe (1): half width and height of a shoe, as shares of the foot's half width and length.
+_SHOE = np.array(
+    [[0.0, 0.0, 0.12], [0.02, 0.4, 0.22], [0.08, 0.66, 0.33], [0.18, 0.76, 0.36], [0.3, 0.78, 0.38],
+     [0.42, 0.8, 0.35], [0.55, 0.88, 0.29], [0.68, 0.98, 0.24], [0.8, 1.0, 0.21], [0.9, 0.84, 0.19],
+     [0.96, 0.6, 0.16], [0.99, 0.34, 0.12], [1.0, 0.0, 0.07]])  # fmt: skip
+
+
+def _shoe(shape: Shape, side: int) -> Garment:
+    """A closed shoe lofted over the foot; it turns with the foot as one piece."""
+    body = body_model()
+    foot = shape.vertices[(body.vertex_part == FOOT[side]) & (body.leg > 2.0)]
+    low = foot[:, 2].min()
+    plan = foot[foot[:, 2] < low + 0.06][:, :2]
+    middle = (plan.min(0) + plan.max(0)) / 2
+    along = np.linalg.eigh(np.cov((plan - middle).T))[1][:, 1]
+    along *= -np.sign(along[1])  # towards the toes
+    across = np.array([-along[1], along[0]])
+    reach, lateral = (plan - middle) @ along, (plan - middle) @ across
+    begin, length = reach.min() - 0.008, np.ptp(reach) + 0.02
+    half, offset = np.ptp(lateral) / 2 + 0.005, (lateral.max() + lateral.min()) / 2
+    turn = np.linspace(0, 2 * np.pi, 18, endpoint=False)
+    c, s = np.cos(turn), np.sin(turn)
+    sideways = np.sign(c) * np.abs(c) ** 0.6
+    t, wide, tall = _SHOE.T[:, :, None]
+    x = sideways * wide * half + offset
+    up = np.where(s > 0, np.abs(s) ** 0.75, 0.0) * tall * length - 0.012 * (s <= 0)
+    spot = middle + (begin + t * length)[..., None] * along + x[..., None] * across
+    mesh = np.concatenate([spot, (low + up)[..., None]], -1).reshape(-1, 3)
+    bone = "foot.L" if side == 0 else "foot.R"
+    return _rigid("shoe", mesh, grid_faces(len(_SHOE), len(turn), closed=True), bone, FOOT[side])
+
+
 def _rigid(kind: str, vertices: np.ndarray, faces: np.ndarray, bone: str, part: int) -> Garment:
     body = body_model()
     weights = np.zeros((len(vertices), len(body.bones)), np.float32)
@@ -117,20 +155,22 @@ def _rigid(kind: str, vertices: np.ndarray, faces: np.ndarray, bone: str, part: 
     return Garment(kind, vertices.astype(np.float32), faces, weights, part)
 
 
-def garments(shape: Shape, outfit: Outfit) -> list[Garment]:
-    """Everything of the outfit that is not the body's own surface."""
+def garments(shape: Shape, outfit: Outfit, rest: np.ndarray) -> list[Garment]:
+    """Everything of the outfit that is not the body's own surface; `rest` (V, 3) is the dressed body."""
     body = body_model()
     out: list[Garment] = []
+    if not outfit.barefoot:
+        out += [_shoe(shape, side) for side in (0, 1)]
     scale = shape.height / 1.7
     joints = shape.joints
     waist = joints[body.bone["upperleg01.L"], 2] + 0.09 * scale
     knee, ankle = joints[body.bone["lowerleg01.L"], 2], joints[body.bone["foot.L"], 2]
     if outfit.skirt:
         low = waist + (knee - waist) * min(outfit.skirt, 1) + (ankle - knee) * max(0.0, outfit.skirt - 1)
-        out.append(_hanging(shape, outfit, waist, low, "skirt", 0.010 + outfit.bottom_loose))
+        out.append(_hanging(shape, outfit, rest, waist, low, "skirt", 0.012))
     if outfit.drape and outfit.hem < 0.5:
         low = waist - (0.06 + outfit.drape) * scale
-        out.append(_hanging(shape, outfit, waist + 0.03 * scale, low, "tail", outfit.top_loose + 0.012))
+        out.append(_hanging(shape, outfit, rest, waist + 0.02 * scale, low, "tail", 0.014))
     covered = outfit.hat is not None and outfit.hat_kind == "helmet"
     marks = body.keypoints(shape.vertices)
     if outfit.hair.style in ("bob", "long"):

@@ -1,4 +1,4 @@
-"""Textures of floors and walls: colour at points (u, v) in metres, faded where a pixel covers a whole repeat."""
+"""Textures of floors and walls: colour at (u, v) in metres, faded where a pixel covers a whole repeat."""
 
 from __future__ import annotations
 

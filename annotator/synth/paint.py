@@ -36,6 +36,8 @@ def paint_garment(kind: str, outfit: Outfit, canon: np.ndarray) -> Paint:
             np.full(count, 0.5, np.float32),
             np.full(count, 0.12, np.float32),
         )
+    if kind == "shoe":
+        return _paint_shoe(outfit, canon)
     if kind == "backpack":
         assert outfit.backpack is not None
         albedo = np.broadcast_to(outfit.backpack, (count, 3)).copy()
@@ -47,6 +49,18 @@ def paint_garment(kind: str, outfit: Outfit, canon: np.ndarray) -> Paint:
         np.full(count, outfit.fold_depth, np.float32),
         np.full(count, 0.03, np.float32),
     )
+
+
+def _paint_shoe(outfit: Outfit, canon: np.ndarray) -> Paint:
+    low = canon[:, 2].min()
+    up = canon[:, 2] - low
+    albedo = np.broadcast_to(outfit.shoe, canon.shape).astype(np.float32)
+    if outfit.seed % 3 > 1:  # a stripe or laces
+        stripe = np.abs((canon[:, 1] * 22 + canon[:, 2] * 14) % 1 - 0.5) < 0.13
+        albedo[stripe & (up > 0.035) & (up < 0.075)] = outfit.sole
+    albedo[up < (0.012 if outfit.seed % 2 > 1 else 0.026)] = outfit.sole
+    count = len(canon)
+    return Paint(albedo, np.full(count, 0.12, np.float32), np.full(count, 0.14, np.float32))
 
 
 def _paint_head(albedo: np.ndarray, canon: np.ndarray, eyes: np.ndarray, outfit: Outfit) -> np.ndarray:
@@ -70,7 +84,7 @@ def _paint_head(albedo: np.ndarray, canon: np.ndarray, eyes: np.ndarray, outfit:
     albedo[eyes] = np.where(ball[:, None] < 0.0068, np.float32([0.2, 0.13, 0.08]), np.float32(0.85))
     albedo[np.flatnonzero(eyes)[ball < 0.003]] = 0.02
     if outfit.beard:
-        bare = ((side < 0.02) & (np.abs(up - mouth) < 0.012)) | lips
+        bare = (side / 0.03) ** 2 + ((up - mouth) / 0.014) ** 2 < 1
         beard = (deep < -0.02) & (up < nose[2] - 0.02) & ~bare
         albedo[beard] = outfit.hair.color * 0.8 + outfit.skin * 0.15
     if outfit.mask is not None:
@@ -133,17 +147,13 @@ def paint_body(canon: np.ndarray, limbs: np.ndarray, faces: np.ndarray, outfit: 
     albedo[edge | cuff] *= 0.8
     belt = (part == TORSO) & bottom & (canon[:, 2] > max(outfit.hem, 0.0) - 0.02)
     albedo[belt] *= 0.55
-    sock = np.isin(part, SHIN) & (leg > outfit.sock_height) & ~bottom & (not outfit.barefoot)
+    sock = np.isin(part, SHIN + FOOT) & (leg > outfit.sock_height) & ~bottom & (not outfit.barefoot)
     albedo[sock] = outfit.sock
     cloth = top | bottom | sock
     if not outfit.barefoot:
-        shoe = np.isin(part, FOOT) | (np.isin(part, SHIN) & (leg > outfit.shoe_height) & ~bottom)
-        albedo[shoe] = outfit.shoe
-        lowest = body.mean[:, 2].min()
-        albedo[shoe & (canon[:, 2] < lowest + 0.018)] = outfit.sole
-        laces = shoe & (np.abs(canon[:, 2] - lowest - 0.06) < 0.012) & (canon[:, 1] < -0.06)
-        albedo[laces] = albedo[laces] * 0.6 + outfit.sole * 0.4
-        gloss[shoe] = 0.15
+        boot = np.isin(part, SHIN + FOOT) & (leg > outfit.shoe_height) & ~bottom
+        albedo[boot] = outfit.shoe if outfit.shoe_height < 1.75 else outfit.sock
+        gloss[boot] = 0.1
     if outfit.gloves is not None:
         albedo[np.isin(part, HAND)] = outfit.gloves
     if outfit.backpack is not None:

@@ -62,7 +62,8 @@ def sample_person(rng: np.random.Generator, identity: int = 0) -> Person:
     """A new individual in new clothes."""
     shape = body_model().shape(rng)
     outfit = sample_outfit(rng, shape)
-    return Person(identity, shape, outfit, dress(shape, outfit), tuple(garments(shape, outfit)))
+    rest = dress(shape, outfit)
+    return Person(identity, shape, outfit, rest, tuple(garments(shape, outfit, rest)))
 
 
 def _balanced(pose: Pose, shape: Shape) -> Pose:
@@ -77,8 +78,7 @@ def _balanced(pose: Pose, shape: Shape) -> Pose:
         sideways, forward = np.degrees(np.arctan2(lever[:2], lever[2]))
         lean = about_x(float(np.clip(forward, -25, 25))) @ about_y(float(np.clip(-sideways, -12, 12)))
         pose.root = lean @ pose.root
-        if pose.name != "walk":
-            level_feet(pose)
+        level_feet(pose)
     return pose
 
 
@@ -97,11 +97,13 @@ def place_person(
     transforms = body.bone_transforms(shape.joints, pose.bones, about_z(yaw) @ root)
     naked = body.skin(shape.vertices, transforms)
     dressed = body.skin(person.rest, transforms)
-    lowest = min(naked[:, 2].min(), np.percentile(dressed[:, 2], 0.05))
-    shift = np.array([x, y, (height or 0.0) - lowest], np.float32)
-    hanging = tuple(
-        (body.skin(g.vertices, transforms, g.weights) + shift).astype(np.float32) for g in person.garments
+    loose = [body.skin(g.vertices, transforms, g.weights) for g in person.garments]
+    lowest = min(
+        [np.percentile(dressed[:, 2], 0.05)]
+        + [v[:, 2].min() for g, v in zip(person.garments, loose, strict=True) if g.kind == "shoe"]
     )
+    shift = np.array([x, y, (height or 0.0) - lowest], np.float32)
+    hanging = tuple((v + shift).astype(np.float32) for v in loose)
     naked = (naked + shift).astype(np.float32)
     return PlacedPerson(
         person=person,

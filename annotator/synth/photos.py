@@ -28,7 +28,7 @@ def photos() -> tuple[np.ndarray, ...]:
 def random_photo(rng: np.random.Generator) -> np.ndarray:
     """One of the photographs with its colours shifted, so that five look like many."""
     image = photos()[rng.integers(len(NAMES))]
-    if image.std(2).max() < 1e-3:  # a grey texture takes any tint
+    if (image[::16, ::16, 0] == image[::16, ::16, 2]).all():  # a grey texture takes any tint
         return image * np.float32(rng.uniform(0.45, 1.4)) * rng.uniform(0.75, 1.2, 3).astype(np.float32)
     mixed = image[..., rng.permutation(3)] if rng.random() < 0.5 else image
     return mixed * rng.uniform(0.7, 1.25, 3).astype(np.float32)

@@ -20,7 +20,7 @@ def relaxed(rng: Rng, name: str, support: str = "feet") -> Pose:
     trunk(pose, u(-4, 12), rng.normal(0, 5), rng.normal(0, 8))
     head(pose, rng.normal(5, 11), rng.normal(0, 22), rng.normal(0, 6))
     for side in SIDES:
-        leg(pose, side, u(-4, 10), u(1, 10), u(1, 14), u(-3, 22))
+        leg(pose, side, u(-4, 8), rng.normal(-2.5, 3), u(1, 12), u(-3, 20))
         wrist = (u(-15, 25), u(-15, 15))
         arm(pose, side, u(6, 28), u(-30, 70), u(8, 45), u(-30, 20), u(-40, 40), wrist)
         fingers(pose, side, u(5, 50), u(0, 5))
@@ -80,13 +80,13 @@ def stand(rng: Rng) -> Pose:
     pose = relaxed(rng, "stand")
     if rng.random() < 0.45:  # weight on one leg
         free = str(rng.choice(SIDES))
-        leg(pose, free, rng.uniform(5, 30), rng.uniform(4, 18), rng.uniform(15, 45), rng.uniform(5, 30))
+        leg(pose, free, rng.uniform(5, 30), rng.uniform(-3, 12), rng.uniform(15, 45), rng.uniform(5, 30))
         pose.root = about_y(rng.normal(0, 3))
     return gesture(rng, pose) if rng.random() < 0.55 else pose
 
 
 def walk(rng: Rng) -> Pose:
-    pose = relaxed(rng, "walk")
+    pose = relaxed(rng, "walk", "ground")
     walk_cycle(pose, rng.uniform(0, 360), amplitude=rng.uniform(0.7, 1.25))
     pose.root = about_x(rng.uniform(0, 6))
     if rng.random() < 0.2:

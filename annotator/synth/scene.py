@@ -113,7 +113,7 @@ def _aim(rng: np.random.Generator, camera: Camera, people: list[PlacedPerson], s
 def _belongings(rng: np.random.Generator, placed: PlacedPerson) -> list[Prop]:
     """The chair under a sitter, the thing in a hand, the board under a rider."""
     things: list[Prop] = []
-    (x, y), yaw = placed.place, placed.yaw
+    yaw = placed.yaw
     scale = placed.person.shape.height / 1.7
 
     def add(mesh: props.Mesh, solid: float = 0.7) -> None:
@@ -150,13 +150,12 @@ def _belongings(rng: np.random.Generator, placed: PlacedPerson) -> list[Prop]:
         front = turn @ np.array([0, -0.06, -0.05])
         kind = rng.integers(4)
         if kind == 0:
-            add(
-                props.rounded_box(hand + [0, 0, -0.3 * scale], np.array((0.34, 0.13, 0.34)) * scale, yaw + 90)
-            )
+            bag = np.array((0.34, 0.13, 0.34)) * scale
+            add(props.rounded_box(hand - np.array([0, 0, 0.3 * scale]), bag, yaw + 90))
         elif kind == 1:
             add(props.ellipsoid(hand + front, np.full(3, rng.uniform(0.04, 0.13))))
         elif kind == 2:
-            add(props.bar(hand + [0, 0, 0.3], hand - [0, 0, rng.uniform(0.2, 0.9)], 0.015))
+            add(props.bar(hand + np.array([0, 0, 0.3]), hand - [0, 0, rng.uniform(0.2, 0.9)], 0.015))
         else:
             add(props.box(hand + front, (0.08, 0.015, 0.15), yaw))
     return things
@@ -166,10 +165,8 @@ def _clutter(rng: np.random.Generator, people: list[PlacedPerson]) -> list[Prop]
     """Furniture, posts, balls, planks: some in front of people, most elsewhere."""
     things: list[Prop] = []
     for _ in range(rng.choice([0, 1, 2, 3, 5], p=[0.3, 0.24, 0.2, 0.15, 0.11])):
-        if people:
-            near = people[rng.integers(len(people))].place
-        else:
-            near = (rng.normal(0, 1), rng.uniform(3, 8))
+        elsewhere = (rng.normal(0, 1), rng.uniform(3, 8))
+        near = people[rng.integers(len(people))].place if people else elsewhere
         front = rng.random() < 0.42
         y = max(0.7, near[1] * rng.uniform(0.55, 0.92)) if front else near[1] + rng.uniform(0.3, 5)
         x = near[0] * (y / near[1]) + rng.normal(0, 0.35 if front else 0.8)

@@ -37,7 +37,7 @@ _DEPTH = np.array(
         0.085,
     ]
 )
-_LOOSE = {CLOTH: 0.08}  # more where a garment hangs free
+_LOOSE = {CLOTH: 0.08, FOOT[0]: 0.02, FOOT[1]: 0.02}  # more where a garment or shoe stands off
 _PARTS: tuple[set[int], ...] = (
     {HEAD}, {HEAD}, {HEAD}, {HEAD}, {HEAD},
     {TORSO, UPPER_ARM[0], NECK, CLOTH}, {TORSO, UPPER_ARM[1], NECK, CLOTH},
