@@ -23,6 +23,8 @@ BBOX_FIGURES = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR", 
 
 # MMPose widens a box by this much before it crops, and takes the widened area as the person's size in NMS.
 BOX_PADDING = 1.25
+# Width over height of nearly every top-down model's input, for rows that do not say theirs.
+USUAL_ASPECT = 192 / 256
 
 
 def evaluate(
@@ -190,12 +192,10 @@ def _by_image(run: Run) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
 
 
 def _crop_areas(bboxes: np.ndarray, input_size: list[int] | None) -> np.ndarray:
-    """Area of what the network saw of each person: the padded box, in the input's shape where known."""
+    """Area of what the network saw of each person: the padded box, widened to the shape of the input."""
     w, h = bboxes[:, 2] * BOX_PADDING, bboxes[:, 3] * BOX_PADDING
-    if input_size:
-        aspect = input_size[0] / input_size[1]
-        w, h = np.maximum(w, h * aspect), np.maximum(h, w / aspect)
-    return w * h
+    aspect = input_size[0] / input_size[1] if input_size else USUAL_ASPECT
+    return np.maximum(w, h * aspect) * np.maximum(h, w / aspect)
 
 
 def _index(dataset: dict[str, Any]) -> COCO:

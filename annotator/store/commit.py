@@ -37,6 +37,7 @@ from annotator.store.records import (
     read_record,
     record_path,
 )
+from annotator.store.recovery import set_aside_damaged
 from annotator.store.schema import SCHEMAS, parse_metadata
 
 ROW_GROUP_ROWS = 65_536
@@ -167,7 +168,7 @@ class ShardWriter:
         except FileNotFoundError:
             return None
         except CorruptRecordError:
-            set_aside_corrupt(self._run_dir, self._shard)
+            set_aside_damaged(self._run_dir, self._shard)
             return None
 
     def _clear_up(self, final: dict[str, Path]) -> None:
@@ -193,31 +194,6 @@ def make_folders(run_dir: Path) -> None:
         (run_dir / folder).mkdir(parents=True, exist_ok=True)
     if missing:
         sync_folder(run_dir)
-
-
-def set_aside_corrupt(run_dir: str | Path, shard: int) -> bool:
-    """Take a damaged commit record out of the way, so that its shard counts as not done and is made again.
-
-    The damaged record stays beside the others under a hidden name until the shard is committed and swept.
-    Returns whether a damaged record was moved. Safe beside other writers: a good record is never lost.
-    """
-    path = record_path(run_dir, shard)
-    aside = path.with_name(f".s{shard:06d}-{uuid.uuid4().hex[:16]}.corrupt")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return False
-    try:
-        read_record(aside, shard)
-    except CorruptRecordError:
-        sync_folder(path.parent)
-        return True
-    # Between our look and our move somebody had replaced it by a good one: it goes back, first writer wins.
-    with contextlib.suppress(FileExistsError):
-        os.link(aside, path)
-    remove(aside)
-    sync_folder(path.parent)
-    return False
 
 
 def sweep(run_dir: str | Path) -> list[str]:

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import RunFailed
-from annotator.store.commit import ShardWriter, make_folders, set_aside_corrupt, sweep
+from annotator.store.commit import ShardWriter, make_folders, sweep
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord, CorruptRecordError, read_record, record_path
+from annotator.store.recovery import repair, set_aside_damaged
 from annotator.store.verify import verify
 
 
@@ -326,13 +327,29 @@ def test_a_corrupt_record_is_put_aside_and_the_shard_made_anew(run, damage: byte
     assert len(data_files(run.path)) == 6
 
 
+def test_repair_makes_damaged_shards_undone(make_run, picture) -> None:
+    run = make_run([picture(f"{i}.jpg") for i in range(5)], shard_size=1).commit()
+    record_path(run.path, 1).write_bytes(b"{")
+    lost = read_record(record_path(run.path, 2), 2).files["instances"].name
+    (run.path / lost).unlink()
+    short = run.path / read_record(record_path(run.path, 3), 3).files["images"].name
+    short.write_bytes(short.read_bytes()[:-1])
+    found = repair(run.path)
+    assert list(found) == [1, 2, 3]
+    assert "record is damaged" in found[1] and lost in found[2] and "bytes" in found[3]
+    assert list(run.open().committed()) == [0, 4] and repair(run.path) == {}
+    run.commit(1, 2, 3)
+    sweep(run.path)
+    assert verify(run.path).ok and len(data_files(run.path)) == 15
+
+
 def test_a_good_record_is_never_put_aside(run) -> None:
     run.commit(0)
     record = read_record(record_path(run.path, 0), 0)
-    assert not set_aside_corrupt(run.path, 0)
+    assert not set_aside_damaged(run.path, 0)
     assert read_record(record_path(run.path, 0), 0) == record
     assert data_files(run.path) == named_by(record)
-    assert not set_aside_corrupt(run.path, 1)
+    assert not set_aside_damaged(run.path, 1)
 
 
 def test_the_record_of_another_shard_is_corrupt(run) -> None:
