@@ -31,7 +31,8 @@ def test_mmcv_calls_torchvision_and_names_what_it_lacks() -> None:
     "module",
     [
         "mmpose.apis", "mmpose.models", "mmpose.datasets", "mmpose.evaluation", "mmpose.codecs",
-        "mmpose.engine", "mmpose.visualization", "mmdet.models", "mmdet.datasets", "mmdet.apis", "mmpretrain.models",
+        "mmpose.engine", "mmpose.visualization", "mmdet.models", "mmdet.datasets", "mmdet.apis", 
+        "mmpretrain.models",
         "mmcv.ops",
     ],
 )  # fmt: skip

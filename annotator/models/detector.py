@@ -1,0 +1,213 @@
+"""The person detector: an MMDetection network on whole images, people kept, everything else dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from annotator.errors import ItemError, UserError
+from annotator.models.build import build, default_scope
+from annotator.models.configs import dataset_of, test_pipeline, type_name
+from annotator.models.engines import PRECISIONS
+from annotator.models.sources import ModelSource
+from annotator.people import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInput:
+    """One image, ready for the network.
+
+    Attributes:
+        pixels: (3, H, W) as the config's test pipeline left it.
+        sample: MMDetection's record of sizes and scale.
+        width, height: of the upright image, in pixels.
+    """
+
+    pixels: Tensor
+    sample: Any
+    width: int
+    height: int
+
+
+class Detector:
+    """An MMDetection model that finds people.
+
+    Args:
+        source: the model.
+        device: torch device.
+        precision: of backbone and neck: "fp32" ("auto"), "bf16" or "fp16"; heads and boxes stay float32.
+        score_threshold: boxes below it are dropped.
+        nms_iou: overlap above which the weaker of two boxes is dropped; None: as the config says.
+        max_people: at most this many boxes an image, best first; None: as many as the config allows.
+
+    Raises:
+        UserError: the model knows no people, or cannot be built.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        score_threshold: float = 0.1,
+        nms_iou: float | None = None,
+        max_people: int | None = None,
+    ) -> None:
+        from mmcv.transforms import Compose
+
+        built = build(source)
+        self._person = _person_label(built.config, built.meta, source.name)
+        pipeline = test_pipeline(built.config)
+        loaders = [transform for transform in pipeline if type_name(transform).startswith("Load")]
+        self._to_float32 = any(transform.get("to_float32") for transform in loaders)
+        with default_scope("mmdet"):
+            self._transforms = Compose([transform for transform in pipeline if transform not in loaders])
+        if nms_iou is not None:
+            _set_nms_iou(built.network, nms_iou)
+        self.precision = "fp32" if precision == "auto" else precision
+        self._network: Any = built.network.to(device)
+        self._features = _FeatureExtractor(self._network, self.precision, torch.device(device).type)
+        self._network.extract_feat = self._features
+        self._score_threshold = score_threshold
+        self._max_people = max_people
+
+    def prepare(self, image: np.ndarray) -> DetectorInput:
+        """The network's input of an image (H, W, 3) uint8 RGB; for decode threads, several at a time."""
+        height, width = image.shape[:2]
+        # MMDetection's transforms and normalisation start from what OpenCV reads.
+        pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        if self._to_float32:
+            pixels = pixels.astype(np.float32)
+        shape = (height, width)
+        results = self._transforms(
+            {"img": pixels, "img_shape": shape, "ori_shape": shape, "img_id": 0, "img_path": None}
+        )
+        assert isinstance(results, dict)
+        return DetectorInput(results["inputs"], results["data_samples"], width, height)
+
+    def detect(self, inputs: Sequence[DetectorInput]) -> list[Detections]:
+        """People of each image, best first, boxes clipped to the image; equal shapes share a pass.
+
+        Raises:
+            ItemError: the network gave values that are not finite for one of the images.
+        """
+        found: list[Detections] = [Detections.none()] * len(inputs)
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for place, one in enumerate(inputs):
+            shapes.setdefault(tuple(one.pixels.shape), []).append(place)
+        for places in shapes.values():
+            for place, people in zip(places, self._detect([inputs[place] for place in places]), strict=True):
+                found[place] = people
+        return found
+
+    @torch.inference_mode()
+    def _detect(self, inputs: Sequence[DetectorInput]) -> list[Detections]:
+        data = {"inputs": [one.pixels for one in inputs], "data_samples": [one.sample for one in inputs]}
+        data = self._network.data_preprocessor(data, False)
+        samples = self._network(**data, mode="predict")
+        if not self._features.finite:
+            raise ItemError("detect", "non_finite", "the detector's network gave values that are not finite")
+        return [
+            self._people(sample.pred_instances, one.width, one.height)
+            for sample, one in zip(samples, inputs, strict=True)
+        ]
+
+    def _people(self, instances: Any, width: int, height: int) -> Detections:
+        kept = (instances.labels == self._person) & (instances.scores >= self._score_threshold)
+        boxes = instances.bboxes[kept].double().cpu().numpy()
+        scores = instances.scores[kept].float().cpu().numpy()
+        boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
+        boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
+        whole = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        order = whole[np.argsort(-scores[whole], kind="stable")][: self._max_people]
+        return Detections(boxes[order], scores[order])
+
+
+class _FeatureExtractor:
+    """A detector's backbone and neck in a chosen precision, watching that what comes out is finite.
+
+    Heads stay in float32: box sides need more than the eight bits of bfloat16.
+    """
+
+    def __init__(self, network: Any, precision: str, device: str) -> None:
+        if precision not in PRECISIONS:
+            raise UserError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
+        self._extract = network.extract_feat
+        self._device, self._dtype = device, PRECISIONS[precision]
+        self.finite = True
+
+    def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast(self._device, self._dtype, enabled=self._dtype != torch.float32):
+            features = self._extract(batch)
+        features = tuple(feature.float() for feature in features)
+        # What is not finite falls below every score threshold: an image full of people would look empty.
+        self.finite = all(bool(feature.isfinite().all()) for feature in features)
+        return features
+
+
+def _person_label(config: Any, meta: Mapping[str, Any], name: str) -> int:
+    """Index of the person class among those the network tells apart."""
+    count = _num_classes(config.model)
+    if count == 1:
+        return 0
+    candidates = [
+        ((dataset_of(config) or {}).get("metainfo") or {}).get("classes"),
+        (config.get("metainfo") or {}).get("classes"),
+        (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES"),
+        _dataset_classes(config),
+    ]
+    for classes in candidates:
+        if classes and not isinstance(classes, str) and count in (None, len(classes)):
+            for label, class_name in enumerate(classes):
+                if str(class_name).lower() in ("person", "people", "human", "pedestrian"):
+                    return label
+            raise UserError(
+                f"{name} detects {len(classes)} classes, none of them a person: {', '.join(classes[:5])}"
+            )
+    raise UserError(f"{name}: neither config nor checkpoint names the {count} classes it detects")
+
+
+def _num_classes(part: Any) -> int | None:
+    """The first `num_classes` in a model config, breadth first."""
+    level = [part]
+    while level:
+        for one in level:
+            if isinstance(one, Mapping) and isinstance(one.get("num_classes"), int):
+                return one["num_classes"]
+        level = [
+            value
+            for one in level
+            for value in (one.values() if isinstance(one, Mapping) else one)
+            if isinstance(value, Mapping | list | tuple)
+        ]
+    return None
+
+
+def _dataset_classes(config: Any) -> Sequence[str] | None:
+    dataset = dataset_of(config)
+    if dataset is None:
+        return None
+    with default_scope("mmdet"):
+        import mmdet.datasets  # noqa: F401
+        from mmdet.registry import DATASETS
+
+        class_ = DATASETS.get(type_name(dataset))
+    return (getattr(class_, "METAINFO", None) or {}).get("classes")
+
+
+def _set_nms_iou(network: Any, iou: float) -> None:
+    """Change the threshold of the last NMS, that of the second stage where there are two."""
+    for part in (network, getattr(network, "bbox_head", None), getattr(network, "roi_head", None)):
+        config = getattr(part, "test_cfg", None)
+        if not config:
+            continue
+        for place in (config.get("rcnn"), config):
+            if place and place.get("nms"):
+                place["nms"]["iou_threshold"] = iou

@@ -1,0 +1,79 @@
+"""Which skeleton a model's keypoints have: from its config's dataset, else from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from annotator.errors import UserError
+from annotator.models import mmlab
+from annotator.models.configs import dataset_of, type_name
+from annotator.skeletons import Skeleton, from_dataset_meta
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, path: str) -> Skeleton:
+    """The skeleton of a pose model.
+
+    Args:
+        config: the model's.
+        meta: the notes of its checkpoint.
+        keypoints: how many the network gives, or None when the config does not say.
+        path: of the config, for messages.
+
+    Raises:
+        UserError: neither describes a skeleton of that many keypoints.
+    """
+    problems = []
+    for place, find in (
+        ("the config's dataset", lambda: _from_config(config)),
+        ("the checkpoint", lambda: meta),
+    ):
+        try:
+            info = find() or {}
+            described = info.get("dataset_meta") or info
+            if "keypoint_id2name" not in described:
+                continue
+            skeleton = from_dataset_meta(described)
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            problems.append(f"{place}: {type(error).__name__}: {error}")
+            continue
+        if keypoints is None or len(skeleton) == keypoints:
+            return skeleton
+        problems.append(f"{place} names {len(skeleton)} keypoints")
+    wanted = f"{keypoints} keypoints" if keypoints else "keypoints"
+    raise UserError(
+        f"{path}: no skeleton for the {wanted} of this model"
+        + (f" ({'; '.join(problems)})" if problems else "")
+        + ": give the test dataset a metainfo, as in `metainfo=dict(from_file='my_dataset.py')`"
+    )
+
+
+def subset(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+    """The skeleton of some of its joints, in the order given; edges and mirror partners among them stay."""
+    new = {old: i for i, old in enumerate(kept)}
+    return Skeleton(
+        name=skeleton.name,
+        keypoints=tuple(skeleton.keypoints[old] for old in kept),
+        edges=tuple((new[a], new[b]) for a, b in skeleton.edges if a in new and b in new),
+        flip_indices=tuple(new.get(skeleton.flip_indices[old], i) for i, old in enumerate(kept)),
+        sigmas=tuple(skeleton.sigmas[old] for old in kept),
+    )
+
+
+def _from_config(config: Config) -> Mapping[str, Any] | None:
+    dataset = dataset_of(config)
+    if dataset is None:
+        return None
+    mmlab.prepare()
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    info = dataset.get("metainfo")
+    if info is None:
+        from mmpose.registry import DATASETS
+
+        class_ = DATASETS.get(f"mmpose.{type_name(dataset)}")
+        info = getattr(class_, "METAINFO", None)
+    return parse_pose_metainfo(dict(info)) if info else None

@@ -1,0 +1,183 @@
+"""Top-down pose estimation: given people in, keypoints out, all people of all images in shared batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from annotator.errors import UserError
+from annotator.models.build import build
+from annotator.models.configs import find_transform, test_pipeline, type_name
+from annotator.models.engines import Engine, Normalization, PoseNetwork, TorchEngine, split
+from annotator.models.skeleton import skeleton_of, subset
+from annotator.models.sources import ModelSource
+from annotator.people import Detections, Poses
+from annotator.pose.boxes import bbox_to_center_scale, usable, xyxy_to_xywh
+from annotator.pose.crops import crop_batch_cv2, to_image, warp_matrices
+from annotator.pose.decoding import make_decoder, select
+from annotator.pose.flip import FlipTest
+from annotator.pose.oks import instance_score
+
+
+class TopDown:
+    """An MMPose top-down estimator: its network and config, but neither its inferencer nor its loops.
+
+    Args:
+        source: the model.
+        device: torch device.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        flip: whether to average with the mirrored crop; None: as the config says.
+        batch_people: crops in one pass of the network, at most; mirrored ones not counted.
+        engine: carries out the network instead of torch.
+
+    Attributes:
+        skeleton: of the keypoints that come out.
+        input_size: (width, height) of the network's input in pixels.
+        flip: whether the flip test is on.
+
+    Raises:
+        UserError: the config is not one of a top-down model, or its weights do not fit.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        flip: bool | None = None,
+        batch_people: int = 32,
+        engine: Engine | None = None,
+    ) -> None:
+        built = build(source)
+        model = built.config.model
+        if type_name(model) != "TopdownPoseEstimator":
+            raise UserError(f"{source.name} is a {type_name(model)}, not a top-down model")
+        head = model["head"]
+        self._decode = make_decoder(head.get("decoder") or {}, head)
+        self._padding, self.input_size, self._use_udp = _crop_rules(
+            test_pipeline(built.config), source.config_path
+        )
+        test_config = model.get("test_cfg") or {}
+        outputs = _outputs_of(head, self._decode.kind)
+        full = skeleton_of(built.config, built.meta, outputs, source.config_path)
+        self._kept = test_config.get("output_keypoint_indices")
+        self.skeleton = full if self._kept is None else subset(full, self._kept)
+        self.flip = bool(test_config.get("flip_test", False)) if flip is None else flip
+        self._flip_test = FlipTest(
+            kind=self._decode.kind,
+            indices=full.flip_indices,
+            shift_heatmap=bool(test_config.get("shift_heatmap", False)),
+            shift_coords=bool(test_config.get("shift_coords", True)),
+            input_width=self.input_size[0],
+        )
+        self._batch_people = batch_people
+        self._engine: Engine = engine or TorchEngine(
+            PoseNetwork(built.network),
+            Normalization.from_config(model.get("data_preprocessor")),
+            device,
+            precision,
+        )
+
+    def estimate(self, images: Sequence[np.ndarray], boxes: Sequence[Detections | np.ndarray]) -> list[Poses]:
+        """Keypoints of the people in some images.
+
+        Args:
+            images: (H, W, 3) uint8 RGB, upright.
+            boxes: people of each image; a bare (N, 4) array of [x1, y1, x2, y2] counts as boxes of score 1.
+
+        Returns:
+            One `Poses` an image, its people in the order of their boxes. A person for whom the network gave
+            values that are not finite has NaN in keypoints and scores. Boxes without extent, or not finite,
+            get keypoints at their centre (else 0) with score 0.
+        """
+        people = [_as_detections(given) for given in boxes]
+        counts = [len(found) for found in people]
+        bboxes = np.concatenate([found.bboxes for found in people]) if people else np.zeros((0, 4))
+        image_index = np.repeat(np.arange(len(counts)), counts)
+        center, scale = bbox_to_center_scale(bboxes, self._padding, self.input_size[0] / self.input_size[1])
+        keypoints = np.repeat(np.nan_to_num(center, posinf=0, neginf=0)[:, None], len(self.skeleton), axis=1)
+        keypoints = keypoints.astype(np.float32)
+        scores = np.zeros(keypoints.shape[:2], np.float32)
+        good = np.flatnonzero(usable(bboxes))
+        matrices = warp_matrices(center[good], scale[good], self.input_size, self._use_udp)
+        at = 0
+        for in_crop, found in self._batches(images, image_index[good], matrices):
+            part = good[at : at + len(found)]
+            keypoints[part] = to_image(in_crop, center[part], scale[part], self.input_size)
+            scores[part] = found
+            at += len(found)
+        ends = np.cumsum(counts)[:-1] if counts else []
+        return [
+            _poses(found, *arrays)
+            for found, *arrays in zip(people, np.split(keypoints, ends), np.split(scores, ends), strict=True)
+        ]
+
+    def _batches(
+        self, images: Sequence[np.ndarray], image_index: np.ndarray, matrices: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Keypoints (n, K, 2) in input pixels and scores (n, K) of all crops, a batch at a time."""
+        start = 0
+        while start < len(matrices):
+            end = start + self._batch_people
+            crops = crop_batch_cv2(images, image_index[start:end], matrices[start:end], self.input_size)
+            try:
+                keypoints, scores = self._keypoints(torch.from_numpy(crops))
+            except torch.cuda.OutOfMemoryError:
+                if self._batch_people == 1:
+                    raise
+                torch.cuda.empty_cache()
+                self._batch_people = max(1, self._batch_people // 2)
+                continue
+            yield keypoints.cpu().numpy(), scores.cpu().numpy()
+            start = end
+
+    @torch.inference_mode()
+    def _keypoints(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self._engine(crops, mirror=self.flip)
+        if self.flip:
+            outputs = self._flip_test.merge(*split(outputs, len(crops)))
+        parts = [torch.as_tensor(part) for part in select(outputs, self._decode.kind)]
+        keypoints, scores = self._decode(parts if len(parts) > 1 else parts[0])
+        finite = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in parts]).all(dim=0)
+        # The decoder turns what is not finite into zeros, which would pass for a person with hidden joints.
+        keypoints = torch.where(finite[:, None, None], keypoints, torch.nan)
+        scores = torch.where(finite[:, None], scores, torch.nan)
+        if self._kept is not None:
+            keypoints, scores = keypoints[:, self._kept], scores[:, self._kept]
+        return keypoints, scores
+
+
+def _poses(people: Detections, keypoints: np.ndarray, keypoint_scores: np.ndarray) -> Poses:
+    scores = instance_score(people.scores, keypoint_scores)
+    scores[~np.isfinite(keypoint_scores).all(axis=1)] = np.nan
+    return Poses(xyxy_to_xywh(people.bboxes), people.scores, keypoints, keypoint_scores, scores)
+
+
+def _as_detections(given: Detections | np.ndarray) -> Detections:
+    if isinstance(given, Detections):
+        return given
+    bboxes = np.asarray(given, np.float64).reshape(-1, 4)
+    return Detections(bboxes, np.ones(len(bboxes), np.float32))
+
+
+def _crop_rules(pipeline: list[dict[str, Any]], path: str) -> tuple[float, tuple[int, int], bool]:
+    """Padding, input size and UDP as the test pipeline has them."""
+    region, warp = find_transform(pipeline, "GetBBoxCenterScale"), find_transform(pipeline, "TopdownAffine")
+    if region is None or warp is None:
+        missing = "GetBBoxCenterScale" if region is None else "TopdownAffine"
+        raise UserError(f"{path}: the test pipeline has no {missing}, so it does not say how to crop people")
+    width, height = warp["input_size"]
+    return float(region.get("padding", 1.25)), (int(width), int(height)), bool(warp.get("use_udp", False))
+
+
+def _outputs_of(head: Mapping[str, Any], kind: str) -> int | None:
+    """How many keypoints the head gives, as far as its config says."""
+    for key in ("out_channels", "num_joints"):
+        if isinstance(head.get(key), int):
+            return head[key] // 3 if kind == "udp_combined" else head[key]
+    return None
