@@ -209,7 +209,7 @@ def test_poison_and_kills_together(seed):
 
 
 def test_two_thousand_workers_cost_the_scheduler_little():
-    # The queues must not grow with every event: each worker has one deadline of its start and one of its work.
+    # The queues must not grow with every event: a worker has a deadline for its start and one for its work.
     scheduler = Scheduler(range(20_000), Policy(depth=2))
     scheduler.set_capacity(2_000)
     now = 0.0
