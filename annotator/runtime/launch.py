@@ -21,6 +21,7 @@ from annotator.store import run_info
 from annotator.store.commit import sweep
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
+from annotator.store.recovery import repair
 from annotator.store.schema import FileRecord, ModelRecord, Provenance
 from annotator.store.status import Summary, summarise
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from annotator.sources.plan import Plan
 
 
-# Below this instance score most boxes of most detectors are not people.
+# Below this score most boxes of most detectors are not people.
 CONFIDENT = 0.3
 
 
@@ -42,7 +43,7 @@ class RunReport:
         totals: the whole run as it stands now.
         images, people, seconds: of this start alone; all zero when there was nothing left to do.
         stages: seconds the workers of this start spent by stage.
-        confident: people of the whole run whose score is at least `CONFIDENT`.
+        confident: people of the whole run whose box has a score of at least `CONFIDENT`.
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
     """
@@ -187,6 +188,7 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
         raise UserError(
             f"{out} was started with something else; choose another --out, or start it as before:{lines}"
         )
+    repair(out)
     try:
         read_plan(out)
     except UserError:
@@ -241,7 +243,8 @@ def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str
 
 def _confident(run: Run) -> int:
     return sum(
-        int(np.count_nonzero(batch["score"].to_numpy() >= CONFIDENT)) for batch in run.instances(["score"])
+        int(np.count_nonzero(batch["bbox_score"].to_numpy() >= CONFIDENT))
+        for batch in run.instances(["bbox_score"])
     )
 
 
