@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar, cast
 
 from annotator.errors import ItemError
@@ -48,6 +49,7 @@ class ImageFeed(Generic[T]):
         prepare: called with each picture in the decode thread; its result is handed over in place of the
             picture.
             An exception in it becomes an ItemError of stage "detect".
+        around: entered around the reading, decoding and preparing of each item, in its decode thread.
 
     Attributes:
         wait_seconds: that the consumer has waited in `next`.
@@ -63,6 +65,7 @@ class ImageFeed(Generic[T]):
         max_ahead: int = 64,
         max_bytes: int = 1 << 30,
         prepare: Callable[[Image], T] | None = None,
+        around: Callable[[Item], AbstractContextManager[object]] | None = None,
     ) -> None:
         if threads < 1 or max_ahead < 1:
             raise ValueError(f"threads ({threads}) and max_ahead ({max_ahead}) must be at least 1")
@@ -74,6 +77,7 @@ class ImageFeed(Generic[T]):
         self._max_ahead = max_ahead
         self._max_bytes = max_bytes
         self._prepare = prepare
+        self._around = around or (lambda item: nullcontext())
         self._changed = threading.Condition()
         self._places: deque[_Place[T]] = deque()
         self._bytes = 0
@@ -135,7 +139,9 @@ class ImageFeed(Generic[T]):
     def _work(self) -> None:
         try:
             while (place := self._take()) is not None:
-                self._finish(place, self._decode(place))
+                with self._around(place.item):
+                    result = self._decode(place)
+                self._finish(place, result)
         except _Closed:
             pass
         except BaseException as error:  # noqa: BLE001 - unheard, the consumer would wait for ever

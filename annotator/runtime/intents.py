@@ -2,8 +2,8 @@
 
 One small file an attempt at a shard: a header line, then one character an item: `.` at rest, `d` being read
 and decoded, `m` in the models. Marks are plain writes into the page cache, a few microseconds each: they
-survive the process, not a power cut, and need not: nobody is blamed for that. Beside them each process keeps a
-crash file, into which a native crash writes its stack.
+survive the process, not a power cut, and need not: nobody is blamed for that. Beside them each process keeps
+a crash file, into which a native crash writes its stack.
 """
 
 from __future__ import annotations

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
-from annotator.errors import ItemError
+from annotator.errors import AnnotatorError, ItemError
 from annotator.media.image import Image
 from annotator.people import Detections, Poses
 from annotator.sources.items import Item
+
+
+class DeviceLostError(AnnotatorError):
+    """The device will fail whatever it is given: only a new process can go on."""
 
 
 class PersonDetector(Protocol):
@@ -74,19 +79,24 @@ def annotate(
     pose: PoseEstimator,
     batch_images: int,
     clock: StageClock,
+    around: Callable[[Sequence[Item]], AbstractContextManager[object]] = lambda items: nullcontext(),
 ) -> Iterator[Outcome]:
     """Outcomes in the order of the items, one for each.
 
     Items with given boxes keep them exactly; the others ask the detector. A batch that fails is tried again
-    one image at a time, so that only the image at fault becomes an error.
+    one image at a time, so that only the image at fault becomes an error. `around` is entered around the work
+    of the models on a batch.
+
+    Raises:
+        DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.
     """
     batch: list[tuple[Item, Decoded | ItemError]] = []
     for entry in _timed(decoded, clock):
         batch.append(entry)
         if len(batch) == batch_images:
-            yield from _annotate_batch(batch, detector, pose, clock)
+            yield from _annotate_batch(batch, detector, pose, clock, around)
             batch = []
-    yield from _annotate_batch(batch, detector, pose, clock)
+    yield from _annotate_batch(batch, detector, pose, clock, around)
 
 
 def _timed(source: Iterable, clock: StageClock) -> Iterator:
@@ -108,7 +118,27 @@ def _annotate_batch(
     detector: PersonDetector | None,
     pose: PoseEstimator,
     clock: StageClock,
+    around: Callable[[Sequence[Item]], AbstractContextManager[object]],
 ) -> Iterator[Outcome]:
+    with around([item for item, _ in batch]):
+        results = _results(batch, detector, pose, clock)
+    for place, (item, entry) in enumerate(batch):
+        size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
+        result = results[place]
+        if isinstance(entry, Decoded) and isinstance(result, Poses):
+            result = _in_full_image(result, item, entry.image.scale)
+        outcome = Outcome(item, size, result)
+        clock.count(outcome)
+        yield outcome
+
+
+def _results(
+    batch: Sequence[tuple[Item, Decoded | ItemError]],
+    detector: PersonDetector | None,
+    pose: PoseEstimator,
+    clock: StageClock,
+) -> dict[int, Poses | ItemError]:
+    """What becomes of each item of a batch, by its place in it."""
     results: dict[int, Poses | ItemError] = {
         place: entry for place, (_, entry) in enumerate(batch) if isinstance(entry, ItemError)
     }
@@ -134,14 +164,7 @@ def _annotate_batch(
     clock.pose += time.perf_counter() - start
 
     results.update(poses)
-    for place, (item, entry) in enumerate(batch):
-        size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
-        result = results[place]
-        if isinstance(entry, Decoded) and isinstance(result, Poses):
-            result = _in_full_image(result, item, entry.image.scale)
-        outcome = Outcome(item, size, result)
-        clock.count(outcome)
-        yield outcome
+    return results
 
 
 def _each(
@@ -155,7 +178,9 @@ def _each(
         return {}
     try:
         return dict(zip(inputs, call(list(inputs.values())), strict=True))
-    except Exception as error:  # noqa: BLE001 - whatever a model raises, the neighbours must not pay for it
+    except Exception as error:
+        if _device_lost(error):
+            raise DeviceLostError(f"{stage}: {(str(error).splitlines() or [''])[0][:500]}") from error
         if len(inputs) == 1:
             place = next(iter(inputs))
             kind = error.kind if isinstance(error, ItemError) else type(error).__name__
@@ -172,6 +197,11 @@ def _each(
 
 def _scaled(found: Detections, factor: float) -> Detections:
     return found if factor == 1 else Detections(found.bboxes * factor, found.scores)
+
+
+def _device_lost(error: Exception) -> bool:
+    """Whether CUDA will answer every later call with this error too (illegal access, failed assertion ...)."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def _in_full_image(poses: Poses, item: Item, scale: int) -> Poses:
