@@ -46,7 +46,15 @@ class Camera:
 
     def rays(self) -> np.ndarray:
         """(H, W, 3) float32 world directions through the pixel centres, one metre deep."""
-        y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
-        x = (x + 0.5 - self.width / 2) / self.focal
-        y = (y + 0.5 - self.height / 2) / self.focal
-        return np.stack([x, y, np.ones_like(x)], -1) @ self.rotation
+        rotation = self.rotation
+        x = ((np.arange(self.width) + 0.5 - self.width / 2) / self.focal).astype(np.float32)
+        y = ((np.arange(self.height) + 0.5 - self.height / 2) / self.focal).astype(np.float32)
+        return (y[:, None] * rotation[1] + rotation[2])[:, None] + x[:, None] * rotation[0]
+
+    def rays_at(self, pixels: np.ndarray) -> np.ndarray:
+        """(N, 3) float32, as `rays`, for flat pixel indices (row * width + column)."""
+        rows, columns = np.divmod(pixels, self.width)
+        x = ((columns + 0.5 - self.width / 2) / self.focal).astype(np.float32)
+        y = ((rows + 0.5 - self.height / 2) / self.focal).astype(np.float32)
+        rotation = self.rotation
+        return x[:, None] * rotation[0] + y[:, None] * rotation[1] + rotation[2]

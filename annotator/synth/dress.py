@@ -78,7 +78,7 @@ def dress(shape: Shape, outfit: Outfit) -> np.ndarray:
     # Cloth spans hollows instead of following every muscle.
     loose = np.where(top, outfit.top_loose, outfit.bottom_loose)
     smoothed = vertices.copy()
-    for _ in range(4 + int(outfit.top_loose * 900)):
+    for _ in range(3 + min(9, int(outfit.top_loose * 600))):
         smoothed = np.where(cloth[:, None], body.smoothing @ smoothed, smoothed).astype(np.float32)
     normals = normals_of(smoothed, body.faces)
     sunk = np.einsum("ij,ij->i", vertices - smoothed, normals)

@@ -66,17 +66,18 @@ def render(scene: Scene) -> Frame:
         sun = ShadowMap(scene.light.direction, meshes)
         sky = ShadowMap(np.array([0.08, 0.05, 0.99], np.float32), meshes, 256)
         radiance = np.zeros((*face_ids.shape, 3), np.float32)
-        order = np.argsort(face_ids, axis=None, kind="stable")
+        drawn = np.flatnonzero(face_ids >= 0)
+        order = drawn[np.argsort(face_ids.ravel()[drawn], kind="stable")]
         bounds = np.searchsorted(face_ids.ravel()[order], starts)
-        rays = camera.rays().reshape(-1, 3)
         for i, surface in enumerate(surfaces):
             where = order[bounds[i] : bounds[i + 1]]
             if not len(where):
                 continue
             owner.ravel()[where] = surface.owner
             local = face_ids.ravel()[where] - np.int32(starts[i])
-            positions = np.float32(camera.position) + rays[where] / inverse_depth.ravel()[where][:, None]
-            color, parts = _shade_surface(scene, surface, local, positions, rays[where], sun, sky)
+            rays = camera.rays_at(where)
+            positions = np.float32(camera.position) + rays / inverse_depth.ravel()[where][:, None]
+            color, parts = _shade_surface(scene, surface, local, positions, rays, sun, sky)
             radiance.reshape(-1, 3)[where] = color
             part.ravel()[where] = parts
         shadowed = _with_ground_shadows(scene.background, scene.camera, scene.light, sun, sky)
@@ -159,7 +160,7 @@ def _with_ground_shadows(
     """The background with the shadows of sun and sky on its ground."""
     if not background.ground.any():
         return background.pixels
-    rays = camera.rays()[background.ground]
+    rays = camera.rays_at(np.flatnonzero(background.ground))
     depth = -camera.position[2] / np.minimum(rays[:, 2], -1e-4)
     near = depth < 60
     points = (np.float32(camera.position) + rays * depth[:, None]).astype(np.float32)

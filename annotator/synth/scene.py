@@ -45,7 +45,7 @@ def sample_scene(rng: np.random.Generator, width: int, height: int, people: int 
     placed = _sample_people(rng, camera, people, style)
     camera = _aim(rng, camera, placed, style)
     things = [p for person in placed for p in _belongings(rng, person)]
-    things += _clutter(rng, placed)
+    things += sample_clutter(rng, placed)
     return Scene(camera, sample_light(rng), tuple(placed), tuple(things), sample_background(rng, camera))
 
 
@@ -161,7 +161,7 @@ def _belongings(rng: np.random.Generator, placed: PlacedPerson) -> list[Prop]:
     return things
 
 
-def _clutter(rng: np.random.Generator, people: list[PlacedPerson]) -> list[Prop]:
+def sample_clutter(rng: np.random.Generator, people: list[PlacedPerson]) -> list[Prop]:
     """Furniture, posts, balls, planks: some in front of people, most elsewhere."""
     things: list[Prop] = []
     for _ in range(rng.choice([0, 1, 2, 3, 5], p=[0.3, 0.24, 0.2, 0.15, 0.11])):

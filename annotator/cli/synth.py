@@ -1,0 +1,52 @@
+"""`annotator synth`: pictures and films of people made to order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write to; made when missing.")],
+    images: Annotated[int, typer.Option(min=0, help="How many pictures.")] = 0,
+    videos: Annotated[int, typer.Option(min=0, help="How many films.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another collection.")] = 0,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "640x480",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a CPU core by default.")] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Spread the work over a Ray cluster.")] = False,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first picture and film.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of a film.")] = 4.0,
+    fps: Annotated[float, typer.Option(min=1, help="Frames a second of a film.")] = 12.0,
+    quick: Annotated[bool, typer.Option("--quick", help="Films of pasted people, for load tests.")] = False,
+) -> None:
+    """Make pictures and films of synthetic people with exact COCO ground truth."""
+    from tqdm import tqdm
+
+    from annotator.errors import UserError
+    from annotator.synth.dataset import write_images
+    from annotator.synth.film import write_films
+
+    if not images and not videos:
+        raise UserError("nothing to make: say how many with --images N or --videos M")
+    width, height = _parse_size(size)
+    if images:
+        with tqdm(total=images, unit="image", desc="pictures") as bar:
+            path = write_images(out, images, seed, (width, height), workers, start, ray, bar.update)
+        print(f"{images} pictures, truth in {path}")
+    if videos:
+        with tqdm(total=videos, unit="film", desc="films") as bar:
+            path = write_films(
+                out, videos, seed, (width, height), seconds, fps, workers, start, ray, quick, bar.update
+            )
+        print(f"{videos} films, truth in {path}")
+
+
+def _parse_size(size: str) -> tuple[int, int]:
+    from annotator.errors import UserError
+
+    width, _, height = size.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UserError(f"--size {size!r} is not WIDTHxHEIGHT, such as 640x480")
+    return int(width), int(height)
