@@ -31,9 +31,9 @@ _MAGIC = {
 }
 _NEW_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 
-# Peak bytes a pixel while decoding, pixels included; measured, rounded up.
-_BYTES_A_PIXEL = {"JPEG": 3, "MPO": 3, "JPEG2000": 24, "TIFF": 10, "AVIF": 10, "HEIF": 12}
-_OTHER_BYTES_A_PIXEL = 7
+# Peak bytes a pixel while decoding, the result included, JPEG apart; measured at 24 megapixels, rounded up.
+_BYTES_A_PIXEL = {"JPEG2000": 17, "TIFF": 15, "AVIF": 18, "HEIF": 15}
+_OTHER_BYTES_A_PIXEL = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,15 @@ class Header:
     progressive: bool
 
     def memory(self, factor: int) -> int:
-        """Bytes that decoding at 1/factor takes at its peak, the result included.
-
-        Upright turning needs the pixels twice.
-        """
+        """Bytes that decoding at 1/factor takes at its peak, the result included."""
         pixels = self.width * self.height
-        per_pixel = _BYTES_A_PIXEL.get(self.format, _OTHER_BYTES_A_PIXEL)
-        if self.format in ("JPEG", "MPO"):
-            coefficients = 6 * pixels if self.progressive else 0
-            return pixels * (2 if self.exif else 1) * per_pixel // factor**2 + coefficients
-        return pixels * per_pixel
+        if self.format not in ("JPEG", "MPO"):
+            return pixels * _BYTES_A_PIXEL.get(self.format, _OTHER_BYTES_A_PIXEL)
+        if self.mode == "CMYK":
+            return pixels * 8
+        result = pixels * 3 // factor**2
+        # Turning upright needs the pixels twice; 4:4:4 has 3 coefficients of 2 bytes a pixel.
+        return result * (2 if self.exif else 1) + (6 * pixels if self.progressive else 0)
 
 
 def read_header(file: BinaryIO) -> Header:
