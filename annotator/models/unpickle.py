@@ -34,7 +34,6 @@ _INERT_NAMES = frozenset(
         ("builtins", "getattr"),
         ("builtins", "object"),
         ("copyreg", "_reconstructor"),
-        ("_codecs", "encode"),
         ("types", "SimpleNamespace"),
         ("collections", "deque"),
         ("collections", "Counter"),
@@ -184,8 +183,6 @@ def _plain_inert(value: Inert) -> Any:
 
 
 def _raw(value: Any) -> bytes:
-    if isinstance(value, Inert) and value.name == "_codecs.encode":  # how protocol 2 writes bytes
-        return str(value.args[0]).encode("latin1")
     if not isinstance(value, bytes):
         raise TypeError("not raw bytes")
     return value
@@ -243,7 +240,12 @@ def _real_names() -> dict[tuple[str, str], Any]:
     def parameter(data: Any, *_: Any) -> Any:
         return data
 
+    def latin1(text: str, *_: Any) -> bytes:
+        """How protocol 2 writes bytes."""
+        return text.encode("latin1")
+
     return {
+        ("_codecs", "encode"): latin1,
         ("collections", "OrderedDict"): collections.OrderedDict,
         ("datetime", "datetime"): datetime.datetime,
         ("torch", "Size"): torch.Size,

@@ -31,7 +31,7 @@ def test_mmcv_calls_torchvision_and_names_what_it_lacks() -> None:
     "module",
     [
         "mmpose.apis", "mmpose.models", "mmpose.datasets", "mmpose.evaluation", "mmpose.codecs",
-        "mmpose.engine", "mmpose.visualization", "mmdet.models", "mmdet.datasets", "mmdet.apis", 
+        "mmpose.engine", "mmpose.visualization", "mmdet.models", "mmdet.datasets", "mmdet.apis",
         "mmpretrain.models",
         "mmcv.ops",
     ],
