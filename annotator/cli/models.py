@@ -84,15 +84,16 @@ def pull(
     """Fetch official weights, checked against the sha256 in their file names."""
     from annotator.errors import UserError
     from annotator.models import fetch
-    from annotator.models.progress import download_bar
+    from annotator.runtime.progress import ProgressBar
 
     entries = [_find(name) for name in names]
     for entry in entries:
         if entry.url is None:
             raise UserError(f"{entry.name}: no weights are published for it")
-    with download_bar() as progress:
-        for path in fetch.fetch_all([entry.url for entry in entries if entry.url], weights_dir, progress):
-            print(path)
+    with ProgressBar() as bar:
+        fetched = fetch.fetch_all([entry.url for entry in entries if entry.url], weights_dir, bar.download)
+    for path, sha256 in fetched:
+        print(f"{path}  sha256 {sha256}")
 
 
 def _find(name: str) -> Entry:

@@ -32,7 +32,7 @@ class ImageLimits:
             large picture is never in memory; others are decoded whole first.
     """
 
-    max_pixels: int = 200_000_000
+    max_pixels: int = 250_000_000
     max_file_bytes: int = 1 << 30
     reduce_above: int = 64_000_000
 

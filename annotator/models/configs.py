@@ -86,6 +86,15 @@ def find_transform(pipeline: list[dict[str, Any]], name: str) -> dict[str, Any] 
     return next((transform for transform in pipeline if type_name(transform) == name), None)
 
 
+def input_size(config: Config) -> tuple[int, int] | None:
+    """(width, height) of the network's input in pixels, where the test pipeline fixes one size for all."""
+    for transform in test_pipeline(config):
+        size = transform.get("input_size")
+        if isinstance(size, list | tuple) and len(size) == 2:
+            return int(size[0]), int(size[1])
+    return None
+
+
 def dataset_of(config: Config) -> Mapping[str, Any] | None:
     """The dataset of the test, validation or training loader, the first that there is."""
     for key in ("test_dataloader", "val_dataloader", "train_dataloader"):

@@ -15,6 +15,7 @@ class Listener(Protocol):
     """Hears how a run comes along. All calls come from one thread."""
 
     def stage(self, text: str) -> None: ...
+    def download(self, name: str, have: int, total: int | None) -> None: ...
     def begin(self, total: int, done: int, people: int, errors: int) -> None: ...
     def report(self, progress: Progress) -> None: ...
 
@@ -61,18 +62,32 @@ class ProgressBar:
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
         self._bar = None
+        self._download = None
         self._tally = Tally()
 
     def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        for bar in (self._download, self._bar):
+            if bar is not None:
+                bar.close()
 
     def stage(self, text: str) -> None:
         if not self._quiet:
             print(text, file=sys.stderr, flush=True)
+
+    def download(self, name: str, have: int, total: int | None) -> None:
+        from tqdm import tqdm
+
+        if self._download is None or self._download.desc != f"{name}: ":
+            if self._download is not None:
+                self._download.close()
+            self._download = tqdm(
+                total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=self._quiet
+            )
+            self._download.initial = have
+        self._download.update(have - self._download.n)
 
     def begin(self, total: int, done: int, people: int, errors: int) -> None:
         from tqdm import tqdm

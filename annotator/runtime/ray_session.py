@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from annotator.errors import RunFailed
+
+START_ATTEMPTS = 3
 
 
 def prepare_environment(local: bool) -> None:
@@ -56,21 +59,36 @@ def ray_session(address: str | None) -> Iterator[ModuleType]:
     """
     prepare_environment(local=address is None)
     import ray
-    from ray.exceptions import RayError
 
-    try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            **({} if address else {"include_dashboard": False}),
-        )
-    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-        where = f"join the Ray cluster at {address}" if address else "start Ray on this machine"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunFailed(f"cannot {where}: {reason}; `--executor inline` runs without Ray") from error
+    _connect(ray, address)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str | None) -> None:
+    """Start or join Ray.
+
+    Starting is tried again: its processes have 30 s to find each other, however busy the machine is.
+    """
+    attempts = 1 if address else START_ATTEMPTS
+    options: dict[str, Any] = {} if address else {"include_dashboard": False}
+    for attempt in range(1, attempts + 1):
+        try:
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                **options,
+            )
+            return
+        except Exception as error:
+            # Ray raises a plain Exception when its processes are late.
+            ray.shutdown()
+            if attempt < attempts and type(error) is Exception:
+                continue
+            where = f"join the Ray cluster at {address}" if address else "start Ray on this machine"
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunFailed(f"cannot {where}: {reason}; `--executor inline` runs without Ray") from error
