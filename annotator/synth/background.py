@@ -12,6 +12,7 @@ from annotator.synth.ground import sample_texture
 from annotator.synth.noise import noise, noise_image
 from annotator.synth.pattern import cloth_color, random_color
 from annotator.synth.photos import random_crop
+from annotator.synth.vectors import f32
 
 _KINDS = ("room", "street", "nature", "photo", "clutter", "studio")
 _RATES = (0.32, 0.18, 0.2, 0.14, 0.1, 0.06)
@@ -54,7 +55,7 @@ def _floor(rng: np.random.Generator, camera: Camera, rays: np.ndarray, where: st
     depth = np.where(rays[..., 2] < -1e-4, -camera.position[2] / down, 1e9)
     seen = depth < far
     t = depth[seen][:, None]
-    points = np.float32(camera.position) + rays[seen] * t
+    points = f32(camera.position) + rays[seen] * t
     slant = np.maximum(-rays[seen][:, 2], 1e-3)
     footprint = t[:, 0] / camera.focal / np.sqrt(slant)
     pixels = np.zeros((*seen.shape, 3), np.float32)
@@ -86,14 +87,14 @@ def _room(rng: np.random.Generator, camera: Camera):
         if not mask.any():
             continue
         t = np.minimum(depth[mask], 60)
-        points = np.float32(camera.position) + rays[mask] * t[:, None]
+        points = f32(camera.position) + rays[mask] * t[:, None]
         u, z = points[:, 0] * ny - points[:, 1] * nx, points[:, 2]
         color = paint(u, z, t / camera.focal) * (1.0 if i == 0 else rng.uniform(0.7, 0.95))
         _decorate(rng, color, u, z)
         color[z > ceiling] = np.float32(rng.uniform(0.7, 0.95))
         color[(z < 0.1) & (z > 0)] *= 0.6
         pixels[mask] = color
-    falloff = 1 - 0.25 * noise_image(pixels.shape[:2], 2, 1, rng.uniform(0, 90))
+    falloff = 1 - 0.25 * noise_image((camera.height, camera.width), 2, 1, rng.uniform(0, 90))
     return pixels * np.clip(falloff, 0.6, 1.25)[..., None], ground
 
 
@@ -113,7 +114,7 @@ def _decorate(rng: np.random.Generator, color: np.ndarray, u: np.ndarray, z: np.
             art = random_crop(rng, 96, 96, 0.2)
             color[inside] = art[((1 - b) * 95).astype(int), (a * 95).astype(int)]
         elif kind == "window":
-            sky = np.float32([0.85, 0.92, 1.0]) * rng.uniform(0.8, 1.25)
+            sky = f32([0.85, 0.92, 1.0]) * rng.uniform(0.8, 1.25)
             bars = (a % 0.5 < 0.05) | (b % 0.5 < 0.04)
             color[inside] = np.where(bars[:, None], np.float32(0.8), sky * (0.7 + 0.3 * b[:, None]))
         elif kind == "shelf":
@@ -145,16 +146,16 @@ def _outdoors(rng: np.random.Generator, camera: Camera, kind: str):
         else:
             _trees(rng, pixels, ground, azimuth, rise, distance)
     haze = np.clip(depth / rng.uniform(60, 400), 0, 0.8)[..., None] * ground[..., None]
-    pixels = pixels * (1 - haze) + np.float32([0.78, 0.82, 0.86]) * haze
+    pixels = pixels * (1 - haze) + f32([0.78, 0.82, 0.86]) * haze
     return pixels, ground
 
 
 def _sky(rng: np.random.Generator, unit: np.ndarray) -> np.ndarray:
     height = np.clip(unit[..., 2] * 2.2, 0, 1)[..., None]
-    zenith = np.float32([0.35, 0.55, 0.9]) * rng.uniform(0.5, 1.1)
-    horizon = np.float32([0.85, 0.88, 0.92]) * rng.uniform(0.65, 1.1)
+    zenith = f32([0.35, 0.55, 0.9]) * rng.uniform(0.5, 1.1)
+    horizon = f32([0.85, 0.88, 0.92]) * rng.uniform(0.65, 1.1)
     if rng.random() < 0.15:
-        horizon = np.float32([1.0, 0.7, 0.5]) * rng.uniform(0.6, 1.0)
+        horizon = f32([1.0, 0.7, 0.5]) * rng.uniform(0.6, 1.0)
     if rng.random() < 0.3:
         zenith = horizon * rng.uniform(0.75, 1.05)
     where = np.stack([unit[..., 0] * 3, unit[..., 2] * 9, unit[..., 1] * 3], -1).reshape(-1, 3)
@@ -168,7 +169,7 @@ def _buildings(rng, pixels, ground, azimuth, rise, distance) -> None:
     top = (np.abs(np.sin(lot * 91.7)) * 0.5 + 0.12) * rng.uniform(0.4, 1.3) * (1.3 - distance)
     mask = (~ground) & (rise < top)
     tone = (0.7 + 0.5 * np.abs(np.sin(lot * 37.1)))[..., None] * (cloth_color(rng) * 0.5 + 0.3)
-    tone = tone * (1 + 0.25 * np.sin(lot[..., None] * np.float32([1.3, 2.1, 3.7])))
+    tone = tone * (1 + 0.25 * np.sin(lot[..., None] * f32([1.3, 2.1, 3.7])))
     panes = ((column * rng.integers(4, 9)) % 1 < 0.55) & ((rise * rng.uniform(25, 70)) % 1 < 0.55)
     tone = np.where(panes[..., None], tone * rng.uniform(0.4, 0.7), tone)
     pixels[mask] = tone[mask]
@@ -180,9 +181,9 @@ def _trees(rng, pixels, ground, azimuth, rise, distance) -> None:
     top = rng.uniform(0.0, 0.25) + rng.uniform(0.04, 0.12) * edge
     mask = (~ground) & (rise < top)
     leaf = np.stack([azimuth, rise, np.full_like(azimuth, rng.uniform(0, 9))], -1)[mask]
-    color = np.float32([0.17, 0.27, 0.1]) * rng.uniform(0.5, 1.8) * rng.uniform(0.8, 1.2, 3)
+    color = f32([0.17, 0.27, 0.1]) * rng.uniform(0.5, 1.8) * rng.uniform(0.8, 1.2, 3)
     if rng.random() < 0.2:
-        color = np.float32([0.45, 0.5, 0.55]) * rng.uniform(0.7, 1.3)  # far hills
+        color = f32([0.45, 0.5, 0.55]) * rng.uniform(0.7, 1.3)  # far hills
     texture = 1 + 0.5 * noise(leaf, rng.uniform(20, 60), 3)[:, None]
     pixels[mask] = color * np.clip(texture, 0.25, 2)
 

@@ -33,6 +33,15 @@ _BONE_PREFIX = (
     ("foot", FOOT),
 )
 
+# Shares of a body's mass, mean of women and men: de Leva, J. Biomechanics 29 (1996), table 4.
+_MASS = {TORSO: 0.43, HEAD: 0.055, NECK: 0.013} | {
+    part: share
+    for parts, share in (
+        (UPPER_ARM, 0.026), (FOREARM, 0.015), (HAND, 0.006), (THIGH, 0.145), (SHIN, 0.046), (FOOT, 0.013),
+    )
+    for part in parts
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -92,6 +101,7 @@ class BodyModel:
         self.face_part = self.vertex_part[self.faces[:, 0]].astype(np.uint8)
         self.arm, self.leg = self._along_limbs()
         self.smoothing = self._smoothing_matrix()
+        self.mass = self._vertex_masses()
 
     def shape(self, rng: np.random.Generator, child_rate: float = 0.12) -> Shape:
         """A random body: a baked one, mixed with a little of another of the same age group."""
@@ -181,6 +191,16 @@ class BodyModel:
                 out[mask] = 1 + along(second, third, mask)
         return arm, leg
 
+    def _vertex_masses(self) -> np.ndarray:
+        """(V,) float32 that sum to 1: each part's share of the mass, spread by area over its vertices."""
+        a, b, c = (self.mean[self.faces[:, k]] for k in range(3))
+        area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+        mass = np.bincount(self.faces.T.ravel(), np.tile(area, 3), len(self.mean))
+        for part, share in _MASS.items():
+            mask = self.vertex_part == part
+            mass[mask] *= share / mass[mask].sum()
+        return (mass / mass.sum()).astype(np.float32)
+
     def _smoothing_matrix(self):
         """Sparse (V, V): the mean of a vertex and its neighbours, for cloth that bridges hollows."""
         from scipy.sparse import coo_matrix, diags, identity
@@ -190,7 +210,7 @@ class BodyModel:
         count = len(self.mean)
         near = coo_matrix((np.ones(len(i), np.float32), (i, j)), (count, count)).tocsr()
         near.data[:] = 1
-        near = near + identity(count, np.float32, "csr")
+        near = near + identity(count, format="csr").astype(np.float32)
         return diags(1 / np.asarray(near.sum(1)).ravel()) @ near
 
 

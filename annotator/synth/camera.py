@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotator.synth.rotation import about_x, about_z
+from annotator.synth.vectors import f32
 
 NEAR = 0.05  # metres; nothing nearer is drawn
 _LEVEL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # rows: right, down, forward
@@ -37,7 +38,7 @@ class Camera:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) float32 pixel-index x, y (centre of the first pixel is 0) and depth in metres."""
-        seen = (points - np.float32(self.position)) @ self.rotation.T
+        seen = (points - f32(self.position)) @ self.rotation.T
         depth = seen[:, 2]
         scale = self.focal / np.maximum(depth, 1e-3)
         x = self.width / 2 + seen[:, 0] * scale - 0.5

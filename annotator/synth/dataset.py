@@ -27,7 +27,7 @@ CATEGORY: dict[str, Any] = {
     "skeleton": [[a + 1, b + 1] for a, b in COCO_17.edges],
 }
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 def image_name(index: int) -> str:

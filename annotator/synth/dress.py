@@ -20,6 +20,7 @@ from annotator.synth.body import (
 from annotator.synth.body import vertex_normals as normals_of
 from annotator.synth.noise import noise
 from annotator.synth.outfit import Outfit
+from annotator.synth.vectors import f32
 
 
 def hair_region(canon: np.ndarray, outfit: Outfit) -> np.ndarray:
@@ -96,7 +97,7 @@ def dress(shape: Shape, outfit: Outfit) -> np.ndarray:
         for side in FOOT:
             foot = (part == side) & (body.leg > 2.0)
             center = (vertices[foot].min(0) + vertices[foot].max(0)) / 2
-            vertices[foot] = center + (vertices[foot] - center) * np.float32([0.7, 0.85, 0.7])
+            vertices[foot] = center + (vertices[foot] - center) * f32([0.7, 0.85, 0.7])
     skull = part == HEAD
     hair = skull & hair_region(canon, outfit)
     lump = 0.4 if outfit.hair.style in ("curly", "afro") else 0.2
@@ -112,7 +113,7 @@ def dress(shape: Shape, outfit: Outfit) -> np.ndarray:
         lift[covered] = np.minimum(lift[covered], 0.01) + thick
         brim = skull & (np.abs(above) < 0.012)
         if outfit.hat_kind == "cap":
-            vertices[brim & (canon[:, 1] < -0.05)] += np.float32([0, -0.075, -0.004]) * shape.height / 1.7
+            vertices[brim & (canon[:, 1] < -0.05)] += f32([0, -0.075, -0.004]) * shape.height / 1.7
         elif outfit.hat_kind == "brim":
             lift[brim] += 0.07
     return (vertices + normals * lift[:, None]).astype(np.float32)

@@ -88,7 +88,7 @@ def sample_film(seed: int, index: int, size: tuple[int, int] = (640, 480)) -> Fi
                 end=ends[1],
                 begin=rng.uniform(0, 1.5),
                 amplitude=rng.uniform(0.8, 1.1),
-                upper=_walker(rng),
+                upper=relaxed(rng, "walk", "ground"),
                 cadence=rng.uniform(0.9, 1.1),
             )
         )
@@ -103,10 +103,6 @@ def sample_film(seed: int, index: int, size: tuple[int, int] = (640, 480)) -> Fi
     return Film(
         seed, index, camera, sample_light(rng), sample_background(rng, camera, kind), props, tuple(motions)
     )
-
-
-def _walker(rng: np.random.Generator) -> Pose:
-    return relaxed(rng, "walk", "ground")
 
 
 def _idle_keys(rng: np.random.Generator) -> Iterator[Pose]:

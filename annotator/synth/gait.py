@@ -18,7 +18,8 @@ def walk_cycle(pose: Pose, phase: float, amplitude: float = 1.0, running: float 
     reach = (HIP_SWING + 20 * running) * amplitude
     for side, shift in (("L", 0.0), ("R", 180.0)):
         angle = np.radians(phase + shift)
-        forward, speed = np.sin(angle), np.cos(angle)
+        # Nearly a triangle: under a body that moves evenly, the standing foot must go back evenly.
+        forward, speed = np.arcsin(0.93 * np.sin(angle)) / np.arcsin(0.93), np.cos(angle)
         # The knee bends while the thigh swings forward (speed > 0) and most just after toe-off.
         lift = max(0.0, np.sin(angle + np.radians(68))) ** 2 if speed > -0.35 else 0.0
         knee = 6 + 14 * running + (46 + 42 * running) * lift * amplitude

@@ -55,10 +55,10 @@ def _hanging(
     mix = np.clip(below / max(top - hips, 0.02), 0, 1)
     wide = np.maximum(0, hips - z) * (0.12 + outfit.flare * 12 * (kind == "skirt"))
     a, b, middle = (waist_ring[k] * (1 - mix) + hip_ring[k] * mix for k in range(3))
-    slack = slack - 0.02 * scale * (1 - np.clip(below / (0.05 * scale), 0, 1))  # starts under the cloth
+    away = slack - 0.02 * scale * (1 - np.clip(below / (0.05 * scale), 0, 1))  # starts under the cloth
     folds = 1 + 0.05 * mix * np.sin(turn * 7 + outfit.seed)
-    x = (a + slack + wide) * folds * np.cos(turn)
-    y = middle + (b + slack + wide) * folds * np.sin(turn)
+    x = (a + away + wide) * folds * np.cos(turn)
+    y = middle + (b + away + wide) * folds * np.sin(turn)
     mesh = np.stack([x, y, np.broadcast_to(z, x.shape)], -1).reshape(-1, 3).astype(np.float32)
     weights = np.zeros((len(mesh), len(body.bones)), np.float32)
     thighs = 0.92 * np.clip((hips + 0.04 * scale - mesh[:, 2]) / (0.25 * scale), 0, 1)

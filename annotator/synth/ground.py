@@ -9,6 +9,7 @@ import numpy as np
 from annotator.synth.noise import noise
 from annotator.synth.pattern import cloth_color
 from annotator.synth.photos import random_photo
+from annotator.synth.vectors import f32
 
 # (N,) u, (N,) v, (N,) metres a pixel covers -> (N, 3)
 Texture = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -65,7 +66,7 @@ def sample_texture(rng: np.random.Generator, where: str) -> Texture:
             tone = (tone - np.floor(tone)).astype(np.float32)
             if kind == "tiles" and repeat > 2:
                 tone = ((np.floor(x) + np.floor(y)) % 2).astype(np.float32)
-            grain = noise(p * np.float32([14, 1, 1] if kind == "planks" else [6, 6, 1]), 1.5, 2)
+            grain = noise(p * f32([14, 1, 1] if kind == "planks" else [6, 6, 1]), 1.5, 2)
             weight = 0.5 + (tone - 0.5) * sharp(across * 0.6) + (broad + 0.12 * grain * sharp(20))
             color = first * (1 - weight[:, None]) + second * weight[:, None]
             return color * (1 - 0.4 * (joint * sharp(max(across, down)))[:, None])
@@ -75,9 +76,7 @@ def sample_texture(rng: np.random.Generator, where: str) -> Texture:
             )
             weight = 0.5 + 0.5 * noise(p, scale, 3) * sharp(scale) + 2.2 * broad
             if kind == "grass":
-                color = (
-                    first * (1 - weight[:, None]) + first * np.float32([1.35, 1.15, 0.7]) * weight[:, None]
-                )
+                color = first * (1 - weight[:, None]) + first * f32([1.35, 1.15, 0.7]) * weight[:, None]
                 return color
         return first * (1 - weight[:, None]) + second * weight[:, None]
 

@@ -45,7 +45,7 @@ def to_coco(truth: Truth) -> dict[str, Any]:
     """A COCO annotation, coordinates rounded to hundredths of a pixel."""
     from pycocotools import mask as rle
 
-    encoded = rle.encode(np.asfortranarray(truth.mask.astype(np.uint8)))
+    encoded: Any = rle.encode(np.asfortranarray(truth.mask.astype(np.uint8)))
     return {
         "category_id": 1,
         "iscrowd": 0,
@@ -55,7 +55,7 @@ def to_coco(truth: Truth) -> dict[str, Any]:
             round(float(v), 2) if i % 3 < 2 else int(v) for i, v in enumerate(truth.keypoints.ravel())
         ],
         "num_keypoints": int((truth.keypoints[:, 2] > 0).sum()),
-        "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
+        "segmentation": {"size": list(encoded["size"]), "counts": str(encoded["counts"], "ascii")},
         "pose": truth.pose,
     }
 

@@ -10,6 +10,7 @@ from annotator.synth.body import FOOT, FOREARM, HAND, HEAD, NECK, SHIN, THIGH, T
 from annotator.synth.dress import bottom_region, hair_region, hat_edge, top_region
 from annotator.synth.noise import noise
 from annotator.synth.outfit import Outfit
+from annotator.synth.vectors import f32
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Paint:
 
 def hair_color(outfit: Outfit, canon: np.ndarray) -> np.ndarray:
     """(N, 3) strands that run downwards."""
-    strands = noise(canon * np.float32([3, 3, 0.6]), 55, 2)
+    strands = noise(canon * f32([3, 3, 0.6]), 55, 2)
     return outfit.hair.color * (1 + 0.25 * strands)[:, None]
 
 
@@ -71,17 +72,17 @@ def _paint_head(albedo: np.ndarray, canon: np.ndarray, eyes: np.ndarray, outfit:
     face = deep < -0.07
     mouth = nose[2] - 0.043
     lips = face & ((side / 0.026) ** 2 + ((up - mouth) / 0.0105) ** 2 < 1)
-    albedo[lips] *= np.float32([0.85, 0.55, 0.55])
+    albedo[lips] *= f32([0.85, 0.55, 0.55])
     albedo[lips & (np.abs(up - mouth) < 0.0018)] *= 0.45
     cheek = face & ((side - 0.04) ** 2 + (up - nose[2] + 0.01) ** 2 < 0.018**2)
-    albedo[cheek] *= np.float32([1.03, 0.93, 0.93])
+    albedo[cheek] *= f32([1.03, 0.93, 0.93])
     lid = face & (np.hypot(side - eye[0], (up - eye[2]) * 1.7) < 0.021) & ~eyes
     albedo[lid] *= 0.8
     brow_line = eye[2] + 0.0175 - 0.1 * np.abs(side - 0.03)
     brow = face & (np.abs(side - 0.033) < 0.019) & (np.abs(up - brow_line) < 0.0042)
     albedo[brow] = outfit.hair.color * 0.6 + outfit.skin * 0.15
     ball = np.hypot(side - eye[0], up - eye[2])[eyes]
-    albedo[eyes] = np.where(ball[:, None] < 0.0068, np.float32([0.2, 0.13, 0.08]), np.float32(0.85))
+    albedo[eyes] = np.where(ball[:, None] < 0.0068, f32([0.2, 0.13, 0.08]), np.float32(0.85))
     albedo[np.flatnonzero(eyes)[ball < 0.003]] = 0.02
     if outfit.beard:
         bare = (side / 0.03) ** 2 + ((up - mouth) / 0.014) ** 2 < 1

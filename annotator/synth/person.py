@@ -70,11 +70,11 @@ def _balanced(pose: Pose, shape: Shape) -> Pose:
     """The pose turned so that its centre of mass is above its feet (a person who does not fall)."""
     body = body_model()
     pose = replace(pose, bones=dict(pose.bones))
-    for _ in range(2):
+    for _ in range(3):
         posed = body.skin(shape.vertices, body.bone_transforms(shape.joints, pose.bones, pose.root))
         feet = posed[np.isin(body.vertex_part, FOOT)]
         standing = feet[feet[:, 2] < feet[:, 2].min() + 0.05]
-        lever = posed.mean(0) - (standing.min(0) + standing.max(0)) / 2
+        lever = body.mass @ posed - (standing.min(0) + standing.max(0)) / 2
         sideways, forward = np.degrees(np.arctan2(lever[:2], lever[2]))
         lean = about_x(float(np.clip(forward, -25, 25))) @ about_y(float(np.clip(-sideways, -12, 12)))
         pose.root = lean @ pose.root

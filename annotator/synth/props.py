@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from annotator.synth.rotation import about_z
+from annotator.synth.vectors import f32
 
 Mesh = tuple[np.ndarray, np.ndarray]
 
@@ -34,22 +35,22 @@ def _unit_box(divisions: int = 8) -> Mesh:
 
 def box(center, size, yaw: float = 0.0) -> Mesh:
     vertices, faces = _unit_box()
-    turned = (vertices * np.float32(size)) @ about_z(yaw).T.astype(np.float32)
-    return turned + np.float32(center), faces
+    turned = (vertices * f32(size)) @ about_z(yaw).T.astype(np.float32)
+    return turned + f32(center), faces
 
 
 def rounded_box(center, size, yaw: float = 0.0, power: float = 4.0) -> Mesh:
     """A box with soft edges (a superellipsoid)."""
     vertices, faces = _unit_box()
     norm = (np.abs(vertices * 2) ** power).sum(1, keepdims=True) ** (1 / power)
-    turned = (vertices / norm * np.float32(size)) @ about_z(yaw).T.astype(np.float32)
-    return turned.astype(np.float32) + np.float32(center), faces
+    turned = (vertices / norm * f32(size)) @ about_z(yaw).T.astype(np.float32)
+    return turned.astype(np.float32) + f32(center), faces
 
 
 def ellipsoid(center, radii) -> Mesh:
     vertices, faces = _unit_box()
     sphere = vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
-    return (sphere * np.float32(radii) + np.float32(center)).astype(np.float32), faces
+    return (sphere * f32(radii) + f32(center)).astype(np.float32), faces
 
 
 def cylinder(bottom, radius: float, height: float, columns: int = 20, rows: int = 8) -> Mesh:

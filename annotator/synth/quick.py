@@ -113,15 +113,15 @@ def _moved(sprite: Sprite, x: int, y: int, w: int, h: int, mirrored: bool) -> np
     from annotator.skeletons import COCO_17
 
     out = sprite.keypoints.copy()
+    absent = out[:, 2] == 0
     out[:, 0] = (out[:, 0] + 0.5) * w / sprite.cover.shape[1] - 0.5
     out[:, 1] = (out[:, 1] + 0.5) * h / sprite.cover.shape[0] - 0.5
     if mirrored:
+        flipped = list(COCO_17.flip_indices)
         out[:, 0] = w - 1 - out[:, 0]
-        out = out[list(COCO_17.flip_indices)]
+        out, absent = out[flipped], absent[flipped]
     out[:, :2] += (x, y)
-    out[
-        sprite.keypoints[:, 2][list(COCO_17.flip_indices)] == 0 if mirrored else sprite.keypoints[:, 2] == 0
-    ] = 0
+    out[absent] = 0
     return out
 
 

@@ -16,6 +16,7 @@ from annotator.synth.noise import noise
 from annotator.synth.paint import Paint, paint_body, paint_garment
 from annotator.synth.raster import fill, interpolate
 from annotator.synth.scene import Prop, Scene
+from annotator.synth.vectors import f32
 
 SUPERSAMPLING = 2
 NOBODY = -1
@@ -76,7 +77,7 @@ def render(scene: Scene) -> Frame:
             owner.ravel()[where] = surface.owner
             local = face_ids.ravel()[where] - np.int32(starts[i])
             rays = camera.rays_at(where)
-            positions = np.float32(camera.position) + rays / inverse_depth.ravel()[where][:, None]
+            positions = f32(camera.position) + rays / inverse_depth.ravel()[where][:, None]
             color, parts = _shade_surface(scene, surface, local, positions, rays, sun, sky)
             radiance.reshape(-1, 3)[where] = color
             part.ravel()[where] = parts
@@ -144,7 +145,7 @@ def _shade_surface(
         normals = np.where((normals * views).sum(1, keepdims=True) < 0, -normals, normals)
     rough = np.flatnonzero(paint.bump > 0.1)
     if len(rough):
-        folds = points[rough] * np.float32([1.0, 1.0, 0.6])
+        folds = points[rough] * f32([1.0, 1.0, 0.6])
         tilt = np.stack([noise(folds + np.float32(9.1 * k + seed), 11, 2) for k in range(3)], 1)
         normals[rough] += tilt * paint.bump[rough][:, None]
         normals[rough] /= np.linalg.norm(normals[rough], axis=1, keepdims=True) + 1e-9
@@ -163,7 +164,7 @@ def _with_ground_shadows(
     rays = camera.rays_at(np.flatnonzero(background.ground))
     depth = -camera.position[2] / np.minimum(rays[:, 2], -1e-4)
     near = depth < 60
-    points = (np.float32(camera.position) + rays * depth[:, None]).astype(np.float32)
+    points = (f32(camera.position) + rays * depth[:, None]).astype(np.float32)
     dim = np.ones(len(points), np.float32)
     total = light.strength + light.ambient
     cast = (1 - sun.light(points[near], 0.02)) * 0.85 * light.strength / total

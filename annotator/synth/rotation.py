@@ -35,7 +35,7 @@ def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     sine = np.linalg.norm(axis)
     if sine < 1e-8:
         return np.eye(3) if a @ b > 0 else about(np.cross(a, [0.3, 0.5, 0.8]), 180)
-    return about(axis, np.degrees(np.arctan2(sine, a @ b)))
+    return about(axis, float(np.degrees(np.arctan2(sine, a @ b))))
 
 
 def vector(rotation: np.ndarray) -> np.ndarray:

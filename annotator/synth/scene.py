@@ -14,6 +14,7 @@ from annotator.synth.pattern import Pattern, random_pattern
 from annotator.synth.person import PlacedPerson, place_person, sample_person
 from annotator.synth.poses import sample_pose
 from annotator.synth.rotation import about_z
+from annotator.synth.vectors import f32
 
 SMALLEST, LARGEST = 28.0, 900.0  # pixels a standing person is tall in a picture 640 wide
 
@@ -201,5 +202,5 @@ def sample_clutter(rng: np.random.Generator, people: list[PlacedPerson]) -> list
 
 
 def _leaves(rng: np.random.Generator) -> Pattern:
-    green = np.float32([0.2, 0.36, 0.12]) * np.float32(rng.uniform(0.5, 1.5))
+    green = f32([0.2, 0.36, 0.12]) * np.float32(rng.uniform(0.5, 1.5))
     return Pattern("blotches", green, green * np.float32(1.4), 30.0, 0.0, 0.5)
