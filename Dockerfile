@@ -1,0 +1,19 @@
+# The environment of requirements.lock, for cluster nodes and for people who prefer a container.
+#   docker build -t pose-annotator . && docker run --rm --gpus all --shm-size=8g -v /data:/data pose-annotator doctor
+FROM python:3.11-slim-bookworm
+
+# libGL is not needed (OpenCV is the headless build); libcurl serves FiftyOne's mongod, ffmpeg its video support,
+# openssh and rsync `ray up`.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make libcurl4 ffmpeg openssh-client rsync \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/pose-annotator
+# Dependencies first: they change less often than the code.
+COPY Makefile pyproject.toml requirements.lock README.md ./
+COPY annotator/__init__.py annotator/__init__.py
+COPY schemas/__init__.py schemas/__init__.py
+RUN make setup
+COPY . .
+ENV PATH=/opt/pose-annotator/.venv/bin:$PATH RAY_USAGE_STATS_ENABLED=0
+ENTRYPOINT ["annotator"]

@@ -1,0 +1,66 @@
+"""The files a cluster is made from, judged by Ray's own validator, or by what they must agree with."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def validated(config: dict) -> dict:
+    from annotator.runtime.ray_session import prepare_environment
+
+    prepare_environment(local=True)
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    prepared = prepare_config(config)
+    validate_config(prepared)
+    return prepared
+
+
+def cloud_example(text: str) -> dict:
+    """The commented block, uncommented, in place of what it replaces."""
+    block = text.split("spot GPU workers ---")[1].split("\n", 1)[1]
+    example = yaml.safe_load("\n".join(line.removeprefix("# ") for line in block.splitlines()))
+    return {**yaml.safe_load(text), **example}
+
+
+def test_rays_validator_takes_the_cluster_file():
+    prepared = validated(yaml.safe_load((ROOT / "ray_cluster.yaml").read_text()))
+    assert prepared["head_node_type"] in prepared["available_node_types"]
+
+
+def test_rays_validator_takes_the_cloud_example():
+    prepared = validated(cloud_example((ROOT / "ray_cluster.yaml").read_text()))
+    types = prepared["available_node_types"]
+    assert types["head"]["resources"]["GPU"] == 0
+    assert types["gpu"]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+
+
+def test_the_validator_would_notice():
+    config = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
+    with pytest.raises(Exception, match="idle_timeout_minute"):
+        validated({**config, "idle_timeout_minute": 10})
+
+
+def test_all_nodes_keep_authentication_on():
+    config = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        start = next(command for command in commands if "ray start" in command)
+        assert "RAY_AUTH_MODE=token" in start
+        assert "RAY_AUTH_TOKEN_PATH=" in start
+
+
+def test_the_ray_job_agrees_with_the_lock():
+    job = yaml.safe_load((ROOT / "jobs/rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert job["spec"]["shutdownAfterJobFinishes"] is True
+    assert job["spec"]["rayClusterSpec"]["rayVersion"] == metadata.version("ray")
+    assert f"ray=={metadata.version('ray')}" in (ROOT / "requirements.lock").read_text()
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]
+    assert head["rayStartParams"]["num-gpus"] == "0"
+    assert (ROOT / job["spec"]["entrypoint"].split()[1].removeprefix("/opt/pose-annotator/")).is_file()
