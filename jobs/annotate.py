@@ -1,10 +1,10 @@
 """What `ray job submit` runs: `annotator run` on the cluster that the job was submitted to.
 
-    ray job submit --working-dir . -- python jobs/annotate.py INPUT... --out /data/runs/RUN [options of annotator run]
+    ray job submit --working-dir . -- python jobs/annotate.py INPUT... --out /data/runs/RUN [OPTIONS]
 
-A job that was stopped, or whose head node died, is submitted again with the same arguments: the run goes on with what
-is missing. The exit code is that of `annotator run`, so a job with error rows (3) counts as failed for Ray; pass
-`--accept-error-rows` to have it count as done.
+A job that was stopped, or whose head node died, is submitted again with the same arguments and goes on with
+what is missing. The exit code is that of `annotator run`: a job with error rows (3) counts as failed for Ray;
+pass `--accept-error-rows` to have it count as done.
 """
 
 from __future__ import annotations
