@@ -97,6 +97,8 @@ def _provide_xtcocotools() -> None:
 def _quiet() -> None:
     for package in ("mmcv", "mmdet", "mmengine", "mmpose", "mmpretrain"):
         warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
+    # torchvision's and mmdet's own calls, reported from within torch.
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     import mmengine.logging.logger
     from mmengine.logging import MMLogger
 

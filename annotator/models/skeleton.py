@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import UserError
@@ -36,7 +37,7 @@ def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, 
             described = info.get("dataset_meta") or info
             if "keypoint_id2name" not in described:
                 continue
-            skeleton = from_dataset_meta(described)
+            skeleton = _as_written(from_dataset_meta(described))
         except (KeyError, ValueError, TypeError, OSError) as error:
             problems.append(f"{place}: {type(error).__name__}: {error}")
             continue
@@ -49,6 +50,11 @@ def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, 
         + (f" ({'; '.join(problems)})" if problems else "")
         + ": give the test dataset a metainfo, as in `metainfo=dict(from_file='my_dataset.py')`"
     )
+
+
+def _as_written(skeleton: Skeleton) -> Skeleton:
+    # MMPose keeps sigmas in float32: 0.026 would come out as 0.026000000536.
+    return replace(skeleton, sigmas=tuple(float(f"{sigma:.6g}") for sigma in skeleton.sigmas))
 
 
 def subset(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:

@@ -96,8 +96,10 @@ class TopDown:
             get keypoints at their centre (else 0) with score 0.
         """
         people = [_as_detections(given) for given in boxes]
+        if not people:
+            return []
         counts = [len(found) for found in people]
-        bboxes = np.concatenate([found.bboxes for found in people]) if people else np.zeros((0, 4))
+        bboxes = np.concatenate([found.bboxes for found in people])
         image_index = np.repeat(np.arange(len(counts)), counts)
         center, scale = bbox_to_center_scale(bboxes, self._padding, self.input_size[0] / self.input_size[1])
         keypoints = np.repeat(np.nan_to_num(center, posinf=0, neginf=0)[:, None], len(self.skeleton), axis=1)
@@ -111,7 +113,7 @@ class TopDown:
             keypoints[part] = to_image(in_crop, center[part], scale[part], self.input_size)
             scores[part] = found
             at += len(found)
-        ends = np.cumsum(counts)[:-1] if counts else []
+        ends = np.cumsum(counts)[:-1]
         return [
             _poses(found, *arrays)
             for found, *arrays in zip(people, np.split(keypoints, ends), np.split(scores, ends), strict=True)
@@ -128,13 +130,15 @@ class TopDown:
             try:
                 keypoints, scores = self._keypoints(torch.from_numpy(crops))
             except torch.cuda.OutOfMemoryError:
-                if self._batch_people == 1:
+                if len(crops) == 1:
                     raise
-                torch.cuda.empty_cache()
-                self._batch_people = max(1, self._batch_people // 2)
+                self._batch_people = len(crops) // 2
+            else:
+                yield keypoints.cpu().numpy(), scores.cpu().numpy()
+                start = end
                 continue
-            yield keypoints.cpu().numpy(), scores.cpu().numpy()
-            start = end
+            # Only here does nothing hold on to the tensors of the failed attempt any more.
+            torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _keypoints(self, crops: Tensor) -> tuple[Tensor, Tensor]:
