@@ -15,7 +15,7 @@ from annotator.errors import UserError
 PLACEMENT_FIELDS = frozenset(
     {
         "out", "executor", "address", "workers", "device", "weights_dir", "decode_threads", "batch_images",
-        "batch_people", "prefetch_images", "prefetch_mib", "quiet",
+        "batch_people", "prefetch_images", "prefetch_mib", "hang_seconds", "quiet",
     }
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ class RunConfig(BaseModel):
     visible_threshold: float = Field(0.3, ge=0, description="Keypoint score from which a joint is marked v=2")
     hidden_threshold: float = Field(0.05, ge=0, description="Keypoint score from which a joint is marked v=1")
 
-    max_pixels: int = Field(200_000_000, ge=1, description="Larger pictures become error rows unread")
+    max_pixels: int = Field(250_000_000, ge=1, description="Larger pictures become error rows unread")
 
     executor: Literal["ray", "inline"] = "ray"
     address: str | None = Field(None, description="Ray cluster to join; default: start Ray on this machine")
@@ -67,6 +67,9 @@ class RunConfig(BaseModel):
     batch_people: int = Field(32, ge=1, description="People in one pass of the pose model")
     prefetch_images: int = Field(64, ge=1, description="Images decoded ahead, at most")
     prefetch_mib: int = Field(1024, ge=1, description="MiB of pixels decoded ahead, at most")
+    hang_seconds: float = Field(
+        900, gt=0, description="A Ray worker without progress for so long is ended and its work done anew"
+    )
     quiet: bool = False
 
     @model_validator(mode="after")

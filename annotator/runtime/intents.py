@@ -13,6 +13,7 @@ import faulthandler
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from annotator.runtime.blame import Cause, Death
+from annotator.runtime.blame import Cause, Death, Ledger
+from annotator.store.durable import replace_file
 
 FOLDER = "intents"
 AT_REST, DECODING, IN_MODELS = b".", b"d", b"m"
@@ -117,6 +119,42 @@ def forget(run_dir: str | Path, attempt: str) -> None:
     """Remove the record of an attempt that has been judged."""
     with contextlib.suppress(OSError):
         _path(run_dir, attempt).unlink()
+
+
+# What is known of bad items, from one driver to the next
+
+
+def save_cases(run_dir: str | Path, shard: int, generation: int, ledger: Ledger) -> None:
+    """Keep what `ledger` knows of a shard; losing it would only cost the next driver a worker."""
+    cases = ledger.to_json(shard)
+    if cases:
+        with contextlib.suppress(OSError):
+            path = _cases_path(run_dir, shard)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, json.dumps({"generation": generation, "cases": cases}).encode())
+
+
+def load_cases(run_dir: str | Path, shard: int, generation: int, ledger: Ledger) -> None:
+    """Take over what an earlier driver knew of a shard; a retry gives every item a new chance."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        document = json.loads(_cases_path(run_dir, shard).read_bytes())
+        if document["generation"] == generation:
+            ledger.load(shard, document["cases"])
+
+
+def forget_cases(run_dir: str | Path, shard: int) -> None:
+    """The shard is committed."""
+    with contextlib.suppress(OSError):
+        _cases_path(run_dir, shard).unlink()
+
+
+def _cases_path(run_dir: str | Path, shard: int) -> Path:
+    return Path(run_dir) / FOLDER / f"s{shard:06d}.cases.json"
+
+
+def sweep(run_dir: str | Path) -> None:
+    """Remove all records: every shard is committed, so nobody will be judged any more."""
+    shutil.rmtree(Path(run_dir) / FOLDER, ignore_errors=True)
 
 
 def _path(run_dir: str | Path, attempt: str) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from annotator.config import RunConfig
 from annotator.store.schema import Provenance
@@ -23,6 +23,8 @@ class Job:
         pose: the pose model, resolved to files.
         detector: the detector, resolved to files, or None when every item brings its boxes.
         provenance: models and hashes, written into every Parquet file.
+        models: "module:function" that makes a worker's detector (or None) and pose estimator, given a job and
+            CPUs to use. The tests of faults name cheap ones here that break on demand.
     """
 
     config: RunConfig
@@ -30,6 +32,22 @@ class Job:
     pose: ModelSource
     detector: ModelSource | None
     provenance: Provenance
+    models: str = "annotator.runtime.worker:build_models"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """A shard that is to be committed.
+
+    Attributes:
+        shard: number of the shard.
+        generation: of the commit: 0 for the first, one more for each retry.
+        only: indices of the items to run, the others keep the rows of the generation before; None: all.
+    """
+
+    shard: int
+    generation: int = 0
+    only: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,8 @@ class Progress:
         people: people found so far.
         errors: error rows so far.
         committed: the shard's rows are on disk for good.
+        worker: who works on it.
+        stats: figures of the work, as in the commit record; only with `committed`.
     """
 
     shard: int
@@ -49,16 +69,38 @@ class Progress:
     people: int = 0
     errors: int = 0
     committed: bool = False
+    worker: str = ""
+    stats: dict[str, Any] = field(default_factory=dict)
 
 
-Report = Callable[[Progress], None]
+@dataclass(frozen=True, slots=True)
+class WorkerNews:
+    """Something happened to a worker.
+
+    Attributes:
+        worker: its name, unique in the run.
+        event: "started", "ready", "beat", "died" or "ended".
+        node: where it runs, once known.
+        detail: for a person, such as the reason of a death.
+        shards: what it holds, the one under way first.
+    """
+
+    worker: str
+    event: str
+    node: str = ""
+    detail: str = ""
+    shards: tuple[int, ...] = ()
+
+
+News = Progress | WorkerNews
+Report = Callable[[News], None]
 
 
 class Executor(Protocol):
-    """Carries out the shards of a job, in any order, and reports from one thread.
+    """Carries out the tasks of a job, in any order, and reports from one thread.
 
     Raises:
-        RunFailed: when shards are left that nothing can carry out. What was committed stays.
+        RunFailed: when tasks are left that nothing can carry out. What was committed stays.
     """
 
-    def __call__(self, job: Job, shards: Sequence[int], report: Report) -> None: ...
+    def __call__(self, job: Job, tasks: Sequence[ShardTask], report: Report) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
-from annotator.runtime.job import Executor, Job, Progress
+from annotator.runtime import intents
+from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
 from annotator.runtime.progress import Listener, Tally
 from annotator.store import run_info
 from annotator.store.commit import sweep
@@ -105,7 +106,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         done = summarise(config.out)
         listener.begin(len(plan), done.images, done.people, done.error)
         try:
-            _executor(config)(job, todo, _both(tally, listener))
+            _executor(config)(job, [ShardTask(shard) for shard in todo], _both(tally, listener))
         except AnnotatorError as error:
             run_info.update(config.out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
@@ -117,6 +118,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
             f"{len(missing)} shards are not committed, the first is {missing[0]}; run again to go on"
         )
     sweep(config.out)
+    intents.sweep(config.out)
     if todo:
         run_info.update(config.out, state="finished", failure=None, finished_at=run_info.now())
     return RunReport(
@@ -152,10 +154,13 @@ def _resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource,
     from annotator.models.sources import resolve_detector, resolve_pose
 
     listener.stage("models ...")
-    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir)
+    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
     if config.boxes is not None or config.detector is None:
         return pose, None
-    return pose, resolve_detector(config.detector, config.detector_weights, config.weights_dir)
+    detector = resolve_detector(
+        config.detector, config.detector_weights, config.weights_dir, progress=listener.download
+    )
+    return pose, detector
 
 
 def _provenance(config: RunConfig, plan: Plan, pose: ModelSource, detector: ModelSource | None) -> Provenance:
@@ -173,8 +178,11 @@ def _provenance(config: RunConfig, plan: Plan, pose: ModelSource, detector: Mode
 
 
 def _model_record(source: ModelSource) -> ModelRecord:
+    from annotator.models.configs import input_size, load_model_config
+
     weights = Path(source.weights_path).name if source.weights_path else None
-    return ModelRecord(source.name, source.sha256, weights)
+    size = input_size(load_model_config(source.config_path, source.kind))
+    return ModelRecord(source.name, source.sha256, weights, size)
 
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
@@ -211,10 +219,11 @@ def _executor(config: RunConfig) -> Executor:
     return run_on_ray
 
 
-def _both(tally: Tally, listener: Listener):
-    def report(progress: Progress) -> None:
-        tally.add(progress)
-        listener.report(progress)
+def _both(tally: Tally, listener: Listener) -> Report:
+    def report(news: News) -> None:
+        if isinstance(news, Progress):
+            tally.add(news)
+            listener.report(news)
 
     return report
 
@@ -231,13 +240,15 @@ def _opening(
 
 
 def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str, float]:
-    total: Counter[str] = Counter()
+    total: defaultdict[str, float] = defaultdict(float)
     for shard in shards:
         stats = records[shard].stats
-        total.update({stage: float(stats.get(stage, 0.0)) for stage in ("wait", "detect", "pose")})
-        total["other"] += max(
-            0.0, stats.get("seconds", 0.0) - sum(stats.get(s, 0.0) for s in ("wait", "detect", "pose"))
-        )
+        rest = float(stats.get("seconds", 0.0))
+        for stage in ("wait", "detect", "pose"):
+            seconds = float(stats.get(stage, 0.0))
+            total[stage] += seconds
+            rest -= seconds
+        total["other"] += max(0.0, rest)
     return dict(total)
 
 

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from annotator.errors import AnnotatorError, ItemError
 from annotator.media.image import Image
 from annotator.people import Detections, Poses
+from annotator.skeletons import Skeleton
 from annotator.sources.items import Item
 
 
@@ -23,13 +24,15 @@ class DeviceLostError(AnnotatorError):
 class PersonDetector(Protocol):
     """Finds people in prepared images (`models.detector.Detector`)."""
 
-    def prepare(self, image: np.ndarray): ...
+    def prepare(self, image: np.ndarray) -> Any: ...
     def detect(self, inputs: list) -> list[Detections]: ...
 
 
 class PoseEstimator(Protocol):
     """Finds the keypoints of given people (`models.topdown.TopDown`)."""
 
+    @property
+    def skeleton(self) -> Skeleton: ...
     def estimate(self, images: list[np.ndarray], boxes: list[Detections]) -> list[Poses]: ...
 
 
@@ -168,11 +171,11 @@ def _results(
 
 
 def _each(
-    inputs: dict[int, object],
+    inputs: dict[int, Any],
     call: Callable[[list], list],
     stage: str,
     failures: dict[int, Poses | ItemError],
-) -> dict[int, object]:
+) -> dict[int, Any]:
     """`call` on all inputs at once; when that raises, on each alone, the failing ones going to `failures`."""
     if not inputs:
         return {}
@@ -189,7 +192,7 @@ def _each(
             )
             failures[place] = ItemError(stage, kind, message)
             return {}
-    done: dict[int, object] = {}
+    done: dict[int, Any] = {}
     for place, value in inputs.items():
         done.update(_each({place: value}, call, stage, failures))
     return done
@@ -200,7 +203,7 @@ def _scaled(found: Detections, factor: float) -> Detections:
 
 
 def _device_lost(error: Exception) -> bool:
-    """Whether CUDA will answer every later call with this error too (illegal access, failed assertion ...)."""
+    """Whether CUDA answers every later call with this error too (illegal access, failed assertion ...)."""
     return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 

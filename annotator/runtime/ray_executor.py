@@ -1,181 +1,213 @@
-"""The Ray executor: the same shard worker in one actor a device, on this machine or on a cluster.
+"""The Ray executor: shard workers in actors, one a device, on this machine or on a cluster.
 
-Import it after `ray_session.prepare_environment`: Ray reads its environment when it is imported.
+A thin adapter: `leases` decides, `ray_actors` carries it out and tells what happened. Import it after
+`ray_session.prepare_environment`: Ray reads its environment when it is imported.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+import secrets
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from annotator.errors import AnnotatorError, RunFailed
-from annotator.runtime.job import Job, Progress, Report
+from annotator.runtime import intents
+from annotator.runtime.blame import Death, Ledger
+from annotator.runtime.job import Job, Progress, Report, ShardTask, WorkerNews
+from annotator.runtime.leases import Scheduler
+from annotator.runtime.line import DeviceLostError
+from annotator.runtime.policy import Command, Lease, Policy, Start
+from annotator.runtime.ray_actors import Beat, Crew, Place
 from annotator.runtime.ray_session import ray_session
 
-MAX_DEATHS_PER_SHARD = 3
-POLL_SECONDS = 0.5
+TICK_SECONDS = 0.5
+LOOK_AROUND_SECONDS = 5.0
+BEATS_A_SECOND = 100
+QUIET_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
 
-def run_on_ray(job: Job, shards: Sequence[int], report: Report) -> None:
-    """Carry out `shards` on Ray actors; see `runtime.job.Executor`.
-
-    A worker that dies is replaced and its shard is handed out again; a shard that has taken
-    `MAX_DEATHS_PER_SHARD` workers down stops the run.
-    """
+def run_on_ray(job: Job, tasks: Sequence[ShardTask], report: Report) -> None:
+    """Carry out `tasks` on Ray actors; see `runtime.job.Executor`."""
     with ray_session(job.config.address):
-        _Pool(job, report).carry_out(shards)
-
-
-@ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"health": 1})
-class _Actor:
-    """A shard worker in its own process."""
-
-    def __init__(self, job: Job, torch_threads: int | None) -> None:
-        import torch
-
-        from annotator.runtime.worker import ShardWorker
-
-        if torch_threads:
-            torch.set_num_threads(torch_threads)
-        self._progress: Progress | None = None
-        self._worker = ShardWorker(job)
-
-    def ready(self) -> bool:
-        return True
-
-    def run(self, shard: int) -> Progress:
-        return self._worker.run(shard, self._note)
-
-    def _note(self, progress: Progress) -> None:
-        self._progress = progress
-
-    @ray.method(concurrency_group="health")
-    def progress(self) -> Progress | None:
-        return self._progress
-
-
-@dataclass
-class _Slot:
-    """One actor and what it is doing: `call` resolves when it is ready, or when `shard` is done."""
-
-    actor: ray.actor.ActorHandle
-    call: ray.ObjectRef
-    shard: int | None = None
-    peek: ray.ObjectRef | None = None
-
-
-@dataclass
-class _Pool:
-    """Hands shards to actors and replaces those that die."""
-
-    job: Job
-    report: Report
-    slots: list[_Slot] = field(default_factory=list)
-    deaths: dict[int, int] = field(default_factory=dict)
-    failed_starts: int = 0
-
-    def carry_out(self, shards: Sequence[int]) -> None:
-        waiting = deque(shards)
-        cpus, gpus = _resources()
-        wanted = min(self.job.config.workers or max(1, gpus), len(waiting))
-        options = {"num_gpus": 1 if gpus and self.job.config.device != "cpu" else 0}
-        options["num_cpus"] = max(1, cpus // max(1, wanted)) if not options["num_gpus"] else 1
-        threads = options["num_cpus"]
-
-        def start() -> _Slot:
-            actor = _Actor.options(**options).remote(self.job, threads)
-            return _Slot(actor, actor.ready.remote())
-
-        self.slots = [start() for _ in range(wanted)]
-        while waiting or any(slot.shard is not None for slot in self.slots):
-            done, _ = ray.wait([slot.call for slot in self.slots], timeout=POLL_SECONDS)
-            for slot in [slot for slot in self.slots if slot.call in done]:
-                if not self._collect(slot, waiting):
-                    self.slots.remove(slot)
-                    if waiting:
-                        self.slots.append(start())
-                elif waiting:
-                    slot.shard = waiting.popleft()
-                    slot.call = slot.actor.run.remote(slot.shard)
-                else:
-                    ray.kill(slot.actor)
-                    self.slots.remove(slot)
-            self._peek()
-        for slot in self.slots:
-            ray.kill(slot.actor)
-
-    def _collect(self, slot: _Slot, waiting: deque[int]) -> bool:
-        """Take a finished call's result; False when the actor is gone and its shard waits again."""
-        shard, slot.shard = slot.shard, None
         try:
-            result = ray.get(slot.call)
-        except RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, AnnotatorError):
-                raise cause from None
-            raise RunFailed(
-                f"a worker failed at {'its start' if shard is None else f'shard {shard}'}: {error}"
-            ) from error
-        except RayActorError as error:
-            if isinstance(error.__cause__, AnnotatorError):
-                raise error.__cause__ from None
-            self._mourn(shard, error)
+            Dispatcher(job, tasks, report, _policy(job)).carry_out()
         except RayError as error:
-            self._mourn(shard, error)
-        else:
-            if isinstance(result, Progress):
-                self.report(result)
-            self.failed_starts = 0
-            return True
-        ray.kill(slot.actor)
-        if shard is not None:
-            waiting.appendleft(shard)
-        return False
-
-    def _mourn(self, shard: int | None, error: RayError) -> None:
-        """Count a death; stop the run when one shard, or the start itself, keeps killing workers."""
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        if shard is None:
-            self.failed_starts += 1
-            if self.failed_starts >= MAX_DEATHS_PER_SHARD:
-                raise RunFailed(
-                    f"{self.failed_starts} workers in a row died while starting; the last one said: {error}"
-                )
-            return
-        self.deaths[shard] = self.deaths.get(shard, 0) + 1
-        log.warning("a worker died at shard %d (%s); the shard is handed out again", shard, reason)
-        if self.deaths[shard] >= MAX_DEATHS_PER_SHARD:
             raise RunFailed(
-                f"shard {shard} has taken {self.deaths[shard]} workers down ({reason}); all committed "
-                "shards are safe; run again to go on, or with --executor inline to see the crash"
+                f"the connection to Ray broke: {error}. What was committed is safe: run again to go on"
+            ) from error
+
+
+def _policy(job: Job) -> Policy:
+    return Policy(hang_seconds=job.config.hang_seconds)
+
+
+class Dispatcher:
+    """Carries messages between the scheduler and the actors until every task is done."""
+
+    def __init__(self, job: Job, tasks: Sequence[ShardTask], report: Report, policy: Policy) -> None:
+        self._job, self._report = job, report
+        self._tasks = {task.shard: task for task in tasks}
+        ledger = Ledger()
+        for task in tasks:
+            intents.load_cases(job.run_dir, task.shard, task.generation, ledger)
+        self._scheduler = Scheduler(self._tasks, policy, ledger)
+        self._crew = Crew(job, secrets.token_hex(4), policy.depth)
+        self._workers: set[int] = set()
+        self._beat_due = self._look_due = 0.0
+        self._gpus, self._cpus = 0, 1
+        self._alone_since = time.monotonic()
+
+    def carry_out(self) -> None:
+        """Returns when every task is committed.
+
+        Raises:
+            RunFailed: some could not be carried out, or no worker lives.
+            UserError: the models cannot be built.
+        """
+        scheduler = self._scheduler
+        try:
+            while not scheduler.finished:
+                self._look_around()
+                for command in scheduler.decide(time.monotonic()):
+                    self._obey(command)
+                self._ask()
+                for worker, lease, answer in self._crew.wait(TICK_SECONDS):
+                    self._hear(worker, lease, answer)
+        finally:
+            for worker in self._workers:
+                self._crew.end(worker)
+        if scheduler.set_aside:
+            shard, reason = next(iter(scheduler.set_aside.items()))
+            raise RunFailed(
+                f"{len(scheduler.set_aside)} shards could not be carried out. Shard {shard}: {reason}. All "
+                "others are committed; run again to try once more, or with --executor inline to see the error"
             )
 
-    def _peek(self) -> None:
-        """Report how far the running shards have come, without waiting for busy actors."""
-        for slot in self.slots:
-            if slot.shard is None:
-                continue
-            if slot.peek is not None:
-                ready, _ = ray.wait([slot.peek], timeout=0)
-                if not ready:
-                    continue
-                try:
-                    seen = ray.get(slot.peek)
-                except RayError:
-                    seen = None
-                if seen is not None and seen.shard == slot.shard and not seen.committed:
-                    self.report(seen)
-            slot.peek = slot.actor.progress.remote()
+    def _obey(self, command: Command) -> None:
+        crew = self._crew
+        if isinstance(command, Start):
+            self._workers.add(command.worker)
+            crew.start(command.worker, self._gpus, self._cpus)
+            self._tell(command.worker, "started")
+        elif isinstance(command, Lease):
+            crew.lease(command.worker, command.lease, self._tasks[command.shard], command.care)
+        elif command.death is not None:
+            self._bury(command.worker, command.death)
+        else:
+            self._tell(command.worker, "ended")
+            self._forget(command.worker)
+
+    def _hear(self, worker: int, lease: int | None, answer: Place | Progress | Beat | RayError) -> None:
+        now = time.monotonic()
+        if worker not in self._workers:
+            return
+        if isinstance(answer, Place):
+            self._scheduler.ready(worker, now)
+            self._tell(worker, "ready", f"pid {answer.pid}")
+        elif isinstance(answer, Beat):
+            self._scheduler.progressed(worker, answer.marks, now)
+            for progress in answer.shards:
+                if not progress.committed:
+                    self._report(progress)
+            self._tell(worker, "beat")
+        elif isinstance(answer, Progress):
+            if lease is not None and self._scheduler.done(worker, lease, now):
+                intents.forget_cases(self._job.run_dir, answer.shard)
+                self._report(answer)
+        elif isinstance(answer, RayTaskError) and not isinstance(answer.cause, DeviceLostError):
+            self._excuse(worker, lease, answer)
+        else:
+            self._bury(worker, self._crew.death(worker, answer))
+
+    def _excuse(self, worker: int, lease: int | None, error: RayTaskError) -> None:
+        """A call raised. Errors of ours are the run's, unless others came up where this one did not."""
+        if isinstance(error.cause, AnnotatorError) and not (lease is None and self._scheduler.alive):
+            raise error.cause from None
+        reason = f"{type(error.cause).__name__}: {error.cause}"
+        log.warning("worker %s failed: %s", self._crew.name(worker), reason)
+        if lease is None:
+            self._bury(worker, Death(self._crew.death(worker, error).cause, reason))
+        else:
+            self._scheduler.failed(worker, lease, reason, time.monotonic())
+
+    def _bury(self, worker: int, death: Death) -> None:
+        """A worker is dead, or is now: find out what it was working on, and tell the scheduler."""
+        run_dir, crew = self._job.run_dir, self._crew
+        held = self._scheduler.holding(worker)
+        attempts = {shard: crew.attempt(lease, shard) for lease, shard in held.items()}
+        in_flight = {shard: intents.in_flight(run_dir, attempt) for shard, attempt in attempts.items()}
+        log.warning("worker %s is gone (%s: %s)", crew.name(worker), death.cause.value, death.detail)
+        self._tell(worker, "died", f"{death.cause.value}: {death.detail}")
+        self._forget(worker)
+        for attempt in attempts.values():
+            intents.forget(run_dir, attempt)
+        self._scheduler.died(
+            worker, death, {shard: found.indices for shard, found in in_flight.items()}, time.monotonic()
+        )
+        for shard in held.values():
+            intents.save_cases(run_dir, shard, self._tasks[shard].generation, self._scheduler.ledger)
+
+    def _forget(self, worker: int) -> None:
+        self._workers.discard(worker)
+        self._crew.end(worker)
+        intents.forget_crash(self._job.run_dir, self._crew.name(worker))
+
+    def _ask(self) -> None:
+        """Ask for signs of life, at a pace that two thousand workers do not notice."""
+        now = time.monotonic()
+        if now < self._beat_due:
+            return
+        self._beat_due = now + max(1.0, len(self._workers) / BEATS_A_SECOND)
+        for worker in self._workers:
+            if self._crew.place(worker) is not None:
+                self._crew.ask(worker)
+
+    def _look_around(self) -> None:
+        """What the cluster offers now; nodes join and leave."""
+        now = time.monotonic()
+        if self._scheduler.alive:
+            self._alone_since = now
+        elif now - self._alone_since > QUIET_SECONDS:
+            self._alone_since = now
+            log.warning(
+                "no worker runs yet: each asks for %d GPU and %d CPU, of which the cluster has %s free",
+                self._gpus,
+                self._cpus,
+                {kind: ray.available_resources().get(kind, 0) for kind in ("GPU", "CPU")},
+            )
+        if now < self._look_due:
+            return
+        self._look_due = now + LOOK_AROUND_SECONDS
+        workers, self._gpus, self._cpus = room(self._job)
+        self._scheduler.set_capacity(workers)
+
+    def _tell(self, worker: int, event: str, detail: str = "") -> None:
+        place = self._crew.place(worker)
+        shards = tuple(self._scheduler.holding(worker).values())
+        node = f"{place.host}/{place.node[:8]}" if place else ""
+        self._report(WorkerNews(self._crew.name(worker), event, node, detail, shards))
 
 
-def _resources() -> tuple[int, int]:
-    """CPUs and GPUs of the cluster, whole numbers."""
-    total = ray.cluster_resources()
-    return int(total.get("CPU", 1)), int(total.get("GPU", 0))
+def room(job: Job) -> tuple[int, int, int]:
+    """How many workers the cluster has room for now, and the GPUs and CPUs that each asks for.
+
+    One a GPU; without any, one a node. As many as `workers` says, if it says: those that find no place wait
+    for a node to join, which is also what tells an autoscaler to bring one.
+    """
+    config = job.config
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if config.device != "cpu" and (with_gpus or config.device.startswith("cuda")):
+        shares = [int(node.get("CPU", 1) // node["GPU"]) for node in with_gpus]
+        cpus = config.decode_threads or min([16, *shares])
+        return config.workers or max(1, sum(int(node["GPU"]) for node in with_gpus)), 1, max(1, cpus)
+    shares = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+    workers = config.workers or max(1, len(shares))
+    together = -(-workers // max(1, len(shares)))  # workers on one node
+    return workers, 0, max(1, min(shares, default=1) // together)

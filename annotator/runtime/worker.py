@@ -2,94 +2,251 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import threading
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 
+import pyarrow as pa
+
+from annotator.errors import RunFailed, UserError
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
-from annotator.runtime.job import Job, Progress, Report
-from annotator.runtime.line import Decoded, StageClock, annotate
+from annotator.runtime.blame import Care
+from annotator.runtime.intents import IntentLog
+from annotator.runtime.job import Job, Progress, ShardTask
+from annotator.runtime.line import (
+    Decoded,
+    Outcome,
+    PersonDetector,
+    PoseEstimator,
+    StageClock,
+    annotate,
+)
+from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
+from annotator.store.records import read_record, record_path
 from annotator.store.rows import RowBuilder
 from annotator.store.visibility import ScoreThresholds
 
+# Failures of storage that often pass: a server that restarts, a lost connection.
+_PASSING = (
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ENOTCONN,
+    errno.ECONNRESET,
+)
+COMMIT_PAUSES = (1.0, 5.0, 20.0, 60.0)
+
+Heard = Callable[[Progress], None]
+
 
 class ShardWorker:
-    """Holds the models of one device and carries out shards, one at a time.
+    """Holds the models of one device and carries out shards.
+
+    `run` may be called again from a second thread: that shard decodes ahead while the first has the models.
+
+    Args:
+        threads: CPUs to use, for decoding and by the models; None: all.
+        overlapping: shards that may be under way at once; they share the memory for decoded pictures.
 
     Raises:
         UserError: when a model cannot be built from its configuration or weights.
     """
 
-    def __init__(self, job: Job) -> None:
-        from annotator.models.detector import Detector
-        from annotator.models.registry import build_estimator
-
+    def __init__(self, job: Job, threads: int | None = None, overlapping: int = 1) -> None:
         config = job.config
         self._job = job
         self._plan = read_plan(job.run_dir)
-        device = choose_device(config.device)
-        self.pose = build_estimator(
-            job.pose,
-            device=device,
-            precision=config.precision,
-            flip=config.flip,
-            batch_people=config.batch_people,
-        )
-        self.detector = None
-        if job.detector is not None:
-            self.detector = Detector(
-                job.detector,
-                device=device,
-                score_threshold=config.detector_threshold,
-                max_people=config.max_people,
-            )
-        self._limits = ImageLimits(max_pixels=config.max_pixels)
-        self._threads = config.decode_threads or max(1, len(os.sched_getaffinity(0)))
+        self._detector, self._pose = _load(job.models)(job, threads)
+        self._models = threading.Lock()
+        self._threads = config.decode_threads or threads or len(os.sched_getaffinity(0))
+        self._max_ahead = max(1, config.prefetch_images // overlapping)
+        self._max_bytes = (config.prefetch_mib << 20) // overlapping
 
-    def run(self, shard: int, report: Report) -> Progress:
-        """Annotate one shard and commit its rows, unless somebody else has committed it meanwhile."""
-        config, job = self._job.config, self._job
-        started = time.time()
-        clock = StageClock()
-        rows = RowBuilder(
-            self.pose.skeleton,
-            ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold),
-            job.provenance,
-        )
-        feed = ImageFeed(
-            self._plan.items(shard),
-            self._limits,
-            threads=self._threads,
-            max_ahead=config.prefetch_images,
-            max_bytes=config.prefetch_mib << 20,
-            prepare=partial(_decode, self.detector),
-        )
-        with closing(feed):
-            for outcome in annotate(feed, self.detector, self.pose, config.batch_images, clock):
-                rows.add(outcome.item, outcome.size, outcome.result)
-                report(Progress(shard, clock.images, clock.people, clock.errors))
-        images, instances = rows.tables()
+    def run(
+        self,
+        task: ShardTask,
+        report: Heard,
+        care: Care = Care(),
+        intents: IntentLog | None = None,
+    ) -> Progress:
+        """Annotate one shard and commit its rows, unless somebody else has committed it meanwhile.
+
+        Args:
+            report: hears of progress, from the calling thread.
+            care: items to run alone, and items that are not to be run.
+            intents: where to mark what is being worked on; closed once the shard is committed.
+
+        Raises:
+            RunFailed: the rows cannot be written.
+            DeviceLostError: the models' device has failed for good.
+        """
+        standing = self._committed(task)
+        if standing is not None:
+            return standing
+        items = self._plan.items(task.shard)
+        if task.only is not None:
+            items = [item for item in items if item.index in task.only]
+        clock, rows = StageClock(), self._rows()
+        for item in items:
+            if item.index in care.condemned:
+                outcome = Outcome(item, None, care.condemned[item.index])
+                clock.count(outcome)
+                rows.add(item, None, outcome.result)
+        began = time.monotonic()
+        with ExitStack() as stack:
+            batches = self._feeds(stack, items, care, intents)
+            stack.enter_context(self._models)
+            started, on_turn = time.time(), time.monotonic()
+            for feed, batch_images in batches:
+                around = partial(_in_models, intents)
+                for outcome in annotate(feed, self._detector, self._pose, batch_images, clock, around):
+                    rows.add(outcome.item, outcome.size, outcome.result)
+                    report(Progress(task.shard, clock.images, clock.people, clock.errors))
         stats = asdict(clock) | {
             "started": started,
-            "seconds": time.time() - started,
+            "ahead": on_turn - began,
+            "seconds": time.monotonic() - on_turn,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "suspects": len(care.suspects),
         }
-        ShardWriter(job.run_dir, shard).commit(images, instances, stats)
-        done = Progress(shard, clock.images, clock.people, clock.errors, committed=True)
+        self._commit(task, *rows.tables(), stats)
+        if intents is not None:
+            intents.close()
+        done = Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats)
         report(done)
         return done
 
+    def attempt(self, task: ShardTask, name: str) -> IntentLog:
+        """An intent log for an attempt at a shard."""
+        items = self._plan.items(task.shard)
+        return IntentLog(self._job.run_dir, name, items[0].index, len(items))
 
-def _decode(detector, image: Image) -> Decoded:
+    def _rows(self) -> RowBuilder:
+        config = self._job.config
+        policy = ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold)
+        return RowBuilder(self._pose.skeleton, policy, self._job.provenance)
+
+    def _feeds(
+        self, stack: ExitStack, items: Sequence[Item], care: Care, intents: IntentLog | None
+    ) -> Iterator[tuple[ImageFeed[Decoded], int]]:
+        """Feeds and the size of their batches: suspects one by one with nothing beside them, then the others.
+
+        Decoding begins at once where no suspect has to be waited for.
+        """
+        suspects = [item for item in items if item.index in care.suspects]
+        others = [
+            item for item in items if item.index not in care.suspects and item.index not in care.condemned
+        ]
+        ready = None if suspects else stack.enter_context(self._feed(others, self._threads, intents))
+        return self._one_after_another(suspects, others, ready, intents)
+
+    def _one_after_another(self, suspects, others, ready, intents):
+        for item in suspects:
+            with self._feed([item], 1, intents) as feed:
+                yield feed, 1
+        if ready is not None:
+            yield ready, self._job.config.batch_images
+            return
+        with self._feed(others, self._threads, intents) as feed:
+            yield feed, self._job.config.batch_images
+
+    def _feed(self, items: Sequence[Item], threads: int, intents: IntentLog | None) -> ImageFeed[Decoded]:
+        return ImageFeed(
+            items,
+            ImageLimits(max_pixels=self._job.config.max_pixels),
+            threads=threads,
+            max_ahead=self._max_ahead,
+            max_bytes=self._max_bytes,
+            prepare=partial(_decode, self._detector),
+            around=partial(_decoding, intents),
+        )
+
+    def _committed(self, task: ShardTask) -> Progress | None:
+        """The end of a shard that somebody else has committed, if so."""
+        try:
+            record = read_record(record_path(self._job.run_dir, task.shard), task.shard)
+        except (OSError, ValueError):
+            return None
+        return Progress(task.shard, record.images, record.people, sum(record.errors.values()), committed=True)
+
+    def _commit(self, task: ShardTask, images: pa.Table, instances: pa.Table, stats: dict) -> None:
+        """Commit; failures of storage that may pass are tried again, as the rows took minutes to make."""
+        for pause in (*COMMIT_PAUSES, None):
+            try:
+                ShardWriter(self._job.run_dir, task.shard).commit(images, instances, stats)
+                return
+            except RunFailed as error:
+                cause = error.__cause__
+                if pause is None or not isinstance(cause, OSError) or cause.errno not in _PASSING:
+                    raise
+            time.sleep(pause)
+
+
+def build_models(job: Job, threads: int | None) -> tuple[PersonDetector | None, PoseEstimator]:
+    """The detector and pose estimator of a job on one device.
+
+    Args:
+        threads: of torch on the CPU; None: as torch likes.
+
+    Raises:
+        UserError: a model cannot be built from its configuration or weights.
+    """
+    import torch
+
+    from annotator.models.detector import Detector
+    from annotator.models.registry import build_estimator
+
+    config = job.config
+    device = choose_device(config.device)
+    if threads:
+        torch.set_num_threads(threads)
+    pose = build_estimator(
+        job.pose,
+        device=device,
+        precision=config.precision,
+        flip=config.flip,
+        batch_people=config.batch_people,
+    )
+    if job.detector is None:
+        return None, pose
+    detector = Detector(
+        job.detector,
+        device=device,
+        score_threshold=config.detector_threshold,
+        max_people=config.max_people,
+    )
+    return detector, pose
+
+
+def _load(path: str) -> Callable[[Job, int | None], tuple[PersonDetector | None, PoseEstimator]]:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _decode(detector: PersonDetector | None, image: Image) -> Decoded:
     """The second half of a decode thread's work: the detector's input, made from the pixels."""
     return Decoded(image, None if detector is None else detector.prepare(image.pixels))
+
+
+def _decoding(intents: IntentLog | None, item: Item) -> AbstractContextManager[object]:
+    return nullcontext() if intents is None else intents.decoding(item.index)
+
+
+def _in_models(intents: IntentLog | None, items: Sequence[Item]) -> AbstractContextManager[object]:
+    return nullcontext() if intents is None else intents.in_models(item.index for item in items)
 
 
 def choose_device(name: str) -> str:
@@ -99,8 +256,6 @@ def choose_device(name: str) -> str:
         UserError: the named device is not there.
     """
     import torch
-
-    from annotator.errors import UserError
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
