@@ -8,6 +8,7 @@ Shapes are sampled from anny's own distribution of age, sex, height, weight and 
 principal components (PCA). The result is the same for the same anny version and seed.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import argparse

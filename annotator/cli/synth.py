@@ -33,12 +33,24 @@ def synth(
     width, height = _parse_size(size)
     if images:
         with tqdm(total=images, unit="image", desc="pictures") as bar:
-            path = write_images(out, images, seed, (width, height), workers, start, ray, bar.update)
+            path = write_images(
+                out, images, seed, (width, height), workers, start, ray, lambda n: bar.update(n)
+            )
         print(f"{images} pictures, truth in {path}")
     if videos:
         with tqdm(total=videos, unit="film", desc="films") as bar:
             path = write_films(
-                out, videos, seed, (width, height), seconds, fps, workers, start, ray, quick, bar.update
+                out,
+                videos,
+                seed,
+                (width, height),
+                seconds,
+                fps,
+                workers,
+                start,
+                ray,
+                quick,
+                lambda n: bar.update(n),
             )
         print(f"{videos} films, truth in {path}")
 

@@ -169,7 +169,7 @@ def _buildings(rng, pixels, ground, azimuth, rise, distance) -> None:
     top = (np.abs(np.sin(lot * 91.7)) * 0.5 + 0.12) * rng.uniform(0.4, 1.3) * (1.3 - distance)
     mask = (~ground) & (rise < top)
     tone = (0.7 + 0.5 * np.abs(np.sin(lot * 37.1)))[..., None] * (cloth_color(rng) * 0.5 + 0.3)
-    tone = tone * (1 + 0.25 * np.sin(lot[..., None] * f32([1.3, 2.1, 3.7])))
+    tone = tone * (1 + 0.1 * np.sin(lot[..., None] * f32([1.3, 2.1, 3.7])))
     panes = ((column * rng.integers(4, 9)) % 1 < 0.55) & ((rise * rng.uniform(25, 70)) % 1 < 0.55)
     tone = np.where(panes[..., None], tone * rng.uniform(0.4, 0.7), tone)
     pixels[mask] = tone[mask]
