@@ -17,6 +17,7 @@ from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime import intents
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
+from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
 from annotator.store import run_info
 from annotator.store.commit import sweep
@@ -106,7 +107,8 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         done = summarise(config.out)
         listener.begin(len(plan), done.images, done.people, done.error)
         try:
-            _executor(config)(job, [ShardTask(shard) for shard in todo], _both(tally, listener))
+            with Journal(config.out, len(plan), done.images) as journal:
+                _executor(config)(job, [ShardTask(shard) for shard in todo], _all(tally, listener, journal))
         except AnnotatorError as error:
             run_info.update(config.out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
@@ -219,8 +221,9 @@ def _executor(config: RunConfig) -> Executor:
     return run_on_ray
 
 
-def _both(tally: Tally, listener: Listener) -> Report:
+def _all(tally: Tally, listener: Listener, journal: Journal) -> Report:
     def report(news: News) -> None:
+        journal.hear(news)
         if isinstance(news, Progress):
             tally.add(news)
             listener.report(news)

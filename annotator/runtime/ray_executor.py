@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -114,12 +115,12 @@ class Dispatcher:
             self._scheduler.progressed(worker, answer.marks, now)
             for progress in answer.shards:
                 if not progress.committed:
-                    self._report(progress)
+                    self._report(replace(progress, worker=self._crew.name(worker)))
             self._tell(worker, "beat")
         elif isinstance(answer, Progress):
             if lease is not None and self._scheduler.done(worker, lease, now):
                 intents.forget_cases(self._job.run_dir, answer.shard)
-                self._report(answer)
+                self._report(replace(answer, worker=self._crew.name(worker)))
         elif isinstance(answer, RayTaskError) and not isinstance(answer.cause, DeviceLostError):
             self._excuse(worker, lease, answer)
         else:
