@@ -1,0 +1,34 @@
+"""The command line as it is, but with the models of `fake_models`: the program whose faults are tested.
+
+`--pose fake:0.01` takes 0.01 s a picture. `ANNOTATOR_FAILPOINT=name` in the environment breaks one step of a
+commit.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import failpoints
+
+from annotator.cli import main
+from annotator.models.sources import ModelSource
+from annotator.runtime import launch
+from annotator.runtime.job import Job
+from annotator.store.schema import ModelRecord, Provenance
+
+
+def _resolve(config, listener):
+    return ModelSource(config.pose, "pose", "", None, "random"), None
+
+
+def _provenance(config, plan, pose, detector):
+    return Provenance(ModelRecord("fake"), None, None, config.sha256(), plan.sha256)
+
+
+if __name__ == "__main__":
+    launch._resolve_models = _resolve
+    launch._provenance = _provenance
+    launch.Job = partial(Job, models="fake_models:build")
+    failpoints.arm(os.environ.get("ANNOTATOR_FAILPOINT", ""))
+    main()
