@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
-    from annotator.cli import doctor, evaluate, export, models, run, status
+    from annotator.cli import doctor, evaluate, export, models, report, run, status
 
     logging.basicConfig(level=logging.WARNING, format="annotator: %(message)s")
     app.command("run")(run.run)
@@ -35,6 +35,7 @@ def main() -> NoReturn:
     app.command("verify")(status.verify)
     app.command("eval")(evaluate.evaluate)
     app.command("export")(export.export)
+    app.command("report")(report.report)
     app.add_typer(models.app, name="models")
     app.command("doctor")(doctor.doctor)
     try:

@@ -1,0 +1,45 @@
+"""`annotator report`: a run in pictures and tables."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="FILE", help="[default: RUN/report.html]", show_default=False),
+    ] = None,
+    gt: Annotated[
+        str | None,
+        typer.Option(
+            "--gt", metavar="COCO.json", help="Ground truth to evaluate against.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write one HTML file that opens offline: what was run, figures, errors, and people with their joints.
+
+    It holds small copies of a few dozen of your pictures: share it as you would share them.
+    """
+    from annotator.cli import print_json
+    from annotator.report.page import write_report
+    from annotator.store.reader import Run
+
+    written = write_report(Run(run), to, gt)
+    if as_json:
+        print_json(
+            {
+                "path": str(written.path),
+                "bytes": written.bytes,
+                "pictures_missing": written.missing,
+                **written.figures,
+            }
+        )
+        return
+    print(f"{written.path}: {written.bytes / 1e6:.1f} MB; open it in a browser")
+    if written.missing:
+        print(f"  {written.missing} pictures could not be shown: their sources are gone or changed")
