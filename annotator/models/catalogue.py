@@ -96,6 +96,8 @@ _BACKBONES = (  # from the config's name, for collections whose metafile names t
     ("hrformer", "HRFormer"), ("vipnas", "ViPNAS"), ("scnet", "SCNet"), ("seresnet", "SEResNet"),
     ("shufflenetv2", "ShuffleNetV2"), ("shufflenetv1", "ShuffleNetV1"), ("mspn", "MSPN"), ("rsn", "RSN"),
     ("cpm", "CPM"), ("alexnet", "AlexNet"), ("vgg", "VGG"), ("resnest", "ResNeSt"),
+    ("rtmdet", "CSPNeXt"), ("yolox", "CSPDarknet"), ("_r50", "ResNet-50"), ("_r101", "ResNet-101"),
+    ("_r18", "ResNet-18"), ("_x101", "ResNeXt-101"),
 )  # fmt: skip
 
 
