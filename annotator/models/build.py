@@ -44,13 +44,11 @@ def build(source: ModelSource, seed: int = 0) -> Built:
         UserError: the config asks for what is not installed, or the weights belong to another network.
     """
     mmlab.prepare()
-    from mmengine.model import BaseModule
-
     config = load_model_config(source.config_path, source.kind)
     meta: dict[str, Any] = {}
     with _seeded(seed):
-        network = build_network(config, source.kind, source.config_path)
-        if source.weights_path is None and isinstance(network, BaseModule):
+        network: Any = build_network(config, source.kind, source.config_path)
+        if source.weights_path is None and hasattr(network, "init_weights"):
             network.init_weights()
     if source.weights_path is not None:
         checkpoint = load_checkpoint(source.weights_path, source.sha256)
@@ -106,7 +104,7 @@ def _import_registered(scope: str) -> None:
 
 def _without_downloads(part: Any) -> Any:
     """A copy of a model config in which no part names weights to start training from."""
-    if isinstance(part, Mapping):
+    if isinstance(part, dict):
         result = {}
         for key, value in part.items():
             if key == "pretrained" or (key == "init_cfg" and _is_pretrained(value)):

@@ -11,7 +11,7 @@ def torch_devices() -> Result:
 
     if not torch.cuda.is_available():
         built = torch.version.cuda
-        fix = "on a machine with an NVIDIA GPU, check that `nvidia-smi` works there and that the driver fits CUDA"
+        fix = "on a machine with an NVIDIA GPU, check that `nvidia-smi` works and that the driver fits CUDA"
         return True, f"torch {torch.__version__}, CPU only", f"{fix} {built}" if built else ""
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     try:

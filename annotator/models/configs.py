@@ -95,13 +95,15 @@ def input_size(config: Config) -> tuple[int, int] | None:
     return None
 
 
+def datasets_of(config: Config) -> list[Mapping[str, Any]]:
+    """The datasets of the test, validation and training loaders, in this order, as far as there are any."""
+    loaders = (config.get(key) or {} for key in ("test_dataloader", "val_dataloader", "train_dataloader"))
+    return [loader["dataset"] for loader in loaders if loader.get("dataset")]
+
+
 def dataset_of(config: Config) -> Mapping[str, Any] | None:
-    """The dataset of the test, validation or training loader, the first that there is."""
-    for key in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        dataset = (config.get(key) or {}).get("dataset")
-        if dataset:
-            return dataset
-    return None
+    """The first of `datasets_of`, or None."""
+    return next(iter(datasets_of(config)), None)
 
 
 def _read(path: Path) -> Config:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import UserError
 from annotator.models import mmlab
-from annotator.models.configs import dataset_of, type_name
+from annotator.models.configs import datasets_of, type_name
 from annotator.skeletons import Skeleton, from_dataset_meta
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, 
         UserError: neither describes a skeleton of that many keypoints.
     """
     problems = []
-    for place, find in (
-        ("the config's dataset", lambda: _from_config(config)),
-        ("the checkpoint", lambda: meta),
-    ):
+    # A model trained on a larger skeleton than it is tested on has the outputs of the larger one.
+    places: list[tuple[str, Callable[[], Mapping[str, Any] | None]]] = [
+        ("the config's dataset", partial(_from_dataset, dataset)) for dataset in datasets_of(config)
+    ]
+    for place, find in [*places, ("the checkpoint", lambda: meta)]:
         try:
             info = find() or {}
             described = info.get("dataset_meta") or info
@@ -47,7 +49,7 @@ def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, 
     wanted = f"{keypoints} keypoints" if keypoints else "keypoints"
     raise UserError(
         f"{path}: no skeleton for the {wanted} of this model"
-        + (f" ({'; '.join(problems)})" if problems else "")
+        + (f" ({'; '.join(dict.fromkeys(problems))})" if problems else "")
         + ": give the test dataset a metainfo, as in `metainfo=dict(from_file='my_dataset.py')`"
     )
 
@@ -69,10 +71,7 @@ def subset(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
     )
 
 
-def _from_config(config: Config) -> Mapping[str, Any] | None:
-    dataset = dataset_of(config)
-    if dataset is None:
-        return None
+def _from_dataset(dataset: Mapping[str, Any]) -> Mapping[str, Any] | None:
     mmlab.prepare()
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
