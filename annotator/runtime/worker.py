@@ -32,7 +32,8 @@ from annotator.runtime.line import (
 from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
-from annotator.store.records import read_record, record_path
+from annotator.store.generations import merge
+from annotator.store.records import CommitRecord, CorruptRecordError, standing_record
 from annotator.store.rows import RowBuilder
 from annotator.store.visibility import ScoreThresholds
 
@@ -92,9 +93,10 @@ class ShardWorker:
             RunFailed: the rows cannot be written.
             DeviceLostError: the models' device has failed for good.
         """
-        standing = self._committed(task)
-        if standing is not None:
-            return standing
+        standing = self._standing(task)
+        if standing is not None and standing.generation >= task.generation:
+            counts = standing.images, standing.people, sum(standing.errors.values())
+            return Progress(task.shard, *counts, committed=True)
         items = self._plan.items(task.shard)
         if task.only is not None:
             items = [item for item in items if item.index in task.only]
@@ -122,7 +124,10 @@ class ShardWorker:
             "pid": os.getpid(),
             "suspects": len(care.suspects),
         }
-        self._commit(task, *rows.tables(), stats)
+        images, instances = rows.tables()
+        if standing is not None:
+            images, instances = merge(self._job.run_dir, standing, images, instances)
+        self._commit(task, images, instances, stats)
         if intents is not None:
             intents.close()
         done = Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats)
@@ -174,19 +179,22 @@ class ShardWorker:
             around=partial(_decoding, intents),
         )
 
-    def _committed(self, task: ShardTask) -> Progress | None:
-        """The end of a shard that somebody else has committed, if so."""
+    def _standing(self, task: ShardTask) -> CommitRecord | None:
+        """What was committed of a shard so far: by somebody else, or what a retry starts from."""
         try:
-            record = read_record(record_path(self._job.run_dir, task.shard), task.shard)
-        except (OSError, ValueError):
+            return standing_record(self._job.run_dir, task.shard)
+        except FileNotFoundError:
             return None
-        return Progress(task.shard, record.images, record.people, sum(record.errors.values()), committed=True)
+        except CorruptRecordError:
+            if task.generation:
+                raise
+            return None
 
     def _commit(self, task: ShardTask, images: pa.Table, instances: pa.Table, stats: dict) -> None:
         """Commit; failures of storage that may pass are tried again, as the rows took minutes to make."""
         for pause in (*COMMIT_PAUSES, None):
             try:
-                ShardWriter(self._job.run_dir, task.shard).commit(images, instances, stats)
+                ShardWriter(self._job.run_dir, task.shard, task.generation).commit(images, instances, stats)
                 return
             except RunFailed as error:
                 cause = error.__cause__

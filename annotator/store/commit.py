@@ -3,7 +3,8 @@
 1. The tables are written under hidden names, synced, and renamed to names that contain this attempt's id.
 2. A commit record that names them is written under a hidden name, synced, and linked to
    `commits/sNNNNNN.json`. A link never replaces a file, so of all attempts at a shard exactly one wins; the
-   others remove their own files.
+   others remove their own files. A retry's rows are another generation, with a record of its own beside the
+   old one, which counts no more from then on.
 
 A file that no record names does not exist. Leftovers of attempts that died are removed by `sweep`, but only
 once their shard is committed: until then an attempt that looks dead may still win and need them.
@@ -15,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import itertools
 import os
 import re
 import uuid
@@ -46,7 +48,9 @@ TABLES = ("images", "instances")
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 # Everything a commit may leave in a run's folders, hidden or not.
-OWN_FILE = re.compile(r"^\.?s(?P<shard>\d{6,})-(?P<attempt>[0-9a-f]{16})\.(parquet|json|corrupt)(\.tmp)?$")
+OWN_FILE = re.compile(
+    r"^\.?s(?P<shard>\d{6,})(-g(?P<generation>\d{3,}))?-(?P<attempt>[0-9a-f]{16})\.(parquet|json|corrupt)(\.tmp)?$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,13 @@ class ShardWriter:
     Args:
         run_dir: the run folder; its `images`, `instances` and `commits` folders are made where missing.
         shard: number of the shard.
+        generation: of the rows; they replace those of all earlier generations.
     """
 
-    def __init__(self, run_dir: str | Path, shard: int) -> None:
+    def __init__(self, run_dir: str | Path, shard: int, generation: int = 0) -> None:
         self._run_dir = Path(run_dir)
         self._shard = shard
+        self._generation = generation
         self._attempt = uuid.uuid4().hex[:16]
 
     def commit(self, images: pa.Table, instances: pa.Table, stats: dict[str, Any]) -> CommitOutcome:
@@ -98,7 +104,7 @@ class ShardWriter:
                 name: self._write(table, final[name])
                 for name, table in zip(TABLES, (images, instances), strict=True)
             }
-            record = _record(self._shard, self._attempt, entries, images, stats)
+            record = _record(self._shard, self._generation, self._attempt, entries, images, stats)
             winner = self._publish(record)
         except BaseException as error:
             self._clear_up(final)
@@ -111,7 +117,8 @@ class ShardWriter:
 
     @property
     def _stem(self) -> str:
-        return f"s{self._shard:06d}-{self._attempt}"
+        generation = f"-g{self._generation:03d}" if self._generation else ""
+        return f"s{self._shard:06d}{generation}-{self._attempt}"
 
     def _write(self, table: pa.Table, path: Path) -> FileEntry:
         buffer = io.BytesIO()
@@ -133,7 +140,7 @@ class ShardWriter:
 
     def _publish(self, record: CommitRecord) -> CommitRecord:
         """Link the record into place, or find the one that stands; returns the winner's."""
-        target = record_path(self._run_dir, self._shard)
+        target = record_path(self._run_dir, self._shard, self._generation)
         aside = target.with_name(f".{self._stem}.json.tmp")
         with _named(target):
             write_new(aside, record.to_json())
@@ -162,20 +169,23 @@ class ShardWriter:
         return standing
 
     def _standing(self) -> CommitRecord | None:
-        """The record of this shard, if one stands; a damaged one is put aside to make room."""
-        try:
-            return read_record(record_path(self._run_dir, self._shard), self._shard)
-        except FileNotFoundError:
-            return None
-        except CorruptRecordError:
-            set_aside_damaged(self._run_dir, self._shard)
-            return None
+        """The record of this generation or a later one, if one stands; a damaged one is put aside."""
+        latest = None
+        for generation in itertools.count(self._generation):
+            try:
+                latest = read_record(record_path(self._run_dir, self._shard, generation), self._shard)
+            except FileNotFoundError:
+                return latest
+            except CorruptRecordError:
+                set_aside_damaged(self._run_dir, self._shard, generation)
+                return latest
 
     def _clear_up(self, final: dict[str, Path]) -> None:
         """Remove this attempt's files, unless its record stands or that cannot be told."""
-        remove(record_path(self._run_dir, self._shard).with_name(f".{self._stem}.json.tmp"))
+        target = record_path(self._run_dir, self._shard, self._generation)
+        remove(target.with_name(f".{self._stem}.json.tmp"))
         try:
-            standing = read_record(record_path(self._run_dir, self._shard), self._shard)
+            standing = read_record(target, self._shard)
         except FileNotFoundError:
             standing = None
         except (OSError, CorruptRecordError):
@@ -197,10 +207,12 @@ def make_folders(run_dir: Path) -> None:
 
 
 def sweep(run_dir: str | Path) -> list[str]:
-    """Remove what dead and beaten attempts at committed shards left behind; safe beside any worker.
+    """Remove what dead and beaten attempts at committed shards left behind, and superseded rows.
 
-    Returns the removed files, relative to the run folder. Files of shards that are not committed yet
-    stay, and so does anything that this module did not name (`verify` reports it).
+    Safe beside any worker: files of shards, and of generations, that are not committed yet stay, and so does
+    anything that this module did not name (`verify` reports it).
+
+    Returns the removed files, relative to the run folder.
     """
     run_dir = Path(run_dir)
     committed = committed_shards(run_dir)
@@ -213,15 +225,21 @@ def sweep(run_dir: str | Path) -> list[str]:
                 entry.name
                 for entry in entries
                 if (match := OWN_FILE.match(entry.name))
-                and int(match["shard"]) in committed
-                # A visible file of the attempt that won is no leftover.
-                and (entry.name.startswith(".") or match["attempt"] != committed[int(match["shard"])])
+                and _left_over(entry.name, match, committed.get(int(match["shard"])))
             ]
         for name in leftovers:
             with contextlib.suppress(FileNotFoundError):
                 (run_dir / folder / name).unlink()
                 removed.append(f"{folder}/{name}")
     return sorted(removed)
+
+
+def _left_over(name: str, match: re.Match[str], standing: tuple[int, str] | None) -> bool:
+    """Whether a file of ours is of no more use, given the generation and attempt that stand for its shard."""
+    if standing is None or int(match["generation"] or 0) > standing[0]:
+        return False
+    # A visible file of the attempt that won is no leftover.
+    return name.startswith(".") or match["attempt"] != standing[1]
 
 
 @contextlib.contextmanager
@@ -251,7 +269,12 @@ def _check(images: pa.Table, instances: pa.Table, shard: int) -> None:
 
 
 def _record(
-    shard: int, attempt: str, entries: dict[str, FileEntry], images: pa.Table, stats: dict[str, Any]
+    shard: int,
+    generation: int,
+    attempt: str,
+    entries: dict[str, FileEntry],
+    images: pa.Table,
+    stats: dict[str, Any],
 ) -> CommitRecord:
     status = Counter(images["status"].to_pylist())
     columns = (images[name].to_pylist() for name in ("status", "error_stage", "error_kind"))
@@ -260,7 +283,7 @@ def _record(
     )
     return CommitRecord(
         shard=shard,
-        generation=0,
+        generation=generation,
         attempt=attempt,
         files=entries,
         counts={name: status.get(name, 0) for name in ("ok", "empty", "error")},

@@ -7,10 +7,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-_NAME = re.compile(r"^s(\d{6,})\.json$")
+_NAME = re.compile(r"^s(\d{6,})(?:-g(\d{3,}))?\.json$")
 
 
 class CorruptRecordError(ValueError):
@@ -33,7 +34,9 @@ class CommitRecord:
 
     Attributes:
         shard: number of the shard.
-        generation: 0 for the first rows of a shard; later ones replace them.
+        generation: 0 for the first rows of a shard; those of a retry, 1 and up, replace all earlier ones.
+            Their records are `commits/sNNNNNN-g001.json` and so on. Superseded records stay: a late attempt
+            at an old generation would otherwise find its place free.
         attempt: id of the attempt that won, 16 hex digits, part of its files' names.
         files: data files by table.
         counts: images by status: ok, empty, error.
@@ -88,9 +91,10 @@ def _checksum(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def record_path(run_dir: str | Path, shard: int) -> Path:
-    """Where the record of a shard stands."""
-    return Path(run_dir) / "commits" / f"s{shard:06d}.json"
+def record_path(run_dir: str | Path, shard: int, generation: int = 0) -> Path:
+    """Where the record of a generation of a shard stands."""
+    suffix = f"-g{generation:03d}" if generation else ""
+    return Path(run_dir) / "commits" / f"s{shard:06d}{suffix}.json"
 
 
 def read_record(path: Path, shard: int) -> CommitRecord:
@@ -107,31 +111,52 @@ def read_record(path: Path, shard: int) -> CommitRecord:
     return record
 
 
-def record_shards(run_dir: str | Path) -> list[int]:
-    """Numbers of the shards that have a record, readable or not, ascending."""
+def generations(run_dir: str | Path) -> dict[int, list[int]]:
+    """Generations that have a record, readable or not, by shard; both ascending."""
+    found: dict[int, list[int]] = {}
     try:
         names = [entry.name for entry in (Path(run_dir) / "commits").iterdir()]
     except FileNotFoundError:
-        return []
-    return sorted(int(match[1]) for name in names if (match := _NAME.match(name)))
+        return found
+    places = sorted((int(match[1]), int(match[2] or 0)) for name in names if (match := _NAME.match(name)))
+    for shard, generation in places:
+        found.setdefault(shard, []).append(generation)
+    return found
+
+
+def standing_record(run_dir: str | Path, shard: int) -> CommitRecord:
+    """The record of the latest generation of one shard, without listing the folder.
+
+    Raises:
+        FileNotFoundError, CorruptRecordError, OSError: as `read_record`.
+    """
+    record = read_record(record_path(run_dir, shard), shard)
+    for generation in count(1):
+        try:
+            record = read_record(record_path(run_dir, shard, generation), shard)
+        except FileNotFoundError:
+            break
+    return record
 
 
 def iter_records(run_dir: str | Path) -> Iterator[tuple[int, CommitRecord | CorruptRecordError]]:
-    """Every record, by ascending shard; a damaged one comes as the error that reading it gave.
+    """The record of the latest generation of every shard, ascending; a damaged one comes as its error.
 
     A record that vanishes meanwhile (put aside by a resuming run) is left out.
     """
-    for shard in record_shards(run_dir):
+    for shard, numbers in generations(run_dir).items():
         try:
-            yield shard, read_record(record_path(run_dir, shard), shard)
+            yield shard, read_record(record_path(run_dir, shard, numbers[-1]), shard)
         except FileNotFoundError:
             continue
         except CorruptRecordError as error:
             yield shard, error
 
 
-def committed_shards(run_dir: str | Path) -> dict[int, str]:
-    """The winning attempt of each committed shard; damaged records do not count."""
+def committed_shards(run_dir: str | Path) -> dict[int, tuple[int, str]]:
+    """Latest generation and its winning attempt, of each committed shard; damaged records do not count."""
     return {
-        shard: record.attempt for shard, record in iter_records(run_dir) if isinstance(record, CommitRecord)
+        shard: (record.generation, record.attempt)
+        for shard, record in iter_records(run_dir)
+        if isinstance(record, CommitRecord)
     }

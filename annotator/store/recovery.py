@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from annotator.store.durable import remove, sync_folder
-from annotator.store.records import CorruptRecordError, read_record, record_path, record_shards
+from annotator.store.records import CorruptRecordError, generations, read_record, record_path
 
 
 def repair(run_dir: str | Path) -> dict[int, str]:
@@ -18,21 +18,25 @@ def repair(run_dir: str | Path) -> dict[int, str]:
     of another size (`verify` looks deeper).
     """
     found = {}
-    for shard in record_shards(run_dir):
-        with contextlib.suppress(FileNotFoundError):
-            damage = _damage(Path(run_dir), record_path(run_dir, shard), shard)
-            if damage is not None and set_aside_damaged(run_dir, shard):
-                found[shard] = damage
+    for shard, numbers in generations(run_dir).items():
+        # The files of a superseded generation are gone: once the latest is damaged, so are the others.
+        for generation in reversed(numbers):
+            with contextlib.suppress(FileNotFoundError):
+                damage = _damage(Path(run_dir), record_path(run_dir, shard, generation), shard)
+                if damage is None:
+                    break
+                if set_aside_damaged(run_dir, shard, generation):
+                    found.setdefault(shard, damage)
     return found
 
 
-def set_aside_damaged(run_dir: str | Path, shard: int) -> bool:
+def set_aside_damaged(run_dir: str | Path, shard: int, generation: int = 0) -> bool:
     """Take the commit record of a damaged shard out of the way, so that the shard counts as not done.
 
     The record stays beside the others under a hidden name until the shard is committed anew and swept.
     Returns whether a damaged record was moved. Safe beside other writers: a good record is never lost.
     """
-    path = record_path(run_dir, shard)
+    path = record_path(run_dir, shard, generation)
     aside = path.with_name(f".s{shard:06d}-{uuid.uuid4().hex[:16]}.corrupt")
     try:
         path.rename(aside)

@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 from annotator.errors import RunFailed, UserError
 from annotator.store import run_info
 from annotator.store.commit import OWN_FILE, TABLES
-from annotator.store.records import CommitRecord, CorruptRecordError, iter_records
+from annotator.store.records import (
+    CommitRecord,
+    CorruptRecordError,
+    generations,
+    iter_records,
+    record_path,
+)
 from annotator.store.schema import PERSON_BITS, SCHEMAS, parse_metadata
 
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
@@ -93,9 +99,11 @@ def verify(run_dir: str | Path) -> Report:
     report.planned, report.shards = len(plan.index), plan.shards
     rows_of = np.zeros(report.planned, np.uint8)
     named: set[str] = set()
+    known = generations(run_dir)
     for shard, record in iter_records(run_dir):
-        where = f"commits/s{shard:06d}.json"
-        named.add(where)
+        numbers = known.get(shard, [0])
+        where = record_path("", shard, numbers[-1]).as_posix()
+        named.update(record_path("", shard, generation).as_posix() for generation in (0, *numbers))
         if isinstance(record, CorruptRecordError):
             report.add("corrupt-commit", where, f"damaged ({record}); run again to make the shard anew")
             continue
@@ -108,7 +116,7 @@ def verify(run_dir: str | Path) -> Report:
     report.missing = int((rows_of == 0).sum())
     report.doubled = int((rows_of > 1).sum())
     _name_missing(plan, rows_of, report)
-    _check_strays(run_dir, named, report)
+    _check_strays(run_dir, named, known, report)
     return report
 
 
@@ -278,7 +286,7 @@ def _name_missing(plan: _Plan, rows_of: np.ndarray, report: Report) -> None:
             )
 
 
-def _check_strays(run_dir: Path, named: set[str], report: Report) -> None:
+def _check_strays(run_dir: Path, named: set[str], known: dict[int, list[int]], report: Report) -> None:
     """Files in the folders of a run that no commit record names."""
     for folder in (*TABLES, "commits"):
         if not (run_dir / folder).is_dir():
@@ -294,9 +302,10 @@ def _check_strays(run_dir: Path, named: set[str], report: Report) -> None:
                 )
                 continue
             report.leftovers += 1
-            # Under a visible name `SELECT * FROM 'images/*.parquet'` would count it; while its shard is not
-            # committed, though, it may be an attempt under way.
-            if not path.name.startswith(".") and f"commits/s{match['shard']}.json" in named:
+            # Under a visible name `SELECT * FROM 'images/*.parquet'` would count it; while its generation of
+            # the shard is not committed, though, it may be an attempt under way.
+            standing = known.get(int(match["shard"]), [-1])[-1]
+            if not path.name.startswith(".") and int(match["generation"] or 0) <= standing:
                 report.add(
                     "leftover", name, "rows of an attempt that did not win; run again, and it is swept away"
                 )

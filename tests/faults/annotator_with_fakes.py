@@ -1,6 +1,6 @@
 """The command line as it is, but with the models of `fake_models`: the program whose faults are tested.
 
-`--pose fake:0.01` takes 0.01 s a picture. `ANNOTATOR_FAILPOINT=name` in the environment breaks one step of a
+`--weights-dir 0.01` means 0.01 s a picture. `ANNOTATOR_FAILPOINT=name` in the environment breaks one step of a
 commit.
 """
 

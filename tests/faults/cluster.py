@@ -5,6 +5,7 @@ Lines in: `add` a node, `remove N` kills it at once, `quit`. One line of answer 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from ray.cluster_utils import Cluster
@@ -15,12 +16,20 @@ def main(nodes: int) -> None:
         initialize_head=True,
         head_node_args={"num_cpus": 1, "num_gpus": 0, "include_dashboard": False},
     )
-    added = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(nodes)]
+
+    def add():
+        # A node has 30 s to come up, which a busy machine may need more than once.
+        for _ in range(2):
+            with contextlib.suppress(Exception):
+                return cluster.add_node(num_cpus=1, num_gpus=1)
+        return cluster.add_node(num_cpus=1, num_gpus=1)
+
+    added = [add() for _ in range(nodes)]
     print(cluster.address, flush=True)
     for line in sys.stdin:
         order, _, number = line.strip().partition(" ")
         if order == "add":
-            added.append(cluster.add_node(num_cpus=1, num_gpus=1))
+            added.append(add())
             print(len(added) - 1, flush=True)
         elif order == "remove":
             cluster.remove_node(added[int(number)], allow_graceful=False)

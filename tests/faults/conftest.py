@@ -100,7 +100,7 @@ class Program:
     def run_arguments(self, pictures: Path, run: Path, options: tuple[object, ...]) -> list[object]:
         place = ["--address", self.address] if self.address else ["--executor", "inline"]
         return [
-            "run", pictures, "--out", run, "--pose", "fake:0.002", "--shard-size", 24, *place,
+            "run", pictures, "--out", run, "--pose", "fake", "--shard-size", 24, *place,
             "--set", "batch_images=6", "--set", "prefetch_images=12", "--set", "hang_seconds=12", *options,
         ]  # fmt: skip
 

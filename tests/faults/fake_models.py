@@ -49,8 +49,8 @@ def write_picture(path: Path, fate: Fate = Fate.GOOD, number: int = 0) -> None:
 
 def build(job, threads):
     """What `Job.models` names."""
-    seconds = float(job.pose.name.partition(":")[2] or 0)
-    return FakeDetector(seconds), FakePose()
+    # A setting that may differ when a run is resumed, and that these models have no other use for.
+    return FakeDetector(float(job.config.weights_dir or 0.002)), FakePose()
 
 
 def _fate(image: np.ndarray) -> int:

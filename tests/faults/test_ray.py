@@ -44,7 +44,7 @@ def test_bad_pictures_of_every_kind_become_error_rows_alone(on_ray, pictures, tm
 
 def test_killed_workers_are_replaced(on_ray, pictures, tmp_path):
     run = tmp_path / "run"
-    program = on_ray.start(pictures(480), run, "--pose", "fake:0.02")
+    program = on_ray.start(pictures(480), run, "--weights-dir", 0.02)
     killed = set()
     for _ in range(4):
         until(lambda: program.poll() is not None or set(workers(run).values()) - killed)
@@ -59,7 +59,7 @@ def test_killed_workers_are_replaced(on_ray, pictures, tmp_path):
 def test_a_killed_driver_goes_on_where_it_stopped(on_ray, pictures, tmp_path):
     run, folder = tmp_path / "run", pictures(240)
     for done in (1, 4):
-        program = on_ray.start(folder, run, "--pose", "fake:0.02")
+        program = on_ray.start(folder, run, "--weights-dir", 0.02)
         until(lambda done=done: commits(run) > done)
         os.killpg(program.pid, signal.SIGKILL)
         program.communicate()
@@ -75,9 +75,9 @@ def test_a_killed_driver_goes_on_where_it_stopped(on_ray, pictures, tmp_path):
 
 def test_two_drivers_on_one_run_folder(on_ray, pictures, tmp_path):
     run, folder = tmp_path / "run", pictures(192)
-    first = on_ray.start(folder, run, "--pose", "fake:0.02", "--workers", 1)
+    first = on_ray.start(folder, run, "--weights-dir", 0.02, "--workers", 1)
     until(lambda: (run / "plan").is_dir() and list((run / "plan").glob("*.parquet")))
-    second = on_ray.start(folder, run, "--pose", "fake:0.02", "--workers", 1)
+    second = on_ray.start(folder, run, "--weights-dir", 0.02, "--workers", 1)
     finish(first)
     finish(second)
     check(on_ray, run, count=192)
@@ -85,7 +85,7 @@ def test_two_drivers_on_one_run_folder(on_ray, pictures, tmp_path):
 
 def test_a_node_leaves_and_another_joins(on_ray, cluster, pictures, tmp_path):
     run = tmp_path / "run"
-    program = on_ray.start(pictures(480), run, "--pose", "fake:0.05")
+    program = on_ray.start(pictures(480), run, "--weights-dir", 0.05)
     until(lambda: commits(run) >= 2)
     assert cluster.order("remove 1") == "removed"
     standing = commits(run)

@@ -1,0 +1,180 @@
+"""A retry's rows replace the old ones, whoever is late, and nobody who reads the folder sees both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from annotator.errors import ItemError
+from annotator.people import Poses
+from annotator.skeletons import COCO_17
+from annotator.sources.plan import build_plan, write_plan
+from annotator.store import run_info
+from annotator.store.commit import ShardWriter, sweep
+from annotator.store.generations import merge
+from annotator.store.reader import Run
+from annotator.store.records import generations, record_path, standing_record
+from annotator.store.recovery import repair
+from annotator.store.rows import RowBuilder
+from annotator.store.schema import ModelRecord, Provenance
+from annotator.store.status import summarise
+from annotator.store.verify import verify
+from annotator.store.visibility import ScoreThresholds
+
+ITEMS = 6
+BAD = {1, 4}
+
+
+def poses(people: int, shift: float = 0.0) -> Poses:
+    joints = len(COCO_17)
+    return Poses(
+        np.tile([1.0 + shift, 2, 8, 12], (people, 1)).reshape(-1, 4),
+        np.full(people, 0.9, np.float32),
+        np.full((people, joints, 2), 5, np.float32),
+        np.full((people, joints), 0.8, np.float32),
+        np.full(people, 0.7, np.float32),
+    )
+
+
+class Retried:
+    """A run of one shard with two error rows."""
+
+    def __init__(self, folder: Path) -> None:
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        for number in range(ITEMS):
+            (pictures / f"{number}.png").touch()
+        self.path = folder / "run"
+        self.path.mkdir()
+        plan = build_plan([str(pictures)], shard_size=100)
+        self.items = plan.items(0)
+        self.provenance = Provenance(ModelRecord("m"), None, None, "c", plan.sha256)
+        info = run_info.RunInfo(
+            {"inputs": [str(pictures)], "out": str(self.path)}, self.provenance, len(plan), 1
+        )
+        run_info.create(self.path, info)
+        write_plan(plan, self.path)
+        self.commit(self.tables(range(ITEMS), failing=BAD))
+
+    def tables(self, items, failing=(), shift=0.0):
+        rows = RowBuilder(COCO_17, ScoreThresholds(), self.provenance)
+        for place in items:
+            result = ItemError("read", "missing", "gone") if place in failing else poses(place % 3, shift)
+            rows.add(self.items[place], None if place in failing else (32, 24), result)
+        return rows.tables()
+
+    def commit(self, tables, generation=0):
+        return ShardWriter(self.path, 0, generation).commit(*tables, {})
+
+    def retry(self, items=BAD, failing=(), shift=100.0):
+        record = standing_record(self.path, 0)
+        tables = merge(self.path, record, *self.tables(sorted(items), failing, shift))
+        return self.commit(tables, record.generation + 1)
+
+    def visible(self, table):
+        return pq.read_table(
+            [str(path) for path in sorted((self.path / table).glob("*.parquet"))]
+        ).to_pylist()
+
+
+@pytest.fixture
+def retried(tmp_path) -> Retried:
+    return Retried(tmp_path)
+
+
+def test_only_the_error_rows_are_made_anew(retried):
+    before = {row["index"]: row for row in retried.visible("images")}
+    people = {row["id"]: row for row in retried.visible("instances")}
+    assert retried.retry().won
+    sweep(retried.path)
+    images = retried.visible("images")
+    assert [row["index"] for row in images] == list(range(ITEMS))
+    assert [row["status"] for row in images] == ["empty", "ok", "ok", "empty", "ok", "ok"]
+    assert all(row == before[row["index"]] for row in images if row["index"] not in BAD)
+    after = retried.visible("instances")
+    assert [row["id"] for row in after] == sorted(row["id"] for row in after)
+    assert all(row == people[row["id"]] for row in after if row["bbox"][0] == 1.0)
+    assert {row["id"] >> 12 for row in after if row["bbox"][0] == 101.0} == BAD
+    assert verify(retried.path).ok
+    assert summarise(retried.path).error == 0
+
+
+def test_until_the_sweep_verify_says_that_readers_of_the_folder_would_see_double(retried):
+    retried.retry()
+    report = verify(retried.path)
+    assert not report.ok
+    assert set(report.counts) == {"leftover"}
+    assert len(list(Run(retried.path).images())) == 1
+    sweep(retried.path)
+    assert verify(retried.path).ok
+
+
+def test_retries_follow_each_other(retried):
+    retried.retry(failing={4})
+    assert summarise(retried.path).errors == {"read/missing": 1}
+    retried.retry(items={4})
+    sweep(retried.path)
+    assert summarise(retried.path).error == 0
+    assert generations(retried.path) == {0: [0, 1, 2]}
+    assert verify(retried.path).ok
+
+
+def test_of_two_retries_at_once_one_wins(retried):
+    record = standing_record(retried.path, 0)
+    first, second = (
+        merge(retried.path, record, *retried.tables(sorted(BAD), shift=s)) for s in (100.0, 200.0)
+    )
+    assert retried.commit(first, 1).won
+    assert not retried.commit(second, 1).won
+    sweep(retried.path)
+    assert {row["bbox"][0] for row in retried.visible("instances")} == {1.0, 101.0}
+    assert verify(retried.path).ok
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_zombie_of_the_old_generation_comes_too_late(retried, swept):
+    retried.retry()
+    if swept:
+        sweep(retried.path)
+    outcome = retried.commit(retried.tables(range(ITEMS), failing=BAD))
+    assert not outcome.won
+    assert outcome.record.generation == 1
+    sweep(retried.path)
+    assert verify(retried.path).ok
+
+
+def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch):
+    publish = ShardWriter._publish
+
+    def swept(self, record):
+        sweep(retried.path)
+        return publish(self, record)
+
+    monkeypatch.setattr(ShardWriter, "_publish", swept)
+    assert retried.retry().won
+    sweep(retried.path)
+    assert verify(retried.path).ok
+
+
+def test_a_damaged_generation_falls_back_to_what_is_whole(retried):
+    retried.retry()
+    record_path(retried.path, 0, 1).write_bytes(b"{")
+    assert set(repair(retried.path)) == {0}
+    assert summarise(retried.path).error == len(BAD)
+    retried.retry()
+    sweep(retried.path)
+    assert verify(retried.path).ok
+
+
+def test_a_damaged_generation_without_the_old_rows_makes_the_shard_undone(retried):
+    retried.retry()
+    sweep(retried.path)
+    record_path(retried.path, 0, 1).write_bytes(b"{")
+    assert set(repair(retried.path)) == {0}
+    assert summarise(retried.path).shards_done == 0
+    assert retried.commit(retried.tables(range(ITEMS))).won
+    sweep(retried.path)
+    assert verify(retried.path).ok
