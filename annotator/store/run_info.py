@@ -170,6 +170,8 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
         first, second = getattr(before, role), getattr(after, role)
         if first and second and first.sha256 != second.sha256:
             lines.append(f"{role} weights: sha256 {_short(first.sha256)} before, {_short(second.sha256)} now")
+        elif first and second and first.config_sha256 != second.config_sha256:
+            lines.append(f"{role} config: the file says something else than before")
         elif (first is None) != (second is None):
             lines.append(
                 f"{role}: {first.name if first else 'none'} before, {second.name if second else 'none'} now"

@@ -74,12 +74,14 @@ class ModelRecord:
         sha256: of the weight file, hex; None for a model without one.
         weights: the weight file's name, without its folder.
         input_size: (width, height) of the network's input in pixels, where it is one size.
+        config_sha256: of the config with everything it inherits, hex.
     """
 
     name: str
     sha256: str | None = None
     weights: str | None = None
     input_size: tuple[int, int] | None = None
+    config_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def golden_tables() -> dict[str, pa.Table]:
         COCO_17,
         ScoreThresholds(visible=0.3, hidden=0.05),
         Provenance(
-            pose_model=ModelRecord("golden-pose", "ab" * 32, "golden-pose.pth", (192, 256)),
+            pose_model=ModelRecord("golden-pose", "ab" * 32, "golden-pose.pth", (192, 256), "45" * 32),
             detector=ModelRecord("golden-detector", "cd" * 32, "golden-detector.pth"),
             boxes=None,
             config_sha256="01" * 32,
