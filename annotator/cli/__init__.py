@@ -27,12 +27,13 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
-    from annotator.cli import doctor, evaluate, export, models, report, run, status
+    from annotator.cli import doctor, evaluate, export, models, report, retry, run, status
 
     logging.basicConfig(level=logging.WARNING, format="annotator: %(message)s")
     app.command("run")(run.run)
     app.command("status")(status.status)
     app.command("verify")(status.verify)
+    app.command("retry")(retry.retry)
     app.command("eval")(evaluate.evaluate)
     app.command("export")(export.export)
     app.command("report")(report.report)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from annotator.runtime.journal import Life
     from annotator.store.verify import Report
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
@@ -15,13 +17,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def status(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Show how far a run is, live or dead, from its commit records."""
+    """Show how far a run is, live or dead: from its commit records and its drivers' signs of life."""
     from annotator.cli import print_json
+    from annotator.runtime.journal import read_lives
     from annotator.store.status import summarise
 
     summary = summarise(run)
+    lives = read_lives(run)
     if as_json:
-        print_json(summary.to_dict())
+        drivers = [
+            asdict(life) | {"alive": life.alive, "age": life.age, "seconds_left": life.seconds_left}
+            for life in lives
+        ]
+        print_json(summary.to_dict() | {"drivers": drivers})
         return
     share = 100 * summary.images / summary.items if summary.items else 100
     print(f"{run}: {summary.state}")
@@ -39,6 +47,28 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
         print(f"  damaged commit records of shards {damaged}: run again to redo them")
     if summary.failure:
         print(f"  failed:  {summary.failure}")
+    for life in [life for life in lives if life.alive] or lives[-1:]:
+        print("\n".join(_describe_driver(life)))
+
+
+def _describe_driver(life: Life) -> list[str]:
+    """A driver and its workers, for people."""
+    from annotator.runtime.progress import duration
+
+    where = f"  driver   {life.host}, process {life.pid}"
+    if life.ended is not None:
+        return [f"{where}: ended, {life.ended}"]
+    if not life.alive:
+        silent = duration(life.age)
+        return [f"{where}: silent for {silent}, so dead or cut off; the same command goes on with the run"]
+    left = f", {duration(life.seconds_left)} left" if life.seconds_left is not None else ""
+    lines = [f"{where}: {life.images:,} images so far, {life.rate:.1f} images/s{left}"]
+    if life.deaths:
+        lines.append(f"           {life.deaths:,} workers died and were replaced")
+    for name, worker in life.workers.items():
+        shards = f"shard {', '.join(map(str, worker.shards))}" if worker.shards else worker.state
+        lines.append(f"  worker   {name} on {worker.node or '?'}: {shards}, heard {worker.heard:.0f} s ago")
+    return lines
 
 
 def verify(run: RunArgument, as_json: JsonOption = False) -> None:

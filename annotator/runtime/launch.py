@@ -87,9 +87,13 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         shard_size=config.shard_size,
         limit=config.limit,
     )
-    pose, detector = _resolve_models(config, listener)
+    pose, detector = resolve_models(config, listener)
     job = Job(
-        config, str(Path(config.out).absolute()), pose, detector, _provenance(config, plan, pose, detector)
+        config,
+        str(Path(config.out).absolute()),
+        pose,
+        detector,
+        make_provenance(config, plan, pose, detector),
     )
     info = run_info.RunInfo(config.model_dump(mode="json"), job.provenance, len(plan), len(plan.shards))
     if run_info.create(config.out, info):
@@ -97,41 +101,74 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     else:
         _resume(config.out, info, plan)
 
-    run = Run(config.out)
-    before = run.committed()
-    todo = [shard for shard in plan.shards if shard not in before]
+    before = Run(config.out).committed()
+    tasks = [ShardTask(shard) for shard in plan.shards if shard not in before]
     listener.stage(_opening(plan, pose, detector, len(before), config))
+    return carry_out(job, tasks, summarise(config.out), listener, tuple(plan.notes))
+
+
+def carry_out(
+    job: Job, tasks: Sequence[ShardTask], standing: Summary, listener: Listener, notes: tuple[str, ...] = ()
+) -> RunReport:
+    """Execute tasks, make sure that they are done, and leave the run folder in order.
+
+    Args:
+        standing: the run before these tasks.
+        notes: for the report.
+
+    Raises:
+        RunFailed: tasks are left that could not be carried out; what was committed stays.
+    """
+    out = job.config.out
     started = time.perf_counter()
     tally = Tally()
-    if todo:
-        done = summarise(config.out)
-        listener.begin(len(plan), done.images, done.people, done.error)
+    if tasks:
+        again = sum(len(task.only) for task in tasks if task.only is not None)
+        before = standing.images - again
+        listener.begin(standing.items, before, standing.people, standing.error - again)
         try:
-            with Journal(config.out, len(plan), done.images) as journal:
-                _executor(config)(job, [ShardTask(shard) for shard in todo], _all(tally, listener, journal))
+            with Journal(out, standing.items, before) as journal:
+                _executor(job.config)(job, tasks, _all(tally, listener, journal))
         except AnnotatorError as error:
-            run_info.update(config.out, state="failed", failure=str(error), finished_at=run_info.now())
+            run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
     seconds = time.perf_counter() - started
-    after = run.committed()
-    missing = [shard for shard in plan.shards if shard not in after]
+    after = Run(out).committed()
+    missing = [
+        task.shard
+        for task in tasks
+        if task.shard not in after or after[task.shard].generation < task.generation
+    ]
     if missing:
         raise RunFailed(
             f"{len(missing)} shards are not committed, the first is {missing[0]}; run again to go on"
         )
-    sweep(config.out)
-    intents.sweep(config.out)
-    if todo:
-        run_info.update(config.out, state="finished", failure=None, finished_at=run_info.now())
+    sweep(out)
+    intents.sweep(out)
+    if not tasks:
+        return report(out, notes=notes)
+    run_info.update(out, state="finished", failure=None, finished_at=run_info.now())
+    return report(out, tally, seconds, _stages(after, [task.shard for task in tasks]), notes)
+
+
+def report(
+    out: str,
+    tally: Tally | None = None,
+    seconds: float = 0.0,
+    stages: dict[str, float] | None = None,
+    notes: tuple[str, ...] = (),
+) -> RunReport:
+    """The run as it stands, and what this start did, if anything."""
+    run = Run(out)
     return RunReport(
-        run=config.out,
-        totals=summarise(config.out),
-        images=tally.images,
-        people=tally.people,
-        seconds=seconds if todo else 0.0,
-        stages=_stages(after, todo),
+        run=out,
+        totals=summarise(out),
+        images=tally.images if tally else 0,
+        people=tally.people if tally else 0,
+        seconds=seconds,
+        stages=stages or {},
         confident=_confident(run),
-        notes=tuple(plan.notes),
+        notes=notes,
         examples=_examples(run),
     )
 
@@ -152,7 +189,7 @@ def _check_writable(out: str) -> None:
         raise UserError(f"--out {out} cannot be written: {error.strerror}") from None
 
 
-def _resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
+def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
     from annotator.models.sources import resolve_detector, resolve_pose
 
     listener.stage("models ...")
@@ -165,7 +202,9 @@ def _resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource,
     return pose, detector
 
 
-def _provenance(config: RunConfig, plan: Plan, pose: ModelSource, detector: ModelSource | None) -> Provenance:
+def make_provenance(
+    config: RunConfig, plan: Plan, pose: ModelSource, detector: ModelSource | None
+) -> Provenance:
     boxes = None
     if config.boxes is not None:
         with Path(config.boxes).open("rb") as file:
@@ -182,9 +221,11 @@ def _provenance(config: RunConfig, plan: Plan, pose: ModelSource, detector: Mode
 def _model_record(source: ModelSource) -> ModelRecord:
     from annotator.models.configs import input_size, load_model_config
 
-    weights = Path(source.weights_path).name if source.weights_path else None
     size = input_size(load_model_config(source.config_path, source.kind))
-    return ModelRecord(source.name, source.sha256, weights, size)
+    if source.weights_path is None:
+        return ModelRecord(source.name, input_size=size, config_sha256=source.config_sha256)
+    weights = Path(source.weights_path).name
+    return ModelRecord(source.name, source.sha256, weights, size, source.config_sha256)
 
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
@@ -222,13 +263,13 @@ def _executor(config: RunConfig) -> Executor:
 
 
 def _all(tally: Tally, listener: Listener, journal: Journal) -> Report:
-    def report(news: News) -> None:
+    def hear(news: News) -> None:
         journal.hear(news)
         if isinstance(news, Progress):
             tally.add(news)
             listener.report(news)
 
-    return report
+    return hear
 
 
 def _opening(
@@ -265,7 +306,7 @@ def _confident(run: Run) -> int:
 def _examples(run: Run) -> dict[str, str]:
     """The first failed input of each kind; reads only shards whose record counts errors."""
     found: dict[str, str] = {}
-    for batch in run.images(["file_name", "status", "error_stage", "error_kind"]):
+    for batch in run.images(["file_name", "status", "error_stage", "error_kind"], only_errors=True):
         for row in batch.to_pylist():
             if row["status"] == "error":
                 found.setdefault(f"{row['error_stage']}/{row['error_kind']}", row["file_name"])

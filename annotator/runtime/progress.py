@@ -125,7 +125,7 @@ def describe(report: RunReport) -> str:
     ]
     if report.images:
         lines.append(
-            f"  {report.images:,} images in {_duration(report.seconds)}: "
+            f"  {report.images:,} images in {duration(report.seconds)}: "
             f"{report.images / report.seconds:.1f} images/s, {report.people / report.seconds:.1f} people/s. "
             f"Workers' time: {_shares(report.stages)}."
         )
@@ -151,7 +151,8 @@ def _shares(stages: dict[str, float]) -> str:
     return ", ".join(f"{name} {100 * seconds / total:.0f}%" for name, seconds in stages.items())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time span as a person says it."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

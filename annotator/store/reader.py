@@ -71,24 +71,31 @@ class Run:
         """The joints of every keypoints list."""
         return Skeleton.from_dict(self.metadata["skeleton"])
 
-    def images(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def images(
+        self, columns: Sequence[str] | None = None, only_errors: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """The images table: committed shards only, in plan order, one batch a shard.
 
         Args:
             columns: names of the columns wanted; None for all.
+            only_errors: leave out shards whose record counts no error row; the others come whole.
 
         Raises:
             RunFailed: a data file is missing or damaged.
         """
-        return self._batches("images", columns)
+        return self._batches("images", columns, only_errors)
 
     def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The instances table, as `images`; people of an image are neighbours in one batch."""
         return self._batches("instances", columns)
 
-    def _batches(self, table: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, table: str, columns: Sequence[str] | None, only_errors: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         wanted = list(columns) if columns is not None else None
         for record in self.committed().values():
+            if only_errors and not record.errors:
+                continue
             name = record.files[table].name
             with self._open(name) as file:
                 try:

@@ -1,7 +1,7 @@
 """The command line as it is, but with the models of `fake_models`: the program whose faults are tested.
 
-`--weights-dir 0.01` means 0.01 s a picture. `ANNOTATOR_FAILPOINT=name` in the environment breaks one step of a
-commit.
+`--weights-dir 0.01` means 0.01 s a picture. `ANNOTATOR_FAILPOINT=name` in the environment breaks one step of
+a commit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import failpoints
 
 from annotator.cli import main
 from annotator.models.sources import ModelSource
-from annotator.runtime import launch
+from annotator.runtime import launch, retry
 from annotator.runtime.job import Job
 from annotator.store.schema import ModelRecord, Provenance
 
@@ -27,8 +27,8 @@ def _provenance(config, plan, pose, detector):
 
 
 if __name__ == "__main__":
-    launch._resolve_models = _resolve
-    launch._provenance = _provenance
-    launch.Job = partial(Job, models="fake_models:build")
+    launch.resolve_models = _resolve
+    launch.make_provenance = _provenance
+    launch.Job = retry.Job = partial(Job, models="fake_models:build")
     failpoints.arm(os.environ.get("ANNOTATOR_FAILPOINT", ""))
     main()

@@ -1,0 +1,47 @@
+"""`annotator retry`: the error rows of a run, once more."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+Option = typer.Option
+
+
+def retry(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, finished.", show_default=False)],
+    kind: Annotated[
+        list[str] | None,
+        Option(
+            metavar="STAGE/KIND", help="Only errors of this kind, as `status` lists them.", show_default=False
+        ),
+    ] = None,
+    weights_dir: Annotated[str | None, Option(metavar="DIR", show_default=False)] = None,
+    device: Annotated[str | None, Option(show_default=False)] = None,
+    executor: Annotated[Literal["ray", "inline"] | None, Option(show_default=False)] = None,
+    address: Annotated[str | None, Option(metavar="ADDR", show_default=False)] = None,
+    workers: Annotated[int | None, Option(metavar="N", show_default=False)] = None,
+    as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Run the error rows again; all other rows stay as they are, to the bit."""
+    from annotator.cli import print_json
+    from annotator.runtime.progress import ProgressBar, describe
+    from annotator.runtime.retry import retry as retry_run
+
+    placement = {
+        "weights_dir": weights_dir,
+        "device": device,
+        "executor": executor,
+        "address": address,
+        "workers": workers,
+    }
+    with ProgressBar() as bar:
+        report = retry_run(run, placement, bar, frozenset(kind or ()))
+    if as_json:
+        print_json(asdict(report) | {"exit_code": report.exit_code})
+    else:
+        print(describe(report))
+    sys.exit(report.exit_code)

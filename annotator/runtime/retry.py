@@ -1,0 +1,78 @@
+"""Error rows, run again: after the disk is mounted, the picture repaired, the bug fixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from annotator.config import PLACEMENT_FIELDS
+from annotator.errors import UserError
+from annotator.runtime import launch
+from annotator.runtime.job import Job, ShardTask
+from annotator.runtime.progress import Listener
+from annotator.store import run_info
+from annotator.store.reader import Run
+from annotator.store.recovery import repair
+from annotator.store.status import summarise
+
+
+def retry(
+    run_dir: str, placement: dict[str, Any], listener: Listener, kinds: frozenset[str] = frozenset()
+) -> launch.RunReport:
+    """Run the error rows of a finished run again, as a new generation of their shards.
+
+    All other rows stay as they are, to the bit. What fails again is an error row again.
+
+    Args:
+        placement: settings of this start that may differ from the first one's: executor, workers, device ...
+        kinds: only errors of these, as "stage/kind"; empty: all.
+
+    Raises:
+        UserError: not a run, one that is not finished, or models that are not the same any more.
+        RunFailed: shards are left that could not be carried out; their old rows stay.
+    """
+    info = run_info.read(run_dir)
+    given = {name: value for name, value in placement.items() if value is not None}
+    unknown = given.keys() - PLACEMENT_FIELDS
+    if unknown:
+        raise UserError(f"retry keeps the settings of the run; it cannot change {', '.join(sorted(unknown))}")
+    config = info.run_config.model_copy(update=given | {"out": run_dir})
+    repair(run_dir)
+    standing = summarise(run_dir)
+    if not standing.complete:
+        raise UserError(
+            f"{run_dir} is not finished ({standing.shards_done} of {standing.shards} shards); go on with it "
+            "first: annotator run with the same inputs and --out"
+        )
+    run = Run(run_dir)
+    tasks = _tasks(run, kinds)
+    if not tasks:
+        return launch.report(run_dir)
+    pose, detector = launch.resolve_models(config, listener)
+    provenance = launch.make_provenance(config, run.plan, pose, detector)
+    now = run_info.RunInfo(config.model_dump(mode="json"), provenance, standing.items, standing.shards)
+    different = run_info.differences(info, now)
+    if different:
+        lines = "".join(f"\n  {line}" for line in different)
+        raise UserError(f"{run_dir} was made with something else, so a retry would mix rows:{lines}")
+    run_info.update(run_dir, state="running", resumed_at=(*info.resumed_at, run_info.now()))
+    again = sum(len(task.only or ()) for task in tasks)
+    listener.stage(f"{again:,} error rows in {len(tasks):,} shards; executor {config.executor}")
+    job = Job(config, str(Path(run_dir).absolute()), pose, detector, provenance)
+    return launch.carry_out(job, tasks, standing, listener)
+
+
+def _tasks(run: Run, kinds: frozenset[str]) -> list[ShardTask]:
+    """What has to be made anew, from the shards whose record counts errors."""
+    records = run.committed()
+    failed: dict[int, set[int]] = {}
+    for batch in run.images(["index", "shard", "status", "error_stage", "error_kind"], only_errors=True):
+        for row in batch.to_pylist():
+            if row["status"] == "error" and (
+                not kinds or f"{row['error_stage']}/{row['error_kind']}" in kinds
+            ):
+                failed.setdefault(row["shard"], set()).add(row["index"])
+    return [
+        ShardTask(shard, records[shard].generation + 1, frozenset(items))
+        for shard, items in sorted(failed.items())
+    ]
