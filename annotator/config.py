@@ -26,13 +26,20 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: tuple[str, ...] = Field(
-        min_length=1, description="Directories, globs, files, lists, COCO JSON, manifests"
+        min_length=1, description="Directories, globs, pictures, videos, lists, COCO JSON, manifests"
     )
     out: str = Field(description="Run folder")
     image_root: str | None = Field(
         None, description="Folder that the file names of a COCO file or manifest start from"
     )
-    limit: int | None = Field(None, ge=1, description="Only the first N inputs")
+    limit: int | None = Field(None, ge=1, description="Only the first N images or frames")
+    every: int | None = Field(None, ge=1, description="Of the frames of a video, the first and every N-th")
+    fps: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="At most so many frames of a video a second"
+    )
+    start: float | None = Field(None, ge=0, description="Frames of a video from this second on")
+    end: float | None = Field(None, gt=0, description="Frames of a video before this second")
+    keyframes_only: bool = Field(False, description="Only those frames of a video that are keyframes")
     shard_size: int = Field(
         256, ge=1, description="Images a shard: the unit of work, of commits and of resuming"
     )
@@ -76,6 +83,8 @@ class RunConfig(BaseModel):
     def _consistent(self) -> RunConfig:
         if self.hidden_threshold > self.visible_threshold:
             raise ValueError("hidden_threshold must not exceed visible_threshold")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("start must be before end")
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Directories, globs, files, .txt lists, COCO JSON, CSV / JSONL / Parquet manifests.",
+            help="Directories, globs, pictures, videos, lists, COCO JSON, CSV / JSONL / Parquet manifests.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +88,22 @@ def run(
         int | None, Option(metavar="N", help="Images a shard.  [default: 256]", show_default=False)
     ] = None,
     limit: Annotated[
-        int | None, Option(metavar="N", help="Only the first N inputs.", show_default=False)
+        int | None, Option(metavar="N", help="Only the first N images or frames.", show_default=False)
+    ] = None,
+    every: Annotated[
+        int | None, Option(metavar="N", help="Videos: only every N-th frame.", show_default=False)
+    ] = None,
+    fps: Annotated[
+        float | None, Option(metavar="F", help="Videos: at most F frames a second.", show_default=False)
+    ] = None,
+    start: Annotated[
+        float | None, Option(metavar="SECONDS", help="Videos: from this second on.", show_default=False)
+    ] = None,
+    end: Annotated[
+        float | None, Option(metavar="SECONDS", help="Videos: up to this second.", show_default=False)
+    ] = None,
+    keyframes_only: Annotated[
+        bool | None, Option("--keyframes-only", help="Videos: only keyframes.", show_default=False)
     ] = None,
     config: Annotated[
         str | None, Option(metavar="FILE", help="YAML file of settings.", show_default=False)
@@ -98,7 +113,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Annotate images: find the people, place their keypoints, write COCO rows to RUN.
+    """Annotate images and videos: find the people, place their keypoints, write COCO rows to RUN.
 
     Running again on the same RUN goes on where it stopped.
     """
@@ -126,6 +141,11 @@ def run(
         "workers": workers,
         "shard_size": shard_size,
         "limit": limit,
+        "every": every,
+        "fps": fps,
+        "start": start,
+        "end": end,
+        "keyframes_only": keyframes_only,
     }
     run_config = load_config(config, given, settings or [])
     with ProgressBar(quiet=run_config.quiet) as bar:

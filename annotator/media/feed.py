@@ -1,4 +1,4 @@
-"""Pictures decoded ahead: in threads, in plan order, within a bound of count and bytes."""
+"""Pictures and frames decoded ahead: in threads, in plan order, within a bound of count and bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar, cast
 
 from annotator.errors import ItemError
+from annotator.media.decoding import FrameReader
 from annotator.media.image import Image, ImageLimits, read_image
+from annotator.media.video import index_video
 from annotator.sources.items import Item
 
 T = TypeVar("T")
@@ -33,15 +35,28 @@ class _Place(Generic[T]):
         self.done = False
 
 
+class _Film(Generic[T]):
+    """Neighbouring frames of one video, which one thread of its own decodes one after another."""
+
+    __slots__ = ("complete", "places", "uri")
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.places: deque[_Place[T]] = deque()
+        self.complete = False
+
+
 class ImageFeed(Generic[T]):
     """Iterates over (item, picture or ItemError), one for each item, in their order.
 
+    Neighbouring frames of a video are decoded and prepared in a thread of their own.
     Decoding starts with the first `next` (or `with`) and ends with the last item or `close`.
 
     Args:
         items: taken one by one as decoding goes on; may be a generator.
         limits: for decoding.
-        threads: that read, decode and prepare; the decoders release the interpreter lock.
+        threads: that read, decode and prepare; the decoders release the interpreter lock. As many videos at
+            most are open at once.
         max_ahead: items taken and not yet handed over, at most.
         max_bytes: memory of what is being decoded or waits to be handed over, at most; a picture that is
             larger all
@@ -86,6 +101,8 @@ class ImageFeed(Generic[T]):
         self._failure: BaseException | None = None
         self._wanted = threads
         self._threads: list[threading.Thread] = []
+        self._held: Item | None = None  # taken, and waiting for a video to be closed
+        self._films: list[_Film[T]] = []
 
     def __enter__(self) -> ImageFeed[T]:
         self._start()
@@ -124,24 +141,23 @@ class ImageFeed(Generic[T]):
             self._closed = True
             self._places.clear()
             self._changed.notify_all()
-        for thread in self._threads:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join()
 
     def _start(self) -> None:
         if not self._threads and not self._closed:
             self._threads = [
-                threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
-                for number in range(self._wanted)
+                threading.Thread(target=self._guarded, args=(self._work,), name=f"decode-{n}", daemon=True)
+                for n in range(self._wanted)
             ]
-            for thread in self._threads:
+            # A copy: the first thread may add those of videos before the last is started.
+            for thread in list(self._threads):
                 thread.start()
 
-    def _work(self) -> None:
+    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         try:
-            while (place := self._take()) is not None:
-                with self._around(place.item):
-                    result = self._decode(place)
-                self._finish(place, result)
+            work(*arguments)
         except _Closed:
             pass
         except BaseException as error:  # noqa: BLE001 - unheard, the consumer would wait for ever
@@ -149,21 +165,94 @@ class ImageFeed(Generic[T]):
                 self._failure = error
                 self._changed.notify_all()
 
+    def _work(self) -> None:
+        while (place := self._take()) is not None:
+            self._process(place, self._read_picture)
+
+    def _process(self, place: _Place[T], read: Callable[[Item, Callable[[int], None]], Image]) -> None:
+        with self._around(place.item):
+            image = self._timed(place, read)
+            result = image if isinstance(image, ItemError) else self._ready_image(place, image)
+        self._finish(place, result)
+
     def _take(self) -> _Place[T] | None:
         with self._changed:
-            while not self._closed and not self._exhausted and len(self._places) >= self._max_ahead:
+            while not self._closed:
+                if (place := self._next_picture()) is not None:
+                    return place
+                if self._exhausted:
+                    return None
                 self._changed.wait()
-            if self._closed or self._exhausted:
-                return None
-            # Under the lock, so that places stand in the order of the items.
-            item = next(self._items, None)
+            return None
+
+    # Under the lock, so that places stand in the order of the items.
+
+    def _next_picture(self) -> _Place[T] | None:
+        """The next place that is no frame, if there is room; frames before it go to their videos."""
+        while not self._exhausted and len(self._places) < self._max_ahead:
+            item = self._held or next(self._items, None)
+            self._held = None
+            film = self._films[-1] if self._films and not self._films[-1].complete else None
+            if film is not None and (item is None or not item.is_frame or item.video_uri != film.uri):
+                film.complete = True
+                self._changed.notify_all()
+                film = None
             if item is None:
                 self._exhausted = True
                 self._changed.notify_all()
                 return None
+            if item.is_frame and film is None:
+                if len(self._films) >= self._wanted:
+                    self._held = item
+                    return None
+                film = self._open(item)
             place: _Place[T] = _Place(item)
             self._places.append(place)
-            return place
+            if film is None:
+                return place
+            film.places.append(place)
+            self._changed.notify_all()
+        return None
+
+    def _open(self, item: Item) -> _Film[T]:
+        film: _Film[T] = _Film(str(item.video_uri))
+        self._films.append(film)
+        thread = threading.Thread(
+            target=self._guarded, args=(self._read_film, film), name="decode-video", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+        return film
+
+    # Videos.
+
+    def _read_film(self, film: _Film[T]) -> None:
+        try:
+            with FrameReader(film.uri, self._limits) as reader:
+                while (place := self._next_frame(film)) is not None:
+                    self._process(place, reader.read)
+        finally:
+            with self._changed:
+                self._films.remove(film)
+                self._threads.remove(threading.current_thread())
+                self._changed.notify_all()
+
+    def _next_frame(self, film: _Film[T]) -> _Place[T] | None:
+        with self._changed:
+            while not self._closed and not film.places and not film.complete:
+                self._changed.wait()
+            return film.places.popleft() if film.places and not self._closed else None
+
+    def _ready_image(self, place: _Place[T], image: Image) -> T | ItemError:
+        started = time.perf_counter()
+        result = self._prepared(image)
+        with self._changed:
+            if not self._closed:
+                self._hold(place, image.pixels.nbytes)
+            self.prepare_seconds += time.perf_counter() - started
+        return result
+
+    # Memory, and pictures.
 
     def _admit(self, place: _Place[T], size: int) -> float:
         """Wait until `size` bytes may be taken; in the order of the items, so that the next one wanted never
@@ -195,7 +284,10 @@ class ImageFeed(Generic[T]):
         self._bytes += size - place.bytes
         place.bytes = size
 
-    def _decode(self, place: _Place[T]) -> T | ItemError:
+    def _timed(
+        self, place: _Place[T], read: Callable[[Item, Callable[[int], None]], Image]
+    ) -> Image | ItemError:
+        """What `read` gives, its time counted without that of waiting for memory."""
         started = time.perf_counter()
         waited = 0.0
 
@@ -205,20 +297,24 @@ class ImageFeed(Generic[T]):
 
         image: Image | ItemError
         try:
-            image = read_image(place.item.uri, self._limits, admit)
+            image = read(place.item, admit)
         except ItemError as error:
             image = error
         except MemoryError:
             image = ItemError("decode", "too_large", "not enough memory to decode it")
-        decoded = time.perf_counter()
-        result = image if isinstance(image, ItemError) else self._prepared(image)
-        size = 0 if isinstance(image, ItemError) else image.pixels.nbytes
         with self._changed:
-            if not self._closed:
-                self._hold(place, size)
-            self.decode_seconds += decoded - started - waited
-            self.prepare_seconds += time.perf_counter() - decoded
-        return result
+            if isinstance(image, ItemError) and not self._closed:
+                self._hold(place, 0)
+                self._changed.notify_all()
+            self.decode_seconds += time.perf_counter() - started - waited
+        return image
+
+    def _read_picture(self, item: Item, admit: Callable[[int], None]) -> Image:
+        if item.video_uri is None:
+            return read_image(item.uri, self._limits, admit)
+        # The whole video: it could not be indexed, and says so again.
+        index_video(item.video_uri)
+        raise ItemError("decode", "changed", "the video could not be read when the run was planned")
 
     def _prepared(self, image: Image) -> T | ItemError:
         if self._prepare is None:

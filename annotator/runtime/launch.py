@@ -77,6 +77,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         RunFailed: shards are left that could not be carried out; what was committed stays.
     """
     from annotator.sources.plan import build_plan, write_plan
+    from annotator.sources.videos import Sampling
 
     _check_writable(config.out)
     listener.stage("planning ...")
@@ -86,6 +87,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         boxes=config.boxes,
         shard_size=config.shard_size,
         limit=config.limit,
+        sampling=Sampling(config.start, config.end, config.keyframes_only, config.fps, config.every),
     )
     pose, detector = resolve_models(config, listener)
     job = Job(

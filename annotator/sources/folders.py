@@ -14,6 +14,9 @@ _SUFFIXES = """
     .ppm .pgm .pbm .pnm
 """
 IMAGE_SUFFIXES = frozenset(_SUFFIXES.split())
+_FILMS = """.mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .3gp .wmv .flv"""
+VIDEO_SUFFIXES = frozenset(_FILMS.split())
+INPUT_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 
 def suffix(name: str) -> str:
@@ -21,7 +24,7 @@ def suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def walk(folder: str, notes: Notes, keep: frozenset[str] | None = IMAGE_SUFFIXES) -> Iterator[str]:
+def walk(folder: str, notes: Notes, keep: frozenset[str] | None = INPUT_SUFFIXES) -> Iterator[str]:
     """Files below a folder, as paths relative to it, sorted name by name at each level.
 
     Hidden names are left out as a shell's `*` does, links to folders are followed unless they lead back to a
@@ -64,10 +67,22 @@ def walk(folder: str, notes: Notes, keep: frozenset[str] | None = IMAGE_SUFFIXES
                 continue
             trail.append(identity)
             stack.append((path + "/", iter(inside)))
-        elif keep is None or suffix(name) in keep:
+        elif keep is None or (suffix(name) in keep and not _is_source_code(os.path.join(folder, path))):
             yield path
         else:
             notes.skip(suffix(name) or "without suffix")
+
+
+def _is_source_code(path: str) -> bool:
+    """Whether a .ts file is TypeScript: packets of a transport stream begin with 0x47, at byte 0 or 4."""
+    if suffix(path) != ".ts":
+        return False
+    try:
+        with open(path, "rb") as file:
+            head = file.read(5)
+    except OSError:
+        return False
+    return bool(head) and 0x47 not in (head[0], head[-1])
 
 
 def _listing(folder: str) -> list[tuple[str, bool]]:

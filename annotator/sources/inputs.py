@@ -1,4 +1,4 @@
-"""INPUT arguments, expanded: folders, globs, pictures, lists, COCO files, manifests, in the order given."""
+"""INPUT arguments, expanded: folders, globs, files, lists, COCO files, manifests, in the order given."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from annotator.errors import UserError
 from annotator.sources.coco_input import coco_images
-from annotator.sources.folders import IMAGE_SUFFIXES, expand_pattern, is_pattern, split_pattern, suffix, walk
+from annotator.sources.folders import INPUT_SUFFIXES, expand_pattern, is_pattern, split_pattern, suffix, walk
 from annotator.sources.listing import Listing
 from annotator.sources.manifests import MANIFEST_SUFFIXES, manifest_rows
 from annotator.sources.notes import Notes
 from annotator.sources.uris import to_path
 
 ACCEPTED = (
-    "a folder, a glob pattern in quotes, a picture, a .txt list, a COCO .json, or a .csv, .tsv, .jsonl or "
-    ".parquet "
-    "manifest"
+    "a folder, a glob pattern in quotes, a picture, a video, a .txt list, a COCO .json, or a .csv, .tsv, "
+    ".jsonl or .parquet manifest"
 )
+
+_SUFFIXES = " ".join(sorted(INPUT_SUFFIXES))
 
 # (text, place for messages, image id or None) of an input that a file names.
 Entry = tuple[str, str, int | None]
@@ -72,9 +73,7 @@ def _folder(text: str, path: str, listing: Listing, notes: Notes) -> Iterator[No
             yield
     if not count:
         found = f" (found {skipped.skipped})" if skipped.skipped else ""
-        raise UserError(
-            f"no picture in the folder {text}{found}; accepted suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
-        )
+        raise UserError(f"no picture or video in the folder {text}{found}; accepted suffixes: {_SUFFIXES}")
     yield
 
 
@@ -110,7 +109,7 @@ def _file(path: str, image_root: str | None, listing: Listing) -> Iterator[None]
 def _pattern(text: str, path: str, image_root: str | None, listing: Listing, notes: Notes) -> Iterator[None]:
     folder, pattern = split_pattern(path)
     root, found, before = listing.folder(folder), False, len(listing)
-    # A pattern that spells a suffix means what it says; under a bare `*` only pictures are meant.
+    # A pattern that spells a suffix means what it says; under a bare `*` only pictures and videos are meant.
     spelled = suffix(pattern) != "" and not is_pattern(suffix(pattern))
     for name, is_folder in expand_pattern(folder, pattern, notes):
         found = True
@@ -120,7 +119,7 @@ def _pattern(text: str, path: str, image_root: str | None, listing: Listing, not
                 listing.add(root, f"{name}/{below}")
         elif spelled and suffix(name) in MANIFEST_SUFFIXES | {".txt", ".json"}:
             yield from _file(full, image_root, listing)
-        elif spelled or suffix(name) in IMAGE_SUFFIXES:
+        elif spelled or suffix(name) in INPUT_SUFFIXES:
             listing.add(root, name)
         else:
             notes.skip(suffix(name) or "without suffix")
@@ -128,9 +127,7 @@ def _pattern(text: str, path: str, image_root: str | None, listing: Listing, not
     if not found:
         raise UserError(f"nothing matches the pattern {text!r}; a pattern is seen from {os.getcwd()}")
     if len(listing) == before:
-        raise UserError(
-            f"the pattern {text!r} matches no picture; accepted suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
-        )
+        raise UserError(f"the pattern {text!r} matches no picture or video; accepted suffixes: {_SUFFIXES}")
 
 
 def _text_list(path: str) -> Iterator[Entry]:

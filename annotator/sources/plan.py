@@ -18,9 +18,11 @@ from annotator.sources.listing import Listing
 from annotator.sources.notes import Notes
 from annotator.sources.plan_file import PlanFile, save_plan
 from annotator.sources.uris import to_path
+from annotator.sources.videos import FramedRows, Sampling, frame_rows
 from annotator.store.schema import PLAN
 
 HASH_ROWS = 65_536
+_NONE = -(1 << 63)
 
 
 class Rows(Protocol):
@@ -34,20 +36,30 @@ class Plan:
     """What a run works off.
 
     Attributes:
-        shard_size: items in each shard but the last.
+        shard_size: items in each shard but the last; with videos, about so many.
         sha256: over the rows and the shard size, hex: equal for equal plans wherever they lie.
         duplicates: inputs that were named more than once and are in the plan once.
         notes: what a person should know: files left out, boxes without image, with counts.
+        starts: the first item of each shard and the number of items, where shards end with groups of
+            pictures; None where all are of `shard_size`.
     """
 
     def __init__(
-        self, rows: Rows, *, shard_size: int, sha256: str, duplicates: int = 0, notes: Sequence[str] = ()
+        self,
+        rows: Rows,
+        *,
+        shard_size: int,
+        sha256: str,
+        duplicates: int = 0,
+        notes: Sequence[str] = (),
+        starts: Sequence[int] | None = None,
     ) -> None:
         self._rows = rows
         self.shard_size = shard_size
         self.sha256 = sha256
         self.duplicates = duplicates
         self.notes = tuple(notes)
+        self.starts = None if starts is None else tuple(starts)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,6 +67,8 @@ class Plan:
     @property
     def shards(self) -> range:
         """Numbers of the shards."""
+        if self.starts is not None:
+            return range(len(self.starts) - 1)
         return range(-(-len(self) // self.shard_size))
 
     def items(self, shard: int) -> list[Item]:
@@ -65,8 +79,12 @@ class Plan:
         """
         if shard not in self.shards:
             raise IndexError(f"shard {shard} of {len(self.shards)}")
-        start = shard * self.shard_size
-        rows = self.table(start, min(start + self.shard_size, len(self)))
+        if self.starts is not None:
+            start, stop = self.starts[shard], self.starts[shard + 1]
+        else:
+            start = shard * self.shard_size
+            stop = min(start + self.shard_size, len(self))
+        rows = self.table(start, stop)
         return [_item(row) for row in rows.select(_ITEM_COLUMNS).to_pylist()]
 
     def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
@@ -79,7 +97,8 @@ class Plan:
             yield self.table(start, min(start + size, len(self)))
 
 
-_ITEM_COLUMNS = ["index", "image_id", "uri", "file_name", "shard", "boxes"]
+_VIDEO_COLUMNS = ["video_uri", "frame_index", "pts", "time", "keyframe_pts"]
+_ITEM_COLUMNS = ["index", "image_id", "uri", "file_name", "shard", "boxes", *_VIDEO_COLUMNS]
 
 
 def _item(row: dict[str, Any]) -> Item:
@@ -96,15 +115,17 @@ def build_plan(
     boxes: str | None = None,
     shard_size: int,
     limit: int | None = None,
+    sampling: Sampling | None = None,
 ) -> Plan:
     """Make the plan of a run from its INPUT arguments.
 
     Args:
-        inputs: folders, globs, files, .txt lists, COCO JSON, CSV / JSONL / Parquet manifests.
+        inputs: folders, globs, pictures, videos, .txt lists, COCO JSON, CSV / JSONL / Parquet manifests.
         image_root: folder that relative names in such files start from; default: where the file is.
         boxes: COCO file with person boxes to use instead of a detector.
         shard_size: items in a shard.
-        limit: only the first inputs.
+        limit: only the first pictures and frames.
+        sampling: which frames of videos are wanted; default: all.
 
     Raises:
         UserError: something named does not exist, holds nothing or cannot be understood. A picture that a
@@ -119,23 +140,37 @@ def build_plan(
     if boxes is not None:
         path = to_path(boxes, "--boxes")
         matched = match_boxes(listing, read_boxes(path, notes), notes)
-    rows = _ListedRows(listing, matched, shard_size)
+    framed = frame_rows(listing, sampling or Sampling(), limit, notes)
+    starts = None if framed is None else framed.starts(shard_size)
+    if framed is not None and boxes is not None:
+        raise UserError(
+            f"--boxes names people in pictures: leave out the videos among the inputs ({framed.example})"
+        )
+    rows = _ListedRows(framed or listing, matched, shard_size, starts)
     return Plan(
         rows,
         shard_size=shard_size,
-        sha256=hash_rows(rows, shard_size),
+        sha256=hash_rows(rows, shard_size, starts),
         duplicates=listing.duplicates,
         notes=notes.lines(),
+        starts=starts,
     )
 
 
 class _ListedRows:
     """Rows of a plan that was just built."""
 
-    def __init__(self, listing: Listing, boxes: MatchedBoxes | None, shard_size: int) -> None:
+    def __init__(
+        self,
+        listing: Listing | FramedRows,
+        boxes: MatchedBoxes | None,
+        shard_size: int,
+        starts: Sequence[int] | None,
+    ) -> None:
         self._listing = listing
         self._boxes = boxes
         self._shard_size = shard_size
+        self._starts = None if starts is None else np.array(starts)
 
     def __len__(self) -> int:
         return len(self._listing)
@@ -144,9 +179,13 @@ class _ListedRows:
         listed = self._listing.rows(start, stop)
         index = np.arange(start, start + len(listed), dtype=np.int64)
         boxes = PLAN.field("boxes").type
+        if self._starts is None:
+            shard = index // self._shard_size
+        else:
+            shard = np.searchsorted(self._starts, index, "right") - 1
         columns: dict[str, Any] = {
             "index": index,
-            "shard": (index // self._shard_size).astype(np.int32),
+            "shard": shard.astype(np.int32),
             "boxes": None if self._boxes is None else self._boxes.column(start, start + len(listed), boxes),
         }
         columns |= {name: listed[name] for name in listed.column_names}
@@ -159,13 +198,16 @@ class _ListedRows:
         )
 
 
-def hash_rows(rows: Rows, shard_size: int) -> str:
+def hash_rows(rows: Rows, shard_size: int, starts: Sequence[int] | None = None) -> str:
     """sha256 of a plan, hex: independent of how Arrow or Parquet lay the rows out.
 
     For each 65,536 rows: ids, then for each text column byte lengths and bytes, then counts, numbers and
-    scores of the boxes (-1 for none given, NaN for no score), all little-endian.
+    scores of the boxes (-1 for none given, NaN for no score), all little-endian. A plan with videos adds
+    the starts of its shards, and for each 65,536 rows numbers and time stamps of frames (-2**63 for none).
     """
     digest = hashlib.sha256(f"plan v1, {len(rows)} rows, shards of {shard_size}\n".encode())
+    if starts is not None:
+        digest.update(np.array(starts, "<i8").tobytes())
     for start in range(0, len(rows), HASH_ROWS):
         table = rows.table(start, min(start + HASH_ROWS, len(rows)))
         digest.update(table["image_id"].to_numpy().astype("<i8").tobytes())
@@ -179,6 +221,10 @@ def hash_rows(rows: Rows, shard_size: int) -> str:
         flat = boxes.flatten()
         digest.update(np.asarray(flat.field("bbox").flatten()).astype("<f8").tobytes())
         digest.update(flat.field("score").to_numpy(zero_copy_only=False).astype("<f8").tobytes())
+        if starts is not None:
+            for name in ("frame_index", "pts", "keyframe_pts"):
+                numbers = table[name].fill_null(_NONE).to_numpy()
+                digest.update(numbers.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
@@ -194,6 +240,8 @@ def write_plan(plan: Plan, run_dir: str | Path) -> None:
         "duplicates": plan.duplicates,
         "notes": list(plan.notes),
     }
+    if plan.starts is not None:
+        about["starts"] = list(plan.starts)
     try:
         save_plan(Path(run_dir), about, plan.tables(max(1, HASH_ROWS // plan.shard_size) * plan.shard_size))
     except OSError as error:

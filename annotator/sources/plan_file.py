@@ -40,7 +40,7 @@ def save_plan(run_dir: Path, about: dict[str, Any], tables: Iterable[pa.Table]) 
                 schema,
                 compression="zstd",
                 use_dictionary=False,
-                column_encoding={"uri": "DELTA_BYTE_ARRAY", "file_name": "DELTA_BYTE_ARRAY"},
+                column_encoding=dict.fromkeys(("uri", "file_name", "video_uri"), "DELTA_BYTE_ARRAY"),
                 write_page_checksum=True,
             )
             with writer:

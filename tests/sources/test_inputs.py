@@ -37,14 +37,14 @@ def test_folders_are_walked_in_sorted_order(touch):
         "a/deep/x.webp",
         "c.heic",
         "notes.txt",
-        "film.mp4",
-        "film2.mp4",
+        "song.mp3",
+        "song2.mp3",
         "README",
     )
     made = plan(root)
     assert names(made) == ["a/1.jpg", "a/2.png", "a/deep/x.webp", "b.JPG", "c.heic"]
     assert uris(made) == [str(root / name) for name in names(made)]
-    assert made.notes == ("skipped in folders: 2 .mp4, 1 .txt, 1 without suffix",)
+    assert made.notes == ("skipped in folders: 2 .mp3, 1 .txt, 1 without suffix",)
     assert made.duplicates == 0
 
 
@@ -262,14 +262,14 @@ def broken(tmp_path: Path):
         return str(tmp_path / name)
 
     (tmp_path / "empty").mkdir()
-    (tmp_path / "films").mkdir()
-    put("films/a.mp4", b"")
+    (tmp_path / "songs").mkdir()
+    put("songs/a.mp3", b"")
     yield str(tmp_path / "gone"), "gone' does not exist; expected a folder"
     yield "", "does not exist"
-    yield str(tmp_path / "empty"), "no picture in the folder .*empty; accepted suffixes: .*.jpg"
-    yield str(tmp_path / "films"), r"films \(found 1 .mp4\)"
+    yield str(tmp_path / "empty"), "no picture or video in the folder .*empty; accepted suffixes: .*.jpg"
+    yield str(tmp_path / "songs"), r"songs \(found 1 .mp3\)"
     yield str(tmp_path / "*.jpg"), r"nothing matches the pattern .*\*.jpg"
-    yield str(tmp_path / "film*/*"), "matches no picture"
+    yield str(tmp_path / "song*/*"), "matches no picture"
     yield "s3://bucket/a", "s3://bucket/a cannot be read: only local paths and file://"
     yield "file://server/a", "host 'server'"
     yield put("blank.txt", "# nothing\n\n"), "blank.txt names nothing"
