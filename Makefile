@@ -36,5 +36,8 @@ format: setup  ## let ruff rewrite the code
 test: setup  ## all tests but the long campaign
 	$(BIN)/python -m pytest
 
+demo: setup  ## annotate 40 synthetic pictures and a film, offline, in 3 minutes
+	$(BIN)/annotator demo
+
 clean:  ## remove what was built, .venv included
 	rm -rf .venv build dist .pytest_cache .ruff_cache

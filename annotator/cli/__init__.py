@@ -27,7 +27,19 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
-    from annotator.cli import doctor, evaluate, export, models, report, retry, run, status
+    from annotator.cli import (
+        demo,
+        doctor,
+        evaluate,
+        export,
+        models,
+        parity,
+        report,
+        retry,
+        run,
+        status,
+        synth,
+    )
 
     logging.basicConfig(level=logging.WARNING, format="annotator: %(message)s")
     app.command("run")(run.run)
@@ -38,6 +50,9 @@ def main() -> NoReturn:
     app.command("export")(export.export)
     app.command("report")(report.report)
     app.add_typer(models.app, name="models")
+    app.command("parity")(parity.parity)
+    app.command("demo")(demo.demo)
+    app.command("synth")(synth.synth)
     app.command("doctor")(doctor.doctor)
     try:
         app(_optional_json_file(sys.argv[1:]))

@@ -87,7 +87,8 @@ def _strokes(
         if person[a, 2] == 2 and person[b, 2] == 2:
             _line(canvas, person[a, :2], person[b, :2], colour, stroke)
         else:
-            _dashes(canvas, person[a, :2], person[b, :2], colour, stroke * 0.8, 3.2 * width)
+            start, end = _outside_rings(person[a], person[b], width * 2)
+            _dashes(canvas, start, end, colour, stroke * 0.8, 3.2 * width)
     for joint, (x, y, v) in enumerate(person):
         if v <= 0:
             continue
@@ -97,6 +98,13 @@ def _strokes(
             _disc(canvas, x, y, radius + more / 2, colours[joint], cv2.FILLED)
         else:
             _disc(canvas, x, y, radius * 1.15, colours[joint], max(1, round(width * 0.55 + more)))
+
+
+def _outside_rings(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of a limb, drawn back by `radius` from joints of v = 1, whose rings stay empty."""
+    along = b[:2] - a[:2]
+    step = along * min(0.5, radius / max(1e-6, float(np.hypot(*along))))
+    return a[:2] + step * (a[2] == 1), b[:2] - step * (b[2] == 1)
 
 
 def _between(a: Colour, b: Colour) -> Colour:
