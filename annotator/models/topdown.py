@@ -18,7 +18,7 @@ from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.pose.boxes import bbox_to_center_scale, usable, xyxy_to_xywh
 from annotator.pose.crops import crop_batch_cv2, to_image, warp_matrices
-from annotator.pose.decoding import make_decoder, select
+from annotator.pose.decoding import Outputs, make_decoder, select
 from annotator.pose.flip import FlipTest
 from annotator.pose.oks import instance_score
 
@@ -38,6 +38,7 @@ class TopDown:
         skeleton: of the keypoints that come out.
         input_size: (width, height) of the network's input in pixels.
         flip: whether the flip test is on.
+        engine: carries out the network, with its normalisation.
 
     Raises:
         UserError: the config is not one of a top-down model, or its weights do not fit.
@@ -76,7 +77,7 @@ class TopDown:
             input_width=self.input_size[0],
         )
         self._batch_people = batch_people
-        self._engine: Engine = engine or TorchEngine(
+        self.engine: Engine = engine or TorchEngine(
             PoseNetwork(built.network),
             Normalization.from_config(model.get("data_preprocessor")),
             device,
@@ -101,14 +102,13 @@ class TopDown:
         counts = [len(found) for found in people]
         bboxes = np.concatenate([found.bboxes for found in people])
         image_index = np.repeat(np.arange(len(counts)), counts)
-        center, scale = bbox_to_center_scale(bboxes, self._padding, self.input_size[0] / self.input_size[1])
+        center, scale, matrices = self.regions(bboxes)
         keypoints = np.repeat(np.nan_to_num(center, posinf=0, neginf=0)[:, None], len(self.skeleton), axis=1)
         keypoints = keypoints.astype(np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
         good = np.flatnonzero(usable(bboxes))
-        matrices = warp_matrices(center[good], scale[good], self.input_size, self._use_udp)
         at = 0
-        for in_crop, found in self._batches(images, image_index[good], matrices):
+        for in_crop, found in self._batches(images, image_index[good], matrices[good]):
             part = good[at : at + len(found)]
             keypoints[part] = to_image(in_crop, center[part], scale[part], self.input_size)
             scores[part] = found
@@ -118,6 +118,39 @@ class TopDown:
             _poses(found, *arrays)
             for found, *arrays in zip(people, np.split(keypoints, ends), np.split(scores, ends), strict=True)
         ]
+
+    def regions(self, bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the network sees of each person.
+
+        Args:
+            bboxes: (N, 4) [x1, y1, x2, y2], pixels of the image.
+
+        Returns:
+            center and scale, (N, 2) each, pixels of the image, and (N, 2, 3) maps from image to input pixels.
+        """
+        center, scale = bbox_to_center_scale(bboxes, self._padding, self.input_size[0] / self.input_size[1])
+        return center, scale, warp_matrices(center, scale, self.input_size, self._use_udp)
+
+    def decode(self, plain: Outputs, mirrored: Outputs | None = None) -> tuple[Tensor, Tensor]:
+        """Keypoints (N, K, 2), input pixels, and scores (N, K) of the network's outputs for N crops.
+
+        Args:
+            plain: what `engine` returned for the crops.
+            mirrored: what it returned for their mirror images, for the flip test.
+
+        Returns:
+            NaN for all joints of a crop for which the network gave values that are not finite.
+        """
+        outputs = plain if mirrored is None else self._flip_test.merge(plain, mirrored)
+        parts = [torch.as_tensor(part) for part in select(outputs, self._decode.kind)]
+        keypoints, scores = self._decode(parts if len(parts) > 1 else parts[0])
+        finite = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in parts]).all(dim=0)
+        # The decoder turns what is not finite into zeros, which would pass for a person with hidden joints.
+        keypoints = torch.where(finite[:, None, None], keypoints, torch.nan)
+        scores = torch.where(finite[:, None], scores, torch.nan)
+        if self._kept is not None:
+            keypoints, scores = keypoints[:, self._kept], scores[:, self._kept]
+        return keypoints, scores
 
     def _batches(
         self, images: Sequence[np.ndarray], image_index: np.ndarray, matrices: np.ndarray
@@ -142,18 +175,8 @@ class TopDown:
 
     @torch.inference_mode()
     def _keypoints(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = self._engine(crops, mirror=self.flip)
-        if self.flip:
-            outputs = self._flip_test.merge(*split(outputs, len(crops)))
-        parts = [torch.as_tensor(part) for part in select(outputs, self._decode.kind)]
-        keypoints, scores = self._decode(parts if len(parts) > 1 else parts[0])
-        finite = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in parts]).all(dim=0)
-        # The decoder turns what is not finite into zeros, which would pass for a person with hidden joints.
-        keypoints = torch.where(finite[:, None, None], keypoints, torch.nan)
-        scores = torch.where(finite[:, None], scores, torch.nan)
-        if self._kept is not None:
-            keypoints, scores = keypoints[:, self._kept], scores[:, self._kept]
-        return keypoints, scores
+        outputs = self.engine(crops, mirror=self.flip)
+        return self.decode(*split(outputs, len(crops))) if self.flip else self.decode(outputs)
 
 
 def _poses(people: Detections, keypoints: np.ndarray, keypoint_scores: np.ndarray) -> Poses:

@@ -1,0 +1,59 @@
+"""Random weights with which a network responds to its input, so that comparisons tell right from wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from annotator.models.build import build
+from annotator.models.configs import input_size
+from annotator.models.sources import RANDOM, ModelSource
+from annotator.parity.pictures import Picture
+
+_PICTURES = 4
+
+
+def responsive(source: ModelSource, pictures: Sequence[Picture], folder: Path) -> ModelSource:
+    """A source of random weights whose batch normalisation has taken the statistics of pictures.
+
+    Fresh statistics (mean 0, variance 1) make signals fade from layer to layer: deep networks give the same
+    next to nothing for any input, and any comparison of it would succeed. Networks without batch
+    normalisation, and those with weights of their own, are returned as they are.
+
+    Args:
+        folder: where the weights are written, as a checkpoint.
+    """
+    import torch
+
+    if not source.random_weights:
+        return source
+    built = build(source)
+    network: Any = built.network
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    size = input_size(built.config)
+    if not norms or size is None:
+        return source
+    batch = np.stack([cv2.resize(picture.pixels, size) for picture in pictures[:_PICTURES]])
+    # One picture alone has no variance after global pooling.
+    batch = np.concatenate([batch, batch[:, ::-1]])
+    pixels = torch.from_numpy((batch.astype(np.float32) - 120) / 60).permute(0, 3, 1, 2)
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.head.forward(network.extract_feat(pixels))
+    path = folder / f"{Path(source.config_path).stem}.pth"
+    torch.save({"state_dict": network.state_dict(), "meta": {}}, path)
+    return replace(source, weights_path=str(path), sha256=RANDOM)
+
+
+def label(source: ModelSource) -> str:
+    """What to call the weights: the file's name, or "random"."""
+    if source.weights_path is None or source.sha256 == RANDOM:
+        return RANDOM
+    return Path(source.weights_path).name

@@ -1,0 +1,114 @@
+"""Models for whole images against MMPose's `inference_bottomup`: the network's input, raw outputs, people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from annotator.models.sources import RANDOM, ModelSource
+from annotator.models.whole_image import WholeImage
+from annotator.parity.pictures import Picture
+from annotator.parity.random_weights import label
+from annotator.parity.reference import Reference, tensors
+from annotator.parity.topdown import GREY_LIMIT, NETWORK_LIMIT, SHIFT_LIMIT, displacement, relative
+from annotator.parity.verdict import Finding, Verdict
+from annotator.people import Poses
+from annotator.pose.oks import oks_matrix
+
+_SCORE_LIMIT = 1e-4
+_PLACE_LIMIT = 0.05
+# People more alike than this are the same one to our suppression, which MMPose leaves to its metric.
+_SAME = 0.8
+
+
+def check(source: ModelSource, pictures: Sequence[Picture], model: WholeImage | None = None) -> Verdict:
+    """Compare a bottom-up or one-stage model with MMPose's.
+
+    Args:
+        pictures: at least one; their boxes play no part.
+        model: ours; built from `source` when absent.
+    """
+    ours = model or WholeImage(source)
+    theirs = Reference(source)
+    inputs = [ours.prepare(picture.pixels) for picture in pictures]
+    packed = theirs.packed_whole(pictures)
+    findings, notes = [*_inputs(inputs, packed), _network(ours, theirs, inputs, packed)], []
+    found = ours.find(inputs)
+    expected = [_people(theirs, picture) for picture in pictures]
+    findings += _compare(found, expected, np.array(ours.skeleton.sigmas))
+    people = sum(len(poses) for poses in found)
+    weights = label(source)
+    if not people:
+        notes.append("nobody was found by either side: people are not compared")
+    elif weights == RANDOM:
+        notes.append("random weights: the comparison holds, the people mean nothing")
+    return Verdict(source.name, theirs.codec, weights, people, tuple(findings), tuple(notes))
+
+
+def _inputs(inputs: Sequence[Any], packed: Sequence[dict[str, Any]]) -> list[Finding]:
+    grey = shift = 0.0
+    for ours, theirs in zip(inputs, packed, strict=True):
+        expected = theirs["inputs"].permute(1, 2, 0).flip(-1).numpy()
+        if expected.shape != ours.pixels.shape:
+            grey = shift = float("nan")
+            break
+        grey = max(grey, float(np.abs(ours.pixels.astype(np.int16) - expected).mean()))
+        shift = max(shift, displacement(ours.pixels, expected))
+    return [
+        Finding("preprocessing", "network's input", grey, GREY_LIMIT, "grey levels on average"),
+        Finding("preprocessing", "shift of the input", shift, SHIFT_LIMIT, "px"),
+    ]
+
+
+def _network(
+    ours: WholeImage, theirs: Reference, inputs: Sequence[Any], packed: Sequence[dict[str, Any]]
+) -> Finding:
+    worst = 0.0
+    for one, reference in zip(inputs, packed, strict=True):
+        with torch.inference_mode():
+            features = ours._network(ours._network.normalise(torch.from_numpy(one.pixels[None])))
+            found = ours._head.layers.forward(features)
+        expected = theirs.raw_outputs([reference])
+        for a, b in zip(tensors(found), tensors(expected), strict=True):
+            worst = max(worst, relative(a, b))
+    return Finding("network", "raw outputs", worst, NETWORK_LIMIT, "of the largest")
+
+
+def _people(theirs: Reference, picture: Picture) -> Any:
+    from mmpose.apis import inference_bottomup
+
+    from annotator.models.build import default_scope
+
+    with default_scope("mmpose"):
+        pixels = np.ascontiguousarray(picture.pixels[..., ::-1])
+        return inference_bottomup(theirs.estimator, pixels)[0].pred_instances
+
+
+def _compare(found: Sequence[Poses], expected: Sequence[Any], sigmas: np.ndarray) -> list[Finding]:
+    """Each of our people is one of theirs; each of theirs is one of ours, or a weaker double of one."""
+    place = score = 0.0
+    missing = 0
+    for ours, theirs in zip(found, expected, strict=True):
+        points, scores = np.asarray(theirs.keypoints), np.asarray(theirs.keypoint_scores)
+        if not len(ours) or not len(points):
+            missing += abs(len(ours) - len(points))
+            continue
+        distance = np.abs(ours.keypoints[:, None] - points[None, ..., :2]).max(axis=(2, 3))
+        partner = distance.argmin(axis=1)
+        place = max(place, float(distance.min(axis=1).max()))
+        score = max(score, float(np.abs(ours.keypoint_scores - scores[partner]).max()))
+        sides = points.max(axis=1) - points.min(axis=1)
+        ours_sides = ours.keypoints.max(axis=1) - ours.keypoints.min(axis=1)
+        alike = oks_matrix(
+            points[..., :2], sides[:, :2].prod(axis=1), ours.keypoints, ours_sides.prod(axis=1), sigmas
+        )
+        left_out = np.setdiff1d(np.arange(len(points)), partner)
+        missing += int((alike[left_out].max(axis=1) < _SAME).sum())
+    return [
+        Finding("people", "keypoints", place, _PLACE_LIMIT, "px"),
+        Finding("people", "keypoint scores", score, _SCORE_LIMIT, ""),
+        Finding("people", "on one side only", float(missing), 0, "people"),
+    ]
