@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from annotator.errors import UserError
 
-# Settings that change where, how fast or how a run is carried out, but never a row: a run may resume with others.
+# Settings that change where or how fast a run is carried out, but never a row: a run may resume with others.
 PLACEMENT_FIELDS = frozenset(
     {
         "out", "executor", "address", "workers", "device", "weights_dir", "decode_threads", "batch_images",

@@ -52,7 +52,8 @@ class Poses:
 
     def __post_init__(self) -> None:
         n = len(self.bboxes)
-        if not n == len(self.bbox_scores) == len(self.keypoints) == len(self.keypoint_scores) == len(self.scores):
+        others = (self.bbox_scores, self.keypoints, self.keypoint_scores, self.scores)
+        if any(len(array) != n for array in others):
             raise ValueError("bboxes, scores and keypoints differ in length")
 
     def __len__(self) -> int:

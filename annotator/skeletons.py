@@ -16,7 +16,7 @@ class Skeleton:
         keypoints: K joint names in the model's output order.
         edges: pairs of joint indices (0-based) to draw.
         flip_indices: K indices; joint i of the mirrored picture is joint `flip_indices[i]`.
-        sigmas: K OKS constants, as COCO defines them (per-joint standard deviation over object scale, halved).
+        sigmas: K OKS constants, as COCO defines them (per-joint deviation over object scale, halved).
     """
 
     name: str
@@ -63,7 +63,7 @@ class Skeleton:
 
 
 def from_dataset_meta(meta: Mapping[str, Any]) -> Skeleton:
-    """A skeleton from MMPose's parsed dataset metainfo (`parse_pose_metainfo`, or a checkpoint's `dataset_meta`).
+    """A skeleton from MMPose's parsed metainfo (`parse_pose_metainfo`, or a checkpoint's `dataset_meta`).
 
     Raises:
         KeyError: when names, flip indices or sigmas are missing.
