@@ -93,7 +93,6 @@ def open_video(uri: str) -> tuple[InputContainer, VideoStream]:
         raise ItemError("decode", "unsupported", "no decoder for its codec is built in")
     # Threads by frame would hide which packet was damaged.
     stream.thread_type = "SLICE"
-    stream.codec_context.options = {"err_detect": "explode"}
     return container, stream
 
 

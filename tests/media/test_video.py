@@ -1,0 +1,342 @@
+"""Tiny films of every make: each frame once and pixel for pixel, wherever reading begins; damage told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from annotator.errors import ItemError
+from annotator.media.decoding import FrameReader
+from annotator.media.feed import ImageFeed
+from annotator.media.image import Image, ImageLimits
+from annotator.media.video import VideoIndex, index_video
+from annotator.sources.items import Item
+
+FRAMES, GROUP, RATE = 40, 10, 25
+
+
+def picture(number: int) -> np.ndarray:
+    """(48, 64, 3) uint8, without any symmetry, unlike its neighbours."""
+    y, x = np.mgrid[:48, :64]
+    pixels = np.stack([x * 3 + number * 5, y * 4 + number * 3, x + y + number * 7], -1) % 256
+    pixels[10:20, number : number + 8] = 255
+    return pixels.astype(np.uint8)
+
+
+def write_film(
+    path: Path, codec: str = "libx264", pts: list[int] | None = None, frames: int = FRAMES, **options: object
+) -> str:
+    """A film of `picture`s; pts in hundredths of a second (MPEG-2: frames)."""
+    base = Fraction(1, RATE if codec == "mpeg2video" else 4 * RATE)
+    step = 1 if codec == "mpeg2video" else 4
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, options={k: str(v) for k, v in options.items()})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size = GROUP
+        stream.codec_context.time_base = base
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = pts[number] if pts else number * step, base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return str(path)
+
+
+X264 = {"x264-params": f"keyint={GROUP}:min-keyint={GROUP}:scenecut=0:bframes=3:b-pyramid=normal"}
+OPEN = {"x264-params": X264["x264-params"] + ":open-gop=1"}
+X265 = {"x265-params": f"keyint={GROUP}:min-keyint={GROUP}:open-gop=1:bframes=3:log-level=none:pools=1"}
+VARIABLE = np.cumsum(np.random.default_rng(1).integers(1, 13, FRAMES)).tolist()
+
+FILMS: dict[str, Callable[[Path], str]] = {
+    "b-frames.mp4": lambda path: write_film(path, **X264),
+    "b-frames.mov": lambda path: write_film(path, "mpeg4", bf=2),
+    "b-frames.avi": lambda path: write_film(path, **X264),
+    "mpeg4.avi": lambda path: write_film(path, "mpeg4", bf=2),
+    "open-gop.mp4": lambda path: write_film(path, **OPEN),
+    "open-gop.mkv": lambda path: write_film(path, **OPEN),
+    "open-gop.ts": lambda path: write_film(path, **OPEN),
+    "hevc.mp4": lambda path: write_film(path, "libx265", **X265),
+    "variable-rate.mkv": lambda path: write_film(path, pts=VARIABLE, **X264),
+    "variable-rate.mp4": lambda path: write_film(path, pts=VARIABLE, **OPEN),
+    "hidden-frames.webm": lambda path: write_film(
+        path, "libvpx", **{"auto-alt-ref": 1, "lag-in-frames": 16, "cpu-used": 8}
+    ),
+    "vp9.webm": lambda path: write_film(path, "libvpx-vp9", **{"deadline": "realtime", "cpu-used": 8}),
+    "interlaced.ts": lambda path: write_film(
+        path, **{"x264-params": X264["x264-params"] + ":interlaced=1:tff=1"}
+    ),
+    "interlaced.mpg": lambda path: write_film(path, "mpeg2video", bf=2, flags="+ildct+ilme"),
+}
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory) -> Callable[[str], str]:
+    """The path of a film of `FILMS`, written once."""
+    folder = tmp_path_factory.mktemp("films")
+
+    def path(name: str) -> str:
+        return str(folder / name) if (folder / name).exists() else FILMS[name](folder / name)
+
+    return path
+
+
+def straight(path: str) -> list[np.ndarray]:
+    """All frames, decoded from the first to the last by PyAV alone."""
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def items_of(path: str, index: VideoIndex) -> list[Item]:
+    keys = [None] * len(index) if index.keyframe_pts is None else index.keyframe_pts.tolist()
+    return [
+        Item(number, number, f"{path}#{number}", f"f#{number}", 0, None, path, number, pts, time, key)
+        for number, (pts, time, key) in enumerate(
+            zip(index.pts.tolist(), index.times.tolist(), keys, strict=True)
+        )
+    ]
+
+
+def read(path: str, items: list[Item]) -> list[Image | ItemError]:
+    found = []
+    with FrameReader(path) as reader:
+        for item in items:
+            try:
+                found.append(reader.read(item))
+            except ItemError as error:
+                found.append(error)
+    return found
+
+
+def assert_equal(found: list[Image | ItemError], expected: list[np.ndarray]) -> None:
+    for image, pixels in zip(found, expected, strict=True):
+        assert isinstance(image, Image), image
+        np.testing.assert_array_equal(image.pixels, pixels)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_every_frame_once_and_equal_wherever_reading_begins(film, name):
+    path = film(name)
+    expected = straight(path)
+    assert len(expected) == FRAMES
+    items = items_of(path, index_video(path))
+    for size in (1, 7, GROUP, FRAMES):
+        found = []
+        for start in range(0, FRAMES, size):
+            found += read(path, items[start : start + size])
+        assert_equal(found, expected)
+    assert_equal(read(path, items[::9]), expected[::9])
+    backwards = items[::-1]
+    assert_equal(read(path, backwards), expected[::-1])
+
+
+@pytest.mark.parametrize("name", ["b-frames.mp4", "open-gop.ts", "variable-rate.mkv", "vp9.webm"])
+def test_the_index_has_the_times_of_the_decoded_frames(film, name):
+    path = film(name)
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        times = [frame.time for frame in container.decode(stream)]
+    index = index_video(path)
+    np.testing.assert_allclose(index.times, np.array(times) - times[0], atol=1e-9)
+    assert (index.width, index.height) == (64, 48)
+    assert index.keys.sum() == FRAMES / GROUP if name != "vp9.webm" else index.keys[0]
+
+
+def test_seeking_spares_most_of_a_long_film(tmp_path, monkeypatch):
+    path = write_film(tmp_path / "long.mp4", frames=300, **X264)
+    decoded = []
+    original = FrameReader._start
+
+    def counting(self, item):
+        original(self, item)
+        self._frames = (decoded.append(entry[0]) or entry for entry in self._frames)
+
+    monkeypatch.setattr(FrameReader, "_start", counting)
+    items = items_of(path, index_video(path))
+    assert_equal(read(path, items[5::100]), straight(path)[5::100])
+    assert len(decoded) < 5 * GROUP
+
+
+# Orientation
+
+
+def turned(source: str, path: Path, degrees: int) -> str:
+    """The film with a display matrix in its track header: degrees counter-clockwise to be upright."""
+    data = bytearray(Path(source).read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    matrix = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}[degrees]
+    a, b, c, d = (value * 65536 for value in matrix)
+    numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+    data[at : at + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in numbers)
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_frames_are_upright(film, tmp_path, degrees):
+    path = turned(film("b-frames.mp4"), tmp_path / "turned.mp4", degrees)
+    found = read(path, items_of(path, index_video(path)))
+    assert_equal(found, [np.rot90(pixels, degrees // 90) for pixels in straight(path)])
+    assert (found[0].width, found[0].height) == ((64, 48) if degrees == 180 else (48, 64))
+
+
+# Damage
+
+
+@pytest.mark.parametrize("name", ["b-frames.mp4", "open-gop.mp4", "b-frames.mov"])
+def test_a_damaged_stretch_costs_only_its_groups_and_is_never_handed_on(film, tmp_path, name):
+    data = bytearray(Path(film(name)).read_bytes())
+    size = len(data) // 40
+    middle = data.index(b"mdat") + 2 * (len(data) - data.index(b"mdat")) // 3
+    data[middle : middle + size] = np.random.default_rng(0).integers(0, 256, size, np.uint8).tobytes()
+    path = tmp_path / name
+    path.write_bytes(data)
+    found = read(str(path), items_of(str(path), index_video(str(path))))
+    expected = straight(film(name))
+    bad = [number for number, image in enumerate(found) if isinstance(image, ItemError)]
+    assert 1 <= len(bad) <= 2 * GROUP
+    assert bad[-1] - bad[0] < 2 * GROUP
+    good = [number for number in range(FRAMES) if number not in bad]
+    assert_equal([found[number] for number in good], [expected[number] for number in good])
+    for number in bad:
+        assert found[number].stage == "decode"
+        assert f"{number / RATE:.3f} s" in found[number].message
+
+
+def test_an_mkv_cut_off_keeps_what_is_there_and_says_what_is_not(film, tmp_path):
+    data = Path(film("open-gop.mkv")).read_bytes()
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(data[: len(data) // 3])
+    index = index_video(str(path))
+    assert 3 < len(index) < FRAMES / 2
+    assert index.lost_seconds == pytest.approx((FRAMES - len(index)) / RATE, abs=0.3)
+    assert not any(isinstance(image, ItemError) for image in read(str(path), items_of(str(path), index)[:-1]))
+
+
+def sound(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_videos_that_cannot_be_opened(film, tmp_path):
+    whole = Path(film("b-frames.mp4")).read_bytes()
+    path = tmp_path / "a.mp4"
+
+    def error(data: bytes) -> tuple[str, str]:
+        path.write_bytes(data)
+        with pytest.raises(ItemError) as caught:
+            index_video(str(path))
+        return caught.value.stage, caught.value.kind
+
+    assert error(b"") == ("read", "empty")
+    assert error(b"no film\n" * 99) == ("decode", "not_a_video")
+    assert error(whole[: len(whole) // 2]) == ("decode", "truncated")
+    other = film("b-frames.mp4")
+    assert error(f"#EXTM3U\n#EXTINF:10,\nfile://{other}\n".encode()) == ("decode", "not_a_video")
+    assert error(f"ffconcat version 1.0\nfile '{other}'\n".encode()) == ("decode", "not_a_video")
+    sound(path)
+    assert error(path.read_bytes()) == ("decode", "no_video_stream")
+    path.unlink()
+    with pytest.raises(ItemError, match="No such file"):
+        index_video(str(path))
+    with pytest.raises(ItemError, match="folder"):
+        index_video(str(tmp_path))
+
+
+def test_a_duration_that_lies_changes_nothing(film, tmp_path):
+    data = bytearray(Path(film("b-frames.mp4")).read_bytes())
+    for box, skip in ((b"mvhd", 16), (b"mdhd", 16)):
+        at = data.index(box) + 4 + skip
+        data[at : at + 4] = (2**31).to_bytes(4, "big")
+    path = tmp_path / "lies.mp4"
+    path.write_bytes(data)
+    index = index_video(str(path))
+    assert len(index) == FRAMES
+    assert_equal(read(str(path), items_of(str(path), index)), straight(film("b-frames.mp4")))
+
+
+# In the feed
+
+
+def test_pictures_and_frames_mix_in_plan_order(film, tmp_path):
+    import PIL.Image
+
+    expected: list[np.ndarray] = []
+    items: list[Item] = []
+    for round_ in range(3):
+        for number in range(5):
+            path = tmp_path / f"{round_}-{number}.png"
+            PIL.Image.fromarray(picture(number)).save(path)
+            items.append(Item(len(items), len(items), str(path), path.name, 0))
+            expected.append(picture(number))
+        name = ("open-gop.mp4", "b-frames.avi", "vp9.webm")[round_]
+        items += items_of(film(name), index_video(film(name)))[round_ : 30 + round_]
+        expected += straight(film(name))[round_ : 30 + round_]
+    frame_bytes = 6 * 64 * 48
+    for threads, ahead, memory in (
+        (1, 1, 1),
+        (1, 64, 3 * frame_bytes),
+        (3, 8, 1 << 30),
+        (4, 64, frame_bytes),
+    ):
+        with ImageFeed(items, threads=threads, max_ahead=ahead, max_bytes=memory) as feed:
+            handed = list(feed)
+        assert [item for item, _ in handed] == items
+        assert_equal([image for _, image in handed], expected)
+
+
+def test_frames_are_prepared_and_a_failure_costs_one(film):
+    items = items_of(film("b-frames.mp4"), index_video(film("b-frames.mp4")))
+    calls = []
+
+    def prepare(image: Image) -> int:
+        calls.append(image)
+        if len(calls) == 3:
+            raise ValueError("third")
+        return image.width
+
+    with ImageFeed(items, threads=1, prepare=prepare) as feed:
+        results = [result for _, result in feed]
+    assert len(calls) == FRAMES
+    assert results.count(64) == FRAMES - 1
+    (error,) = (result for result in results if isinstance(result, ItemError))
+    assert (error.stage, error.kind) == ("detect", "ValueError")
+
+
+def test_closing_in_the_middle_of_a_film_ends_its_thread(film):
+    import threading
+
+    items = items_of(film("b-frames.mp4"), index_video(film("b-frames.mp4")))
+    with ImageFeed(items, threads=2, max_ahead=4) as feed:
+        next(feed)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode-")]
+
+
+def test_a_film_that_is_gone_or_too_large_is_an_error_a_frame(film, tmp_path):
+    path = tmp_path / "gone.mp4"
+    path.write_bytes(Path(film("b-frames.mp4")).read_bytes())
+    items = items_of(str(path), index_video(str(path)))[:5]
+    with ImageFeed(items, ImageLimits(max_pixels=1000)) as feed:
+        assert {result.kind for _, result in feed} == {"too_large"}
+    path.unlink()
+    with ImageFeed(items) as feed:
+        errors = [result for _, result in feed]
+    assert [(error.stage, error.kind) for error in errors] == [("read", "missing")] * 5
+
+
+def test_a_video_without_index_is_one_error(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"")
+    item = Item(0, 0, str(path), "a.mp4", 0, video_uri=str(path))
+    with ImageFeed([item]) as feed:
+        ((found, error),) = feed
+    assert found == item
+    assert (error.stage, error.kind) == ("read", "empty")
