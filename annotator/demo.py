@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from annotator.config import RunConfig
+from annotator.config import RunConfig, load_config
 from annotator.errors import RunFailed
 from annotator.runtime.job import Progress
 
@@ -60,17 +60,18 @@ class Demo:
 
     def config(self, inputs: tuple[str, ...]) -> RunConfig:
         """Settings of the run: the defaults, in small shards."""
-        return RunConfig(
-            inputs=inputs,
-            out=str(self.run),
-            pose=self.pose,
-            pose_weights=self.pose_weights,
-            detector=self.detector,
-            detector_weights=self.detector_weights,
-            shard_size=SHARD_SIZE,
-            executor=self.executor,
-            quiet=True,
-        )
+        given = {
+            "inputs": inputs,
+            "out": str(self.run),
+            "pose": self.pose,
+            "pose_weights": self.pose_weights,
+            "detector": self.detector,
+            "detector_weights": self.detector_weights,
+            "shard_size": SHARD_SIZE,
+            "executor": self.executor,
+            "quiet": True,
+        }
+        return load_config(None, given, [])
 
 
 class Steps:

@@ -135,7 +135,8 @@ def next_steps(run: Run, summary: Summary, figures: Figures, gt: str | Path | No
         )
     if summary.error:
         kinds = "; ".join(f"{error.count:,} {error.kind}" for error in figures.errors[:3])
-        steps.append(Step(f"{summary.error:,} inputs have no result ({kinds}). Mend what the table names."))
+        text = f"{summary.error:,} inputs have no result ({kinds}). Mend what the table names and try again."
+        steps.append(Step(text, f"annotator retry {path}"))
     steps.append(Step("Prove that every input has exactly one row.", f"annotator verify {path}"))
     if gt is None:
         text = "Measure it: label a few hundred people, or take a labelled subset, and compare."
