@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class VideoIndex:
     pts: np.ndarray
     keyframe_pts: np.ndarray | None
     keys: np.ndarray
-    time_base: float
+    time_base: Fraction
     width: int
     height: int
     rate: float | None = None
@@ -60,7 +61,7 @@ class VideoIndex:
     @property
     def times(self) -> np.ndarray:
         """(N,) float64: seconds from the first frame."""
-        return (self.pts - self.pts[:1]) * self.time_base
+        return (self.pts - self.pts[:1]) * self.time_base.numerator / self.time_base.denominator
 
 
 def open_video(uri: str) -> tuple[InputContainer, VideoStream]:
@@ -183,14 +184,14 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
         if not packet.is_discard and not _is_hidden(stream, packet):
             shown.append(packet.pts)
             end = max(end, packet.pts + (packet.duration or 0))
-    base = float(stream.time_base or 0)
+    base = stream.time_base or Fraction(0)
     pts, starts = np.array(sorted(shown), np.int64), np.array(sorted(keys), np.int64)
     if timed and not len(pts):
         raise ItemError("decode", "no_frames", "the video stream holds no frame")
     timed = timed and base > 0 and len(starts) > 0 and bool((np.diff(pts) > 0).all())
     lost, undecodable = 0.0, 0
     if timed:
-        lost = _lost_seconds(container, stream, end * base)
+        lost = _lost_seconds(container, stream, float(end * base))
         undecodable = int(np.searchsorted(pts, starts[0]))
         pts = pts[undecodable:]
     rate = stream.average_rate or stream.guessed_rate
@@ -238,7 +239,7 @@ def _counted(uri: str, index: VideoIndex) -> VideoIndex:
         pts=np.arange(len(keys), dtype=np.int64),
         keyframe_pts=None,
         keys=np.array(keys, bool),
-        time_base=1 / (index.rate or 25.0),
+        time_base=1 / Fraction(index.rate or 25).limit_denominator(100_000),
         width=index.width,
         height=index.height,
         rate=index.rate,

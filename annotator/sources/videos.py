@@ -45,7 +45,7 @@ class Sampling:
         times = index.times
         keep = np.ones(len(index), bool)
         # Time stamps are rounded to the stream's clock: a frame at 11.9999 s is the one at 12 s.
-        slack = index.time_base / 2
+        slack = float(index.time_base) / 2
         if self.start is not None:
             keep &= times >= self.start - slack
         if self.end is not None:
