@@ -30,52 +30,66 @@ class RunConfig(BaseModel):
     )
     out: str = Field(description="Run folder")
     image_root: str | None = Field(
-        None, description="Folder that the file names of a COCO file or manifest start from"
+        default=None, description="Folder that the file names of a COCO file or manifest start from"
     )
-    limit: int | None = Field(None, ge=1, description="Only the first N images or frames")
-    every: int | None = Field(None, ge=1, description="Of the frames of a video, the first and every N-th")
+    limit: int | None = Field(default=None, ge=1, description="Only the first N images or frames")
+    every: int | None = Field(
+        default=None, ge=1, description="Of the frames of a video, the first and every N-th"
+    )
     fps: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="At most so many frames of a video a second"
+        default=None, gt=0, allow_inf_nan=False, description="At most so many frames of a video a second"
     )
-    start: float | None = Field(None, ge=0, description="Frames of a video from this second on")
-    end: float | None = Field(None, gt=0, description="Frames of a video before this second")
-    keyframes_only: bool = Field(False, description="Only those frames of a video that are keyframes")
+    start: float | None = Field(default=None, ge=0, description="Frames of a video from this second on")
+    end: float | None = Field(default=None, gt=0, description="Frames of a video before this second")
+    keyframes_only: bool = Field(default=False, description="Only those frames of a video that are keyframes")
     shard_size: int = Field(
-        256, ge=1, description="Images a shard: the unit of work, of commits and of resuming"
+        default=256, ge=1, description="Images a shard: the unit of work, of commits and of resuming"
     )
 
-    pose: str = Field("vitpose-h", description="Pose model: a name of the catalogue or a config file")
+    pose: str = Field(default="vitpose-h", description="Pose model: a name of the catalogue or a config file")
     pose_weights: str | None = None
-    detector: str | None = Field("rtmdet-m", description="Person detector: a name or a config file")
+    detector: str | None = Field(default="rtmdet-m", description="Person detector: a name or a config file")
     detector_weights: str | None = None
-    boxes: str | None = Field(None, description="COCO file with person boxes to use instead of a detector")
+    boxes: str | None = Field(
+        default=None, description="COCO file with person boxes to use instead of a detector"
+    )
     weights_dir: str | None = None
-    flip: bool | None = Field(None, description="Flip test; default: as the model's config says")
+    flip: bool | None = Field(default=None, description="Flip test; default: as the model's config says")
     engine: Literal["auto", "torch", "onnx"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
     detector_threshold: float = Field(
-        0.1, ge=0, le=1, description="Person boxes below this score are dropped"
+        default=0.1, ge=0, le=1, description="Person boxes below this score are dropped"
     )
     max_people: int = Field(
-        200, ge=1, le=4095, description="At most this many people an image, best boxes first"
+        default=200, ge=1, le=4095, description="At most this many people an image, best boxes first"
     )
-    visible_threshold: float = Field(0.3, ge=0, description="Keypoint score from which a joint is marked v=2")
-    hidden_threshold: float = Field(0.05, ge=0, description="Keypoint score from which a joint is marked v=1")
+    visible_threshold: float = Field(
+        default=0.3, ge=0, description="Keypoint score from which a joint is marked v=2"
+    )
+    hidden_threshold: float = Field(
+        default=0.05, ge=0, description="Keypoint score from which a joint is marked v=1"
+    )
 
-    max_pixels: int = Field(250_000_000, ge=1, description="Larger pictures become error rows unread")
+    max_pixels: int = Field(default=250_000_000, ge=1, description="Larger pictures become error rows unread")
 
     executor: Literal["ray", "inline"] = "ray"
-    address: str | None = Field(None, description="Ray cluster to join; default: start Ray on this machine")
-    workers: int | None = Field(None, ge=1, description="Default: one a GPU, or one on a machine without")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    decode_threads: int | None = Field(None, ge=1)
-    batch_images: int = Field(16, ge=1, description="Images in one pass of the detector")
-    batch_people: int = Field(32, ge=1, description="People in one pass of the pose model")
-    prefetch_images: int = Field(64, ge=1, description="Images decoded ahead, at most")
-    prefetch_mib: int = Field(1024, ge=1, description="MiB of pixels decoded ahead, at most")
+    address: str | None = Field(
+        default=None, description="Ray cluster to join; default: start Ray on this machine"
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="Default: one a GPU, or one on a machine without"
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    decode_threads: int | None = Field(default=None, ge=1)
+    batch_images: int = Field(default=16, ge=1, description="Images in one pass of the detector")
+    batch_people: int = Field(default=32, ge=1, description="People in one pass of the pose model")
+    prefetch_images: int = Field(default=64, ge=1, description="Images decoded ahead, at most")
+    prefetch_mib: int = Field(default=1024, ge=1, description="MiB of pixels decoded ahead, at most")
     hang_seconds: float = Field(
-        900, gt=0, description="A Ray worker without progress for so long is ended and its work done anew"
+        default=900,
+        gt=0,
+        description="A Ray worker without progress for so long is ended and its work done anew",
     )
     quiet: bool = False
 
