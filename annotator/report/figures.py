@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 
-from annotator.report.picks import People, Person, Ranking, Sample, scatter
+from annotator.report.picks import People, Person, Ranking, scatter
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS
 
@@ -147,8 +148,8 @@ def collect(run: Run) -> Figures:
     skeleton = run.skeleton
     _count_work(run, figures)
     _count_images(run, figures)
-    shown: dict[int, list[np.ndarray]] = {image: [] for image in _sample_pictures(run, figures)}
     rankings = {name: Ranking(TILES) for name in ("best", "doubtful", "worst", "random")}
+    pictures = Ranking(PICTURES)
     joints = _Joints(len(skeleton))
     for people in _batches(run, len(skeleton)):
         confident = people.bbox_scores >= CONFIDENT
@@ -159,13 +160,11 @@ def collect(run: Run) -> Figures:
         figures.heights.add(people.bboxes[:, 3])
         joints.add(people.joint_scores[confident], people.keypoints[confident, :, 2])
         _rank(rankings, people, confident)
-        for n in np.flatnonzero(confident & np.isin(people.images, list(shown))):
-            of_picture = shown[int(people.images[n])]
-            if len(of_picture) < CROWD_DRAWN:
-                of_picture.append(people.keypoints[n].copy())
+        pictures.add(people, np.where(confident, scatter(people.images), np.inf))
+        figures.peopled += len(np.unique(people.images[confident]))
     figures.joints = joints.named(skeleton.keypoints)
     figures.groups = {name: ranking.people() for name, ranking in rankings.items()}
-    figures.pictures = [ShownPicture(image, people) for image, people in shown.items()]
+    figures.pictures = _people_of(run, sorted(person.image for person in pictures.people()), len(skeleton))
     return figures
 
 
@@ -177,7 +176,22 @@ def _rank(rankings: dict[str, Ranking], people: People, confident: np.ndarray) -
     rankings["random"].add(people, np.where(confident, scatter(people.ids), never))
 
 
+def _people_of(run: Run, images: list[int], joints: int) -> list[ShownPicture]:
+    """The confident people of some pictures."""
+    shown: dict[int, list[np.ndarray]] = {image: [] for image in images}
+    for batch in run.instances(["id", "keypoints", "bbox_score"]):
+        of = batch["id"].to_numpy() >> PERSON_BITS
+        here = np.flatnonzero(np.isin(of, images) & (batch["bbox_score"].to_numpy() >= CONFIDENT))
+        if len(here):
+            keypoints = _numbers(batch, "keypoints").reshape(-1, joints, 3)
+            for n in here:
+                if len(shown[int(of[n])]) < CROWD_DRAWN:
+                    shown[int(of[n])].append(keypoints[n].copy())
+    return [ShownPicture(image, people) for image, people in shown.items()]
+
+
 def _batches(run: Run, joints: int) -> Iterator[People]:
+    sources = _Sources(run)
     for batch in run.instances(_INSTANCE_COLUMNS):
         n = batch.num_rows
         if n:
@@ -185,6 +199,7 @@ def _batches(run: Run, joints: int) -> Iterator[People]:
             yield People(
                 ids=ids,
                 images=ids >> PERSON_BITS,
+                sources=sources.of(ids >> PERSON_BITS),
                 bboxes=_numbers(batch, "bbox").reshape(n, 4),
                 keypoints=_numbers(batch, "keypoints").reshape(n, joints, 3),
                 scores=batch["score"].to_numpy(),
@@ -193,19 +208,33 @@ def _batches(run: Run, joints: int) -> Iterator[People]:
             )
 
 
+class _Sources:
+    """Tells frames of one video from pictures, reading `images` in step with `instances`."""
+
+    def __init__(self, run: Run) -> None:
+        self._batches = run.images(["index", "video_uri"])
+        self._index = np.empty(0, np.int64)
+        self._source = np.empty(0, np.int64)
+
+    def of(self, images: np.ndarray) -> np.ndarray:
+        """(N,) int64 by place in the plan, (N,) int64 of one shard, later shards after earlier ones."""
+        while not len(self._index) or self._index[-1] < images.max():
+            batch = next(self._batches)
+            self._index = batch["index"].to_numpy()
+            videos = batch["video_uri"].to_pylist()
+            # Negative for videos: no picture's place is.
+            self._source = np.array(
+                [
+                    n if video is None else -1 - crc32(video.encode())
+                    for n, video in zip(self._index, videos, strict=True)
+                ],
+                np.int64,
+            )
+        return self._source[np.searchsorted(self._index, images)]
+
+
 def _numbers(batch: pa.RecordBatch, column: str) -> np.ndarray:
     return batch[column].flatten().to_numpy()
-
-
-def _sample_pictures(run: Run, figures: Figures) -> list[int]:
-    """Count the pictures with confident people and choose a few, by place in the plan."""
-    sample = Sample(PICTURES)
-    for batch in run.instances(["id", "bbox_score"]):
-        images = batch["id"].to_numpy()[batch["bbox_score"].to_numpy() >= CONFIDENT] >> PERSON_BITS
-        peopled = np.unique(images)
-        figures.peopled += len(peopled)
-        sample.add(peopled)
-    return sample.numbers()
 
 
 def _count_images(run: Run, figures: Figures) -> None:

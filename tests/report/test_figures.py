@@ -7,7 +7,7 @@ import pytest
 
 from annotator.errors import ItemError, UserError
 from annotator.report.figures import Histogram, collect
-from annotator.report.picks import Sample, scatter
+from annotator.report.picks import People, Ranking, scatter
 
 
 def crowd(people, rng, n):
@@ -107,14 +107,30 @@ def test_histogram_edges_and_values_beyond():
     assert histogram.counts.tolist() == [3, 1, 0, 3]
 
 
-def test_sample_is_even_and_the_same_in_any_order():
-    numbers = np.arange(20_000)
-    forward, backward = Sample(400), Sample(400)
-    for part in np.array_split(numbers, 13):
-        forward.add(part)
-    for part in np.array_split(numbers[::-1], 7):
-        backward.add(part)
-    assert forward.numbers() == backward.numbers()
-    quarters = np.histogram(forward.numbers(), 4, (0, 20_000))[0]
-    assert (abs(quarters - 100) < 40).all()
-    assert abs(scatter(numbers).mean() - 0.5) < 0.02
+def of_sources(sources):
+    """A batch of one person a picture, with sources as given."""
+    n = len(sources)
+    return People(
+        ids=np.arange(n) + 100, images=np.arange(n), sources=np.array(sources), bboxes=np.zeros((n, 4)),
+        keypoints=np.zeros((n, 1, 3)), scores=np.zeros(n), bbox_scores=np.zeros(n),
+        joint_scores=np.zeros((n, 1)),
+    )  # fmt: skip
+
+
+def test_one_film_does_not_fill_the_page():
+    ranking = Ranking(6)
+    # Seven frames of a film are better than any of the pictures.
+    ranking.add(of_sources([-5] * 7 + [7, 8, 9, 10]), np.arange(11.0))
+    assert [person.image for person in ranking.people()] == [0, 1, 2, 7, 8, 9]
+
+
+def test_a_film_alone_fills_the_page():
+    ranking = Ranking(6)
+    ranking.add(of_sources([-5] * 9), np.arange(9.0)[::-1])
+    assert [person.image for person in ranking.people()] == [8, 7, 6, 5, 4, 3]
+
+
+def test_scatter_is_even():
+    numbers = scatter(np.arange(20_000))
+    assert (abs(np.histogram(numbers, 10, (0, 1))[0] - 2000) < 200).all()
+    assert abs(np.corrcoef(numbers, np.arange(20_000))[0, 1]) < 0.03
