@@ -15,6 +15,10 @@ from annotator.skeletons import Skeleton, from_dataset_meta
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+# OKS constant of joints for which none is published; those of COCO's body lie between 0.025 (eyes) and 0.107
+# (hips).
+UNKNOWN_SIGMA = 0.05
+
 
 def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, path: str) -> Skeleton:
     """The skeleton of a pose model.
@@ -39,7 +43,7 @@ def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, 
             described = info.get("dataset_meta") or info
             if "keypoint_id2name" not in described:
                 continue
-            skeleton = _as_written(from_dataset_meta(described))
+            skeleton = _as_written(from_dataset_meta(_with_sigmas(described)))
         except (KeyError, ValueError, TypeError, OSError) as error:
             problems.append(f"{place}: {type(error).__name__}: {error}")
             continue
@@ -52,6 +56,21 @@ def skeleton_of(config: Config, meta: Mapping[str, Any], keypoints: int | None, 
         + (f" ({'; '.join(dict.fromkeys(problems))})" if problems else "")
         + ": give the test dataset a metainfo, as in `metainfo=dict(from_file='my_dataset.py')`"
     )
+
+
+def _with_sigmas(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description with OKS constants, which many data sets lack: COCO-WholeBody's of a hand where joints
+    have its names, else `UNKNOWN_SIGMA`.
+    """
+    if len(described["sigmas"]):
+        return described
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    hand = parse_pose_metainfo({"from_file": "configs/_base_/datasets/coco_wholebody_hand.py"})
+    known = {name: hand["sigmas"][joint] for joint, name in hand["keypoint_id2name"].items()}
+    names = described["keypoint_id2name"]
+    sigmas = [float(known.get(names[joint], UNKNOWN_SIGMA)) for joint in range(len(names))]
+    return {**described, "sigmas": sigmas}
 
 
 def _as_written(skeleton: Skeleton) -> Skeleton:
