@@ -1,52 +1,77 @@
-"""Steps of a commit that can be made to fail, here or, through `fake_models`, in a worker."""
+"""Steps of a commit that fail on demand, in this process."""
 
 from __future__ import annotations
 
 import errno
 import os
+import random
 import signal
+import time
 from pathlib import Path
 
 from annotator.store import commit
+
+GO = "go"  # the file in the working folder that a late commit waits for
 
 
 def arm(name: str) -> None:
     """Make one step fail in this process: "" for none.
 
-    `enospc`: the disk is full when data is written. `eio-once`: one write fails, the next is well.
-    `die-writing`: killed in the middle of a Parquet file. `die-before-link`: killed with all files written
-    and nothing committed. `die-after-link`: killed with the shard committed and nobody told.
+    `enospc`: the disk is full when data is written. `erofs`: it has become read-only. `eio-once`: one write
+    fails, the next is well. `die-writing`: killed in the middle of a Parquet file. `die-before-link`: killed
+    with all files written and nothing committed. `die-after-link`: killed with the shard committed and nobody
+    told. `late`: the commit waits until somebody says so. `clock`: the wall clock jumps by days.
     """
-    if not name:
-        return
-    write_new, link = commit.write_new, os.link
+    if name == "clock":
+        true_time = time.time
+        time.time = lambda: true_time() + random.choice([-3, -1, 1, 3]) * 86_400
+    elif name in _LINKS:
+        commit.os = _Os(_LINKS[name])
+    elif name:
+        write_new, stand_in = commit.write_new, _WRITES[name]
 
-    def full(path: Path, data):
-        path.write_bytes(bytes(data)[: len(data) // 2])
-        path.unlink()
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        def write(path: Path, data) -> None:
+            if name == "eio-once":
+                commit.write_new = write_new
+            stand_in(path, data)
 
-    def once(path: Path, data):
-        commit.write_new = write_new
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        commit.write_new = write
 
-    def killed(path: Path, data):
-        path.write_bytes(bytes(data)[: len(data) // 2])
-        os.kill(os.getpid(), signal.SIGKILL)
 
-    def no_link(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGKILL)
+def _fail(number: int):
+    def write(path: Path, data) -> None:
+        raise OSError(number, os.strerror(number), str(path))
 
-    def last_link(*arguments, **options):
-        link(*arguments, **options)
-        os.kill(os.getpid(), signal.SIGKILL)
+    return write
 
-    if name in ("die-before-link", "die-after-link"):
-        # `run.json` is linked too: only commits are meant.
-        stand_in = {"die-before-link": no_link, "die-after-link": last_link}[name]
-        commit.os = _Os(stand_in)
-    else:
-        commit.write_new = {"enospc": full, "eio-once": once, "die-writing": killed}[name]
+
+def _die_writing(path: Path, data) -> None:
+    path.write_bytes(bytes(data)[: len(data) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_before(*arguments) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after(*arguments) -> None:
+    os.link(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _link_late(*arguments) -> None:
+    while not Path(GO).exists():
+        time.sleep(0.05)
+    os.link(*arguments)
+
+
+_WRITES = {
+    "enospc": _fail(errno.ENOSPC),
+    "erofs": _fail(errno.EROFS),
+    "eio-once": _fail(errno.EIO),
+    "die-writing": _die_writing,
+}
+_LINKS = {"die-before-link": _die_before, "die-after-link": _die_after, "late": _link_late}
 
 
 class _Os:

@@ -7,8 +7,8 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from conftest import check, commits, finish, rows, until, workers
 from fake_models import DEADLY, Fate
+from program import check, commits, finish, rows, until, workers
 
 from annotator.runtime.journal import read_lives, read_log
 
@@ -30,7 +30,7 @@ def test_bad_pictures_of_every_kind_become_error_rows_alone(on_ray, pictures, tm
     }
     run = tmp_path / "run"
     on_ray.run(pictures(120, fates), run, exit_code=3)
-    check(on_ray, run, fates | {100: Fate.RAISE}, count=120)
+    check(run, fates | {100: Fate.RAISE}, count=120)
     kinds = {row["file_name"][:4]: row["error_kind"] for row in rows(run) if row["status"] == "error"}
     assert kinds == {
         "0003": "crashed", "0004": "crashed", "0040": "crashed", "0060": "hung", "0075": "hung",
@@ -53,7 +53,7 @@ def test_killed_workers_are_replaced(on_ray, pictures, tmp_path):
             killed.add(pid)
     finish(program)
     assert killed
-    check(on_ray, run, count=480)
+    check(run, count=480)
 
 
 def test_a_killed_driver_goes_on_where_it_stopped(on_ray, pictures, tmp_path):
@@ -67,7 +67,7 @@ def test_a_killed_driver_goes_on_where_it_stopped(on_ray, pictures, tmp_path):
     # A dead driver can be told from a live one, and what it did is not done again.
     assert read_lives(run)[-1].ended is None
     on_ray.run(folder, run)
-    check(on_ray, run, count=240)
+    check(run, count=240)
     again = [line for line in read_log(run) if line["event"] == "shard"]
     assert len(again) <= 10 + 2 * 4
     assert standing < 10
@@ -80,7 +80,7 @@ def test_two_drivers_on_one_run_folder(on_ray, pictures, tmp_path):
     second = on_ray.start(folder, run, "--weights-dir", 0.02, "--workers", 1)
     finish(first)
     finish(second)
-    check(on_ray, run, count=192)
+    check(run, count=192)
 
 
 def test_a_node_leaves_and_another_joins(on_ray, cluster, pictures, tmp_path):
@@ -92,7 +92,7 @@ def test_a_node_leaves_and_another_joins(on_ray, cluster, pictures, tmp_path):
     assert cluster.order("add") == "2"
     until(lambda: commits(run) >= standing + 3)
     finish(program)
-    check(on_ray, run, count=480)
+    check(run, count=480)
     nodes = {line["node"] for line in read_log(run) if line["event"] == "ready"}
     assert len(nodes) == 3
 
