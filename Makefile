@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: setup lock check format test demo clean help
+.PHONY: setup lock check format test chaos demo clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ format: setup  ## let ruff rewrite the code
 
 test: setup  ## all tests but the long campaign
 	$(BIN)/python -m pytest
+
+chaos: setup  ## the long campaign: 200 faults at random; what was lost, doubled or wrongly condemned
+	$(BIN)/python tests/faults/campaign.py --faults 200
 
 demo: setup  ## annotate 40 synthetic pictures and a film, offline, in 3 minutes
 	$(BIN)/annotator demo
