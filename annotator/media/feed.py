@@ -18,8 +18,8 @@ from annotator.sources.items import Item
 T = TypeVar("T")
 
 
-class _Closed(Exception):  # noqa: N818 - not an error: the consumer went away
-    pass
+class _Closed(Exception):
+    """Not an error: the consumer went away."""
 
 
 class _Place(Generic[T]):
