@@ -161,6 +161,17 @@ def test_only_errors(make_run, picture):
     assert "read/missing" in text
 
 
+def test_the_verb_prints_one_json_object(run, capsys):
+    from annotator.cli.report import report
+
+    report(str(run.commit().path), as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["path"] == str(run.path / "report.html")
+    assert printed["people"] == 18
+    assert printed["errors"] == {"decode/corrupt": 1}
+    assert printed["pictures_missing"] == 0
+
+
 def test_a_folder_in_the_way(run, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         write_report(run.commit().open(), to=tmp_path)
