@@ -23,6 +23,7 @@ from annotator.runtime.leases import Scheduler
 from annotator.runtime.line import DeviceLostError
 from annotator.runtime.policy import Command, Lease, Policy, Start
 from annotator.runtime.ray_actors import Beat, Crew, Place
+from annotator.runtime.ray_metrics import counted
 from annotator.runtime.ray_session import ray_session
 
 TICK_SECONDS = 0.5
@@ -58,6 +59,9 @@ class Dispatcher:
         for task in tasks:
             intents.load_cases(job.run_dir, task.shard, task.generation, ledger)
         self._scheduler = Scheduler(self._tasks, policy, ledger)
+        if job.config.address is not None:
+            # A Ray of our own has no dashboard, and so nobody who would collect the figures.
+            self._report = counted(report, job.run_dir, lambda: self._scheduler.alive)
         self._crew = Crew(job, secrets.token_hex(4), policy.depth)
         self._workers: set[int] = set()
         self._beat_due = self._look_due = 0.0

@@ -1,6 +1,7 @@
 """A Ray cluster of several nodes on this machine, in a process of its own that takes orders from a pipe.
 
-Lines in: `add` a node, `remove N` kills it at once, `quit`. One line of answer each, after the address.
+Lines in: `add` a node, `remove N` kills it at once, `ports` says where nodes serve their metrics, `quit`. One
+line of answer each, after the address.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def main(nodes: int) -> None:
         elif order == "remove":
             cluster.remove_node(added[int(number)], allow_graceful=False)
             print("removed", flush=True)
+        elif order == "ports":
+            print(*(node.metrics_export_port for node in cluster.list_all_nodes()), flush=True)
         elif order == "quit":
             break
     cluster.shutdown()

@@ -64,22 +64,24 @@ class ClusterProcess:
 def start_cluster(environment: dict[str, str], nodes: int = 2) -> ClusterProcess:
     """A head without GPU and some nodes with one (pretended) each."""
     # Nodes have 30 s to come up, which a busy machine may need more than once.
+    log = Path(environment["RAY_TMPDIR"]) / "cluster.log"
     for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / "cluster.py"), str(nodes)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
+        with log.open("a") as said:
+            process = subprocess.Popen(
+                [sys.executable, str(HERE / "cluster.py"), str(nodes)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                start_new_session=True,
+            )
         assert process.stdout
         address = process.stdout.readline().strip()
         if address:
             return ClusterProcess(process, address)
         process.wait()
-    raise RuntimeError("no Ray cluster came up")
+    raise RuntimeError(f"no Ray cluster came up:\n{log.read_text()[-3000:]}")
 
 
 @dataclass

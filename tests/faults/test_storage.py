@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -144,13 +145,9 @@ def test_a_disk_that_is_really_full(inline, pictures, small_disk):
     inline.run(folder, run, "--limit", 60)
     ballast = small_disk / "ballast"
     (run / "commits" / "s000000.json").write_bytes(b"torn")
-    with ballast.open("wb") as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-                file.flush()
-        except OSError:
-            pass
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"0" * 4096)
     said = inline.run(folder, run, "--limit", 60, exit_code=1)
     assert "no space left" in said or "cannot be written" in said
     ballast.unlink()

@@ -1,0 +1,171 @@
+"""The shard worker with cheap models: suspects alone, the condemned not at all, two shards overlapping."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from annotator.config import RunConfig
+from annotator.errors import ItemError
+from annotator.models.sources import ModelSource
+from annotator.people import Detections, Poses
+from annotator.runtime.blame import Care
+from annotator.runtime.intents import in_flight
+from annotator.runtime.job import Job, ShardTask
+from annotator.runtime.line import DeviceLostError
+from annotator.runtime.worker import ShardWorker
+from annotator.skeletons import COCO_17
+from annotator.sources.plan import build_plan, write_plan
+from annotator.store import run_info
+from annotator.store.reader import Run
+from annotator.store.schema import ModelRecord, Provenance
+
+
+class Models:
+    """One person in every picture; what the detector was given, and what it should do, can be set."""
+
+    skeleton = COCO_17
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.act = lambda: None
+
+    def prepare(self, image):
+        return image
+
+    def detect(self, inputs):
+        self.batches.append(len(inputs))
+        self.act()
+        return [Detections(np.array([[1.0, 2, 9, 9]]), np.array([0.9], np.float32)) for _ in inputs]
+
+    def estimate(self, images, boxes):
+        joints = len(COCO_17)
+        return [
+            Poses(
+                np.array([[1.0, 2, 8, 7]]),
+                np.array([0.9], np.float32),
+                np.full((1, joints, 2), 5, np.float32),
+                np.full((1, joints), 0.8, np.float32),
+                np.array([0.7], np.float32),
+            )
+            for _ in images
+        ]
+
+
+@pytest.fixture
+def models(monkeypatch) -> Models:
+    made = Models()
+    module = ModuleType("models_of_this_test")
+    module.build = lambda job, threads: (made, made)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return made
+
+
+@pytest.fixture
+def job(tmp_path, models) -> Job:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(pictures / f"{number:02d}.png"), np.zeros((12, 16, 3), np.uint8))
+    run = tmp_path / "run"
+    run.mkdir()
+    plan = build_plan([str(pictures)], shard_size=10)
+    config = RunConfig(inputs=(str(pictures),), out=str(run), batch_images=4, shard_size=10, decode_threads=2)
+    provenance = Provenance(ModelRecord("m"), None, None, config.sha256(), plan.sha256)
+    run_info.create(run, run_info.RunInfo(config.model_dump(mode="json"), provenance, 20, 2))
+    write_plan(plan, run)
+    source = ModelSource("m", "pose", "", None, "random")
+    return Job(config, str(run), source, None, provenance, models="models_of_this_test:build")
+
+
+def ignore(progress):
+    """Nobody listens."""
+
+
+def images(job):
+    return [row for batch in Run(job.run_dir).images() for row in batch.to_pylist()]
+
+
+def test_suspects_run_alone_and_the_condemned_not_at_all(job, models):
+    worker = ShardWorker(job)
+    task = ShardTask(0)
+    care = Care(frozenset({3, 7}), {5: ItemError("worker", "crashed", "2 workers died on it")})
+    done = worker.run(task, ignore, care, worker.attempt(task, "a"))
+    assert models.batches == [1, 1, 4, 3]
+    assert (done.images, done.errors, done.committed) == (10, 1, True)
+    rows = images(job)
+    assert [row["index"] for row in rows] == list(range(10))
+    assert [row["error_kind"] for row in rows if row["status"] == "error"] == ["crashed"]
+    assert rows[5]["error_stage"] == "worker"
+
+
+def test_intents_name_what_the_models_have(job, models):
+    worker = ShardWorker(job)
+    seen = []
+    models.act = lambda: seen.append(in_flight(job.run_dir, "a").in_models)
+    task = ShardTask(1)
+    worker.run(task, ignore, Care(), worker.attempt(task, "a"))
+    assert seen == [(10, 11, 12, 13), (14, 15, 16, 17), (18, 19)]
+    assert len(in_flight(job.run_dir, "a")) == 0
+
+
+def test_a_lost_device_ends_the_attempt_and_keeps_its_intents(job, models):
+    worker = ShardWorker(job)
+
+    def lose():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    models.act = lose
+    task = ShardTask(0)
+    with pytest.raises(DeviceLostError):
+        worker.run(task, ignore, Care(), worker.attempt(task, "a"))
+    assert set(in_flight(job.run_dir, "a").in_models) == {0, 1, 2, 3}
+    assert not Run(job.run_dir).committed()
+
+
+def test_a_shard_that_somebody_else_committed_is_not_made_again(job, models):
+    ShardWorker(job).run(ShardTask(0), ignore)
+    models.batches.clear()
+    done = ShardWorker(job).run(ShardTask(0), ignore)
+    assert models.batches == []
+    assert (done.images, done.people, done.committed) == (10, 10, True)
+
+
+def test_the_second_shard_decodes_while_the_first_has_the_models(job, models):
+    worker = ShardWorker(job, overlapping=2)
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        entered.set()
+        assert go_on.wait(60)
+
+    models.act = hold
+    logs = [worker.attempt(ShardTask(shard), f"a{shard}") for shard in (0, 1)]
+    first = threading.Thread(target=worker.run, args=(ShardTask(0), ignore, Care(), logs[0]))
+    first.start()
+    assert entered.wait(60)
+    second = threading.Thread(target=worker.run, args=(ShardTask(1), ignore, Care(), logs[1]))
+    second.start()
+    while logs[1].marks < 20:  # all ten of it decoded
+        assert second.is_alive()
+    assert len(models.batches) == 1
+    go_on.set()
+    first.join()
+    second.join()
+    assert len(images(job)) == 20
+
+
+def test_a_retry_runs_only_what_it_is_told(job, models):
+    worker = ShardWorker(job)
+    bad = Care(condemned={2: ItemError("worker", "hung", "x"), 8: ItemError("worker", "hung", "x")})
+    worker.run(ShardTask(0), ignore, bad)
+    models.batches.clear()
+    done = worker.run(ShardTask(0, 1, frozenset({2, 8})), ignore)
+    assert models.batches == [2]
+    assert (done.images, done.errors) == (2, 0)
+    assert [row["status"] for row in images(job)] == ["ok"] * 10
