@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,9 @@ class Reference:
 
     def __init__(self, source: ModelSource) -> None:
         built = build(source)
-        with default_scope("mmpose"):
+        with default_scope("mmpose"), warnings.catch_warnings():
+            # `init_model` complains of the checkpoint it is not given, and makes all warnings heard.
+            warnings.simplefilter("ignore")
             import mmpose.datasets  # noqa: F401 - registers the transforms
             from mmengine.dataset import Compose
             from mmpose.apis import init_model
