@@ -98,7 +98,7 @@ class WholeImage:
         device: torch device.
         precision: of backbone and neck: "fp32" ("auto"), "bf16" or "fp16"; heads and decoding are float32.
         flip: whether to use the mirrored image too; None: as the config says.
-        score_threshold: people whose score is below it are dropped; 0 keeps all that pass the model's own
+        score_threshold: people whose score is below it are dropped; None keeps all that pass the model's own
             limits.
         max_people: at most this many people an image, best first; None: as many as the model finds.
         batch_images: images in one pass of the network, at most; fewer where the network's input is large.
@@ -118,7 +118,7 @@ class WholeImage:
         device: str = "cpu",
         precision: str = "auto",
         flip: bool | None = None,
-        score_threshold: float = 0.0,
+        score_threshold: float | None = None,
         max_people: int | None = None,
         batch_images: int = 16,
     ) -> None:
@@ -197,7 +197,9 @@ class WholeImage:
         keypoints = placement.to_image(found.keypoints)
         own = np.ones(len(keypoints), np.float32) if found.scores is None else found.scores
         order, scores = self._ranking(keypoints, found.keypoint_scores, own, self._sigmas)
-        order = order[scores[order] >= self._score_threshold][: self._max_people]
+        if self._score_threshold is not None:
+            order = order[scores[order] >= self._score_threshold]
+        order = order[: self._max_people]
         if found.bboxes is None:
             corners = np.stack([keypoints.min(axis=1), keypoints.max(axis=1)], axis=1)
         else:

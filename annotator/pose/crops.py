@@ -90,6 +90,7 @@ def crop_batch_cv2(
     size: tuple[int, int],
     out: np.ndarray | None = None,
     pool: Executor | None = None,
+    border: tuple[int, int, int] = (0, 0, 0),
 ) -> np.ndarray:
     """Crops of many people of many images in one batch, bit-equal to MMPose's `TopdownAffine`.
 
@@ -100,9 +101,10 @@ def crop_batch_cv2(
         size: (width, height) of the crops.
         out: (N, height, width, 3) uint8, C-contiguous, to write into; made when absent.
         pool: crops in its threads (OpenCV releases the interpreter's lock), else one after another.
+        border: colour outside the image, in its channel order.
 
     Returns:
-        (N, height, width, 3) uint8, channel order of the images, black outside the image.
+        (N, height, width, 3) uint8, channel order of the images.
     """
     w, h = size
     shape = (len(matrices), h, w, 3)
@@ -118,7 +120,7 @@ def crop_batch_cv2(
         image, matrix = images[image_index[i]], matrices[i]
         if max(image.shape[:2]) > _CV2_MAX_SIDE:
             image, matrix = _narrow(image, matrix, size)
-        cv2.warpAffine(image, matrix, (w, h), dst=batch[i], flags=cv2.INTER_LINEAR)
+        cv2.warpAffine(image, matrix, (w, h), dst=batch[i], flags=cv2.INTER_LINEAR, borderValue=border)
 
     if pool is None:
         for i in range(len(matrices)):
