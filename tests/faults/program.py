@@ -152,9 +152,7 @@ def rows(run: Path, table: str = "images") -> list[dict]:
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
-def check(
-    program: Program, run: Path, fates: dict[int, Fate] | None = None, count: int | None = None
-) -> None:
+def check(run: Path, fates: dict[int, Fate] | None = None, count: int | None = None) -> None:
     """Hold a finished run to its promises.
 
     Nothing lost, nothing doubled, `verify` agrees, and the error rows are those of the bad pictures alone.
