@@ -137,6 +137,7 @@ def describe(report: RunReport) -> str:
     lines += [
         "",
         "Next:",
+        f"  annotator report {run}",
         f"  annotator verify {run}",
         f"  annotator export {run} --format coco --to annotations.json",
         f"  annotator eval {run} --gt COCO.json",
