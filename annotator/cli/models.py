@@ -113,7 +113,7 @@ def pull(
 
     entries = [find(name) for name in names]
     for entry in entries:
-        if entry.url is None:
+        if entry.url is None and entry.weights is None:
             raise UserError(f"{entry.name}: no weights are published for it")
     with ProgressBar() as bar:
         fetched = fetch.fetch_all([entry.url for entry in entries if entry.url], weights_dir, bar.download)

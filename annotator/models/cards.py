@@ -121,7 +121,7 @@ def card(entry: Entry, weights_dir: str | None = None, measure: bool = False) ->
             found = cost.measure(entry.config, "pose" if entry.kind == "pose" else "detector")
         except UserError:
             found = None
-    path = fetch.find(entry.url, weights_dir) if entry.url else None
+    path = entry.weights or (fetch.find(entry.url, weights_dir) if entry.url else None)
     return Card(entry, found, str(path) if path else None)
 
 

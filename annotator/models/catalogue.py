@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import UserError
+from annotator.models import demo
 
 # What people type -> the config's own name. Where the zoo has several of a kind, the survey's choice.
 POSE_NAMES: Mapping[str, str] = {
@@ -117,6 +118,7 @@ class Entry:
         training_data: names of datasets.
         config: file in the installed wheel.
         url: address of the official weights, or None.
+        weights: file of weights that ships with the project, or None.
         license: of code and weights; images and annotations trained on have their own.
     """
 
@@ -132,6 +134,7 @@ class Entry:
     config: Path
     url: str | None
     license: str = field(default="Apache-2.0")
+    weights: Path | None = None
 
     @property
     def ap(self) -> float | None:
@@ -190,6 +193,7 @@ def pose_models() -> Mapping[str, Entry]:
             config=_mim("mmpose") / model["Config"],
             url=_url(model),
         )
+    entries[demo.POSE.name] = _shipped(demo.POSE, "pose", "body", "top-down heatmap", "ResNet-18")
     return entries
 
 
@@ -217,6 +221,7 @@ def detectors() -> Mapping[str, Entry]:
             {"COCO": results["COCO"]}, _training_data(model) or ("COCO",), _mim("mmdet") / model["Config"],
             _url(model),
         )  # fmt: skip
+    entries[demo.DETECTOR.name] = _shipped(demo.DETECTOR, "detector", "detection", "", "CSPNeXt")
     return entries
 
 
@@ -278,6 +283,13 @@ def _metafile_models(package: str) -> Iterator[dict[str, Any]]:
         for model in models:
             if model.get("Config") and (root / model["Config"]).is_file():
                 yield model
+
+
+def _shipped(model: demo.DemoModel, kind: str, task: str, paradigm: str, backbone: str) -> Entry:
+    return Entry(
+        model.name, (), kind, task, paradigm, backbone, model.input_size, {"synthetic people": model.figures},
+        ("synthetic people",), model.config, None, weights=model.weights,
+    )  # fmt: skip
 
 
 def _name(model: Mapping[str, Any], taken: Mapping[str, Entry]) -> str | None:

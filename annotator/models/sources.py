@@ -93,6 +93,8 @@ def _resolve(
         find = catalogue.find_pose if kind == "pose" else catalogue.find_detector
         entry = find(name_or_config)
         config_path, url = entry.config, entry.url
+        if weights is None and entry.weights is not None:
+            weights = str(entry.weights)
         name = entry.short_names[0] if entry.short_names else entry.name
     config = load_model_config(config_path, kind)
     path, sha256 = _weights(kind, name, weights, url, weights_dir, random_weights, progress)

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from annotator.errors import UserError
 from annotator.pose.boxes import bbox_to_center_scale
 from annotator.pose.crops import warp_matrices
 from annotator.synth.dataset import ANNOTATIONS, CATEGORY, IMAGES_DIR
@@ -36,7 +37,10 @@ def crop_part(part: Path, out: Path) -> int:
         people = [a for a in by_image.get(image["id"], ()) if usable(a)]
         if not people:
             continue
-        pixels = cv2.imread(str(part / IMAGES_DIR / image["file_name"]))
+        path = part / IMAGES_DIR / image["file_name"]
+        pixels = cv2.imread(str(path))
+        if pixels is None:
+            raise UserError(f"cannot read {path}")
         for person in people:
             cropped, crop = crop_person(pixels, person)
             name = f"{person['id']:010d}.jpg"

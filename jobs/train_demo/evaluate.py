@@ -15,11 +15,12 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
+from annotator.errors import UserError
 from annotator.synth.dataset import ANNOTATIONS, IMAGES_DIR
 
 FIGURES = ("AP", "AP50", "AP75", "APM", "APL")
@@ -64,7 +65,10 @@ def judge(pictures: Pictures, pose: Any = None, detector: Any = None) -> dict[st
             people[annotation["image_id"]].append(np.array([x, y, x + w, y + h], np.float64))
     results: dict[str, list[dict]] = {"keypoints, true boxes": [], "boxes": [], "keypoints": []}
     for image_id, path in pictures.paths.items():
-        pixels = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+        read = cv2.imread(str(path))
+        if read is None:
+            raise UserError(f"cannot read {path}")
+        pixels = np.ascontiguousarray(read[..., ::-1])
         if pose is not None and people[image_id]:
             found = pose.estimate([pixels], [np.stack(people[image_id])])[0]
             results["keypoints, true boxes"] += _rows(image_id, found)
@@ -98,7 +102,7 @@ def _rows(image_id: int, poses: Any) -> list[dict]:
     ]
 
 
-def coco_figures(truth: dict[str, Any], rows: list[dict], kind: str) -> dict[str, float]:
+def coco_figures(truth: Any, rows: Any, kind: Literal["bbox", "keypoints"]) -> dict[str, float]:
     """AP, AP50, AP75, APM, APL by pycocotools; all 0 when nothing was found."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
