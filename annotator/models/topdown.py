@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class TopDown:
         skeleton: of the keypoints that come out.
         input_size: (width, height) of the network's input in pixels.
         flip: whether the flip test is on.
+        on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
         engine: carries out the network, with its normalisation.
 
     Raises:
@@ -54,6 +55,7 @@ class TopDown:
         batch_people: int = 32,
         engine: Engine | None = None,
     ) -> None:
+        self.on_batch: Callable[[], None] = lambda: None
         built = build(source)
         model = built.config.model
         if type_name(model) != "TopdownPoseEstimator":
@@ -113,6 +115,7 @@ class TopDown:
             keypoints[part] = to_image(in_crop, center[part], scale[part], self.input_size)
             scores[part] = found
             at += len(found)
+            self.on_batch()
         ends = np.cumsum(counts)[:-1]
         return [
             _poses(found, *arrays)

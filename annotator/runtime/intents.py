@@ -42,10 +42,9 @@ class IntentLog:
 
     def __init__(self, run_dir: str | Path, attempt: str, first: int, size: int) -> None:
         self._path = _path(run_dir, attempt)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         header = {"first": first, "size": size, "host": socket.gethostname(), "pid": os.getpid()}
         line = json.dumps(header).encode() + b"\n"
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
+        self._descriptor = _create(self._path)
         os.write(self._descriptor, line + AT_REST * size)
         self._start = len(line) - first
         self.marks = 0
@@ -100,6 +99,15 @@ class InFlight:
     def indices(self) -> tuple[int, ...]:
         """All of them."""
         return self.decoding + self.in_models
+
+
+def _create(path: Path) -> int:
+    """Open a new file for writing; another driver may sweep its folder away just now."""
+    for _ in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
+    raise FileNotFoundError(f"{path.parent} is removed again and again")
 
 
 def in_flight(run_dir: str | Path, attempt: str) -> InFlight:

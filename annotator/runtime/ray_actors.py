@@ -76,9 +76,10 @@ class ShardActor:
 
     def beat(self) -> Beat:
         """How far it has come."""
-        return Beat(
-            self._marks + sum(log.marks for log in list(self._logs.values())), tuple(self._progress.values())
-        )
+        marks = self._marks + sum(log.marks for log in list(self._logs.values()))
+        if self._worker is not None:
+            marks += self._worker.pulses
+        return Beat(marks, tuple(self._progress.values()))
 
 
 @dataclass(slots=True)

@@ -61,6 +61,9 @@ class ShardWorker:
         threads: CPUs to use, for decoding and by the models; None: all.
         overlapping: shards that may be under way at once; they share the memory for decoded pictures.
 
+    Attributes:
+        pulses: passes of the network so far.
+
     Raises:
         UserError: when a model cannot be built from its configuration or weights.
     """
@@ -70,6 +73,10 @@ class ShardWorker:
         self._job = job
         self._plan = read_plan(job.run_dir)
         self._detector, self._pose = _load(job.models)(job, threads)
+        # What shows that a long call of the models goes on; the estimators of whole images make short ones.
+        self.pulses = 0
+        if hasattr(self._pose, "on_batch"):
+            self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
         self._models = threading.Lock()
         self._threads = config.decode_threads or threads or len(os.sched_getaffinity(0))
         self._max_ahead = max(1, config.prefetch_images // overlapping)
@@ -138,6 +145,9 @@ class ShardWorker:
         """An intent log for an attempt at a shard."""
         items = self._plan.items(task.shard)
         return IntentLog(self._job.run_dir, name, items[0].index, len(items))
+
+    def _pulse(self) -> None:
+        self.pulses += 1
 
     def _rows(self) -> RowBuilder:
         config = self._job.config
