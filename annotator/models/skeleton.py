@@ -66,7 +66,7 @@ def _with_sigmas(described: Mapping[str, Any]) -> Mapping[str, Any]:
         return described
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-    hand = parse_pose_metainfo({"from_file": "configs/_base_/datasets/coco_wholebody_hand.py"})
+    hand: Any = parse_pose_metainfo({"from_file": "configs/_base_/datasets/coco_wholebody_hand.py"})
     known = {name: hand["sigmas"][joint] for joint, name in hand["keypoint_id2name"].items()}
     names = described["keypoint_id2name"]
     sigmas = [float(known.get(names[joint], UNKNOWN_SIGMA)) for joint in range(len(names))]

@@ -40,11 +40,11 @@ def check(source: ModelSource, pictures: Sequence[Picture], model: WholeImage | 
     found = ours.find(inputs)
     expected = [_people(theirs, picture) for picture in pictures]
     longest = [max(picture.pixels.shape) for picture in pictures]
-    findings += _compare(found, expected, longest, np.array(ours.skeleton.sigmas))
-    people = sum(len(poses) for poses in found)
+    findings += compare(found, expected, longest, np.array(ours.skeleton.sigmas))
+    people = sum(int(_within(one.keypoints, side).sum()) for one, side in zip(found, longest, strict=True))
     weights = label(source)
     if not people:
-        notes.append("nobody was found by either side: people are not compared")
+        notes.append("nobody was found in or near the pictures: people are not compared")
     elif weights == RANDOM:
         notes.append("random weights: the comparison holds, the people mean nothing")
     return Verdict(source.name, theirs.codec, weights, people, tuple(findings), tuple(notes))
@@ -89,7 +89,7 @@ def _people(theirs: Reference, picture: Picture) -> Any:
         return inference_bottomup(theirs.estimator, pixels)[0].pred_instances
 
 
-def _compare(
+def compare(
     found: Sequence[Poses], expected: Sequence[Any], longest: Sequence[int], sigmas: np.ndarray
 ) -> list[Finding]:
     """Each of our people is one of theirs; each of theirs is one of ours, or a weaker double of one.
@@ -102,20 +102,22 @@ def _compare(
     missing = 0
     for ours, theirs, side in zip(found, expected, longest, strict=True):
         points = np.asarray(theirs.keypoints, np.float64)[..., :2]
-        if not len(ours) or not len(points):
-            missing += abs(len(ours) - len(points))
+        near, ours_near = _within(points, side), _within(ours.keypoints, side)
+        points, scores = points[near], np.asarray(theirs.keypoint_scores)[near]
+        keypoints, keypoint_scores = ours.keypoints[ours_near], ours.keypoint_scores[ours_near]
+        if not len(keypoints) or not len(points):
+            missing += abs(len(keypoints) - len(points))
             continue
         # The tree's distance is the largest difference of any coordinate.
         distance, partner = cKDTree(points.reshape(len(points), -1)).query(
-            ours.keypoints.reshape(len(ours), -1), p=np.inf
+            keypoints.reshape(len(keypoints), -1), p=np.inf
         )
         away = np.maximum(1, np.abs(points[partner]).max(axis=(1, 2)) / side)
         place = max(place, float((distance / away).max()))
-        scores = np.asarray(theirs.keypoint_scores)[partner]
-        score = max(score, float(np.abs(ours.keypoint_scores - scores).max()))
-        areas, our_areas = _area(points), _area(ours.keypoints)
+        score = max(score, float(np.abs(keypoint_scores - scores[partner]).max()))
+        areas, our_areas = _area(points), _area(keypoints)
         for other in np.setdiff1d(np.arange(len(points)), partner):
-            alike = oks_matrix(points[[other]], areas[[other]], ours.keypoints, our_areas, sigmas)
+            alike = oks_matrix(points[[other]], areas[[other]], keypoints, our_areas, sigmas)
             missing += int(alike.max() < _SAME)
     return [
         Finding("people", "keypoints", place, _PLACE_LIMIT, "px"),
@@ -124,7 +126,13 @@ def _compare(
     ]
 
 
+def _within(keypoints: np.ndarray, side: int) -> np.ndarray:
+    """Which people (N, K, 2) are within ten pictures' lengths: untrained networks put some at infinity."""
+    # Not a number is not less.
+    return np.asarray((np.abs(keypoints) < 10 * side).all(axis=(1, 2)))
+
+
 def _area(keypoints: np.ndarray) -> np.ndarray:
     """(N,) area of the extent of keypoints (N, K, 2)."""
     keypoints = np.asarray(keypoints, np.float64)
-    return (keypoints.max(axis=1) - keypoints.min(axis=1)).prod(axis=1)
+    return np.asarray((keypoints.max(axis=1) - keypoints.min(axis=1)).prod(axis=1))
