@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from annotator.models.sources import RANDOM, ModelSource
 from annotator.models.whole_image import WholeImage
@@ -109,7 +109,7 @@ def compare(
             missing += abs(len(keypoints) - len(points))
             continue
         # The tree's distance is the largest difference of any coordinate.
-        distance, partner = cKDTree(points.reshape(len(points), -1)).query(
+        distance, partner = KDTree(points.reshape(len(points), -1)).query(
             keypoints.reshape(len(keypoints), -1), p=np.inf
         )
         away = np.maximum(1, np.abs(points[partner]).max(axis=(1, 2)) / side)
