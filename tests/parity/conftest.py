@@ -1,0 +1,119 @@
+"""Small models of several codecs, and pictures to compare them on."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from annotator.models.sources import ModelSource, resolve_pose
+from annotator.parity.pictures import Picture
+
+# A network that takes no time, for whichever head and codec.
+CONFIG = """
+default_scope = 'mmpose'
+codec = dict({codec})
+model = dict(
+    type='TopdownPoseEstimator',
+    data_preprocessor=dict(
+        type='PoseDataPreprocessor',
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True),
+    backbone=dict(type='ResNet', depth=18),
+    {neck}
+    head=dict({head}, decoder=codec),
+    test_cfg=dict(flip_test=True, {test}))
+test_dataloader = dict(dataset=dict(
+    type='CocoDataset', data_mode='topdown',
+    pipeline=[
+        dict(type='LoadImage'), dict(type='GetBBoxCenterScale'),
+        dict(type='TopdownAffine', input_size=codec['input_size'], use_udp={udp}),
+        dict(type='PackPoseInputs')]))
+"""
+HEATMAP = (
+    "type='HeatmapHead', in_channels=512, deconv_out_channels=(16, 16, 16), deconv_kernel_sizes=(4, 4, 4), "
+    "out_channels=17, loss=dict(type='KeypointMSELoss', use_target_weight=True)"
+)
+SIZES = "input_size=(96, 128), heatmap_size=(24, 32)"
+MODELS = {
+    "msra": {"codec": f"type='MSRAHeatmap', {SIZES}, sigma=2", "head": HEATMAP, "test": "shift_heatmap=True"},
+    "udp": {
+        "codec": f"type='UDPHeatmap', {SIZES}, sigma=2",
+        "head": HEATMAP,
+        "test": "shift_heatmap=False",
+        "udp": "True",
+    },
+    "simcc": {
+        "codec": "type='SimCCLabel', input_size=(96, 128), sigma=6.0, simcc_split_ratio=2.0",
+        "head": (
+            "type='SimCCHead', in_channels=512, out_channels=17, input_size=codec['input_size'], "
+            "in_featuremap_size=(3, 4), simcc_split_ratio=2.0, deconv_out_channels=None, "
+            "loss=dict(type='KLDiscretLoss', use_target_weight=True)"
+        ),
+    },
+    "rle": {
+        "codec": "type='RegressionLabel', input_size=(96, 128)",
+        "neck": "neck=dict(type='GlobalAveragePooling'),",
+        "head": (
+            "type='RLEHead', in_channels=512, num_joints=17, "
+            "loss=dict(type='RLELoss', use_target_weight=True)"
+        ),
+        "test": "shift_coords=True",
+    },
+    "integral": {
+        "codec": f"type='IntegralRegressionLabel', {SIZES}, sigma=2.0, normalize=True",
+        "head": (
+            "type='IntegralRegressionHead', in_channels=512, num_joints=17, in_featuremap_size=(3, 4), "
+            "deconv_out_channels=(16, 16, 16), deconv_kernel_sizes=(4, 4, 4), "
+            "loss=dict(type='SmoothL1Loss', use_target_weight=True)"
+        ),
+        "test": "shift_coords=True, shift_heatmap=True",
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """`small_model("udp")`: a source with random weights."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(name: str) -> ModelSource:
+        path = folder / f"{name}.py"
+        path.write_text(CONFIG.format(**{"neck": "", "test": "", "udp": "False"} | MODELS[name]))
+        return resolve_pose(str(path), "random")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Picture]:
+    """Two textured pictures of different size with four boxes, one reaching out."""
+    made = []
+    for seed, (height, width) in enumerate([(240, 320), (301, 199)]):
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)
+        pixels = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        boxes = np.array([[20.3, 15.7, 120.1, 200.9], [-10, 30, 90.5, 280]])
+        made.append(Picture(pixels, boxes))
+    return made
+
+
+@pytest.fixture(scope="session")
+def photos(assets) -> list[Picture]:
+    """The real photos with the boxes of people whose keypoints are annotated."""
+    truth = json.loads(assets.ground_truth.read_text())
+    boxes: dict[int, list[list[float]]] = {}
+    for person in truth["annotations"]:
+        if person["num_keypoints"] and not person["iscrowd"]:
+            x, y, w, h = person["bbox"]
+            boxes.setdefault(person["image_id"], []).append([x, y, x + w, y + h])
+    return [
+        Picture(
+            cv2.imread(str(assets.photos / image["file_name"]))[..., ::-1].copy(),
+            np.array(boxes[image["id"]]),
+        )
+        for image in truth["images"]
+        if image["id"] in boxes
+    ]
