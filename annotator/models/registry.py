@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.errors import UserError
 from annotator.models.configs import load_model_config, type_name
 from annotator.models.sources import ModelSource
 
 if TYPE_CHECKING:
     from annotator.models.topdown import TopDown
+    from annotator.models.whole_image import WholeImage
 
 
 def needs_boxes(source: ModelSource) -> bool:
@@ -24,8 +24,14 @@ def build_estimator(
     precision: str = "auto",
     flip: bool | None = None,
     batch_people: int = 32,
-) -> TopDown:
+    score_threshold: float | None = None,
+    max_people: int | None = None,
+) -> TopDown | WholeImage:
     """The estimator of a pose model, its weights loaded.
+
+    Args:
+        batch_people: of top-down models.
+        score_threshold, max_people: limits on the people that models for whole images find.
 
     Raises:
         UserError: no estimator for this kind of model, or the model cannot be built.
@@ -34,5 +40,13 @@ def build_estimator(
         from annotator.models.topdown import TopDown
 
         return TopDown(source, device=device, precision=precision, flip=flip, batch_people=batch_people)
-    kind = type_name(load_model_config(source.config_path, "pose").model)
-    raise UserError(f"{source.name} is a {kind}: models that look at whole images cannot be run yet")
+    from annotator.models.whole_image import WholeImage
+
+    return WholeImage(
+        source,
+        device=device,
+        precision=precision,
+        flip=flip,
+        score_threshold=score_threshold,
+        max_people=max_people,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,7 @@ class WholeImage:
     Attributes:
         skeleton: of the keypoints that come out.
         flip: whether the flip test is on.
+        on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
 
     Raises:
         UserError: the config is not one of such a model, its weights do not fit, or it has no flip test.
@@ -142,6 +143,7 @@ class WholeImage:
         self._score_threshold = score_threshold
         self._max_people = max_people
         self._batch_images = batch_images
+        self.on_batch: Callable[[], None] = lambda: None
 
     def prepare(self, image: np.ndarray) -> WholeImageInput:
         """The network's input of an image (H, W, 3) uint8 RGB; for decode threads, several at a time.
@@ -182,6 +184,7 @@ class WholeImage:
             for start in range(0, len(places), step):
                 part = places[start : start + step]
                 found = self._find(np.stack([inputs[place].pixels for place in part]), size)
+                self.on_batch()
                 for place, people in zip(part, found, strict=True):
                     poses[place] = self._poses(people, inputs[place].placement)
         return [one for one in poses if one is not None]

@@ -192,10 +192,17 @@ def _check_writable(out: str) -> None:
 
 
 def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
+    from annotator.models.registry import needs_boxes
     from annotator.models.sources import resolve_detector, resolve_pose
 
     listener.stage("models ...")
     pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
+    if not needs_boxes(pose):
+        if config.boxes is not None:
+            raise UserError(
+                f"--boxes: {pose.name} finds people by itself; leave them out, or take a top-down model"
+            )
+        return pose, None
     if config.boxes is not None or config.detector is None:
         return pose, None
     detector = resolve_detector(
@@ -277,7 +284,8 @@ def _all(tally: Tally, listener: Listener, journal: Journal) -> Report:
 def _opening(
     plan: Plan, pose: ModelSource, detector: ModelSource | None, done: int, config: RunConfig
 ) -> str:
-    people = f"people by {detector.name}" if detector else "people as given"
+    given = "people as given" if config.boxes is not None else f"people by {pose.name}"
+    people = f"people by {detector.name}" if detector else given
     resumed = f", {done:,} of them committed before" if done else ""
     return (
         f"{len(plan):,} images in {len(plan.shards):,} shards{resumed}; {people}; keypoints by {pose.name}; "

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,16 @@ class PoseEstimator(Protocol):
     def estimate(self, images: list[np.ndarray], boxes: list[Detections]) -> list[Poses]: ...
 
 
+@runtime_checkable
+class WholeImageEstimator(Protocol):
+    """Finds people and their keypoints in prepared images by itself (`models.whole_image.WholeImage`)."""
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+    def prepare(self, image: np.ndarray) -> Any: ...
+    def find(self, inputs: list) -> list[Poses]: ...
+
+
 @dataclass
 class StageClock:
     """Seconds a shard spent in each stage, and what it made."""
@@ -61,7 +71,7 @@ class StageClock:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a decode thread hands over: the picture and, when there is a detector, its network input."""
+    """What a decode thread hands over: the picture and the input of the network that looks at all of it."""
 
     image: Image
     prepared: object | None
@@ -79,16 +89,16 @@ class Outcome:
 def annotate(
     decoded: Iterable[tuple[Item, Decoded | ItemError]],
     detector: PersonDetector | None,
-    pose: PoseEstimator,
+    pose: PoseEstimator | WholeImageEstimator,
     batch_images: int,
     clock: StageClock,
     around: Callable[[Sequence[Item]], AbstractContextManager[object]] = lambda items: nullcontext(),
 ) -> Iterator[Outcome]:
     """Outcomes in the order of the items, one for each.
 
-    Items with given boxes keep them exactly; the others ask the detector. A batch that fails is tried again
-    one image at a time, so that only the image at fault becomes an error. `around` is entered around the work
-    of the models on a batch.
+    Items with given boxes keep them exactly; the others ask the detector. An estimator that finds people by
+    itself needs neither. A batch that fails is tried again one image at a time, so that only the image at
+    fault becomes an error. `around` is entered around the work of the models on a batch.
 
     Raises:
         DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.
@@ -119,7 +129,7 @@ def _timed(source: Iterable, clock: StageClock) -> Iterator:
 def _annotate_batch(
     batch: Sequence[tuple[Item, Decoded | ItemError]],
     detector: PersonDetector | None,
-    pose: PoseEstimator,
+    pose: PoseEstimator | WholeImageEstimator,
     clock: StageClock,
     around: Callable[[Sequence[Item]], AbstractContextManager[object]],
 ) -> Iterator[Outcome]:
@@ -138,7 +148,7 @@ def _annotate_batch(
 def _results(
     batch: Sequence[tuple[Item, Decoded | ItemError]],
     detector: PersonDetector | None,
-    pose: PoseEstimator,
+    pose: PoseEstimator | WholeImageEstimator,
     clock: StageClock,
 ) -> dict[int, Poses | ItemError]:
     """What becomes of each item of a batch, by its place in it."""
@@ -148,6 +158,12 @@ def _results(
     good = {place: (item, entry) for place, (item, entry) in enumerate(batch) if isinstance(entry, Decoded)}
 
     start = time.perf_counter()
+    if isinstance(pose, WholeImageEstimator):
+        inputs = {place: entry.prepared for place, (_, entry) in good.items()}
+        found = _each(inputs, pose.find, "pose", results)
+        clock.pose += time.perf_counter() - start
+        return results | found
+
     boxes: dict[int, Detections] = {}
     to_detect = {}
     for place, (item, entry) in good.items():

@@ -27,6 +27,7 @@ from annotator.runtime.line import (
     PersonDetector,
     PoseEstimator,
     StageClock,
+    WholeImageEstimator,
     annotate,
 )
 from annotator.sources.items import Item
@@ -73,7 +74,7 @@ class ShardWorker:
         self._job = job
         self._plan = read_plan(job.run_dir)
         self._detector, self._pose = _load(job.models)(job, threads)
-        # What shows that a long call of the models goes on; the estimators of whole images make short ones.
+        # What shows that a long call of the models goes on.
         self.pulses = 0
         if hasattr(self._pose, "on_batch"):
             self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
@@ -185,7 +186,9 @@ class ShardWorker:
             threads=threads,
             max_ahead=self._max_ahead,
             max_bytes=self._max_bytes,
-            prepare=partial(_decode, self._detector),
+            prepare=partial(
+                _decode, self._pose if isinstance(self._pose, WholeImageEstimator) else self._detector
+            ),
             around=partial(_decoding, intents),
         )
 
@@ -213,7 +216,9 @@ class ShardWorker:
             time.sleep(pause)
 
 
-def build_models(job: Job, threads: int | None) -> tuple[PersonDetector | None, PoseEstimator]:
+def build_models(
+    job: Job, threads: int | None
+) -> tuple[PersonDetector | None, PoseEstimator | WholeImageEstimator]:
     """The detector and pose estimator of a job on one device.
 
     Args:
@@ -237,6 +242,8 @@ def build_models(job: Job, threads: int | None) -> tuple[PersonDetector | None, 
         precision=config.precision,
         flip=config.flip,
         batch_people=config.batch_people,
+        score_threshold=config.detector_threshold,
+        max_people=config.max_people,
     )
     if job.detector is None:
         return None, pose
@@ -249,14 +256,16 @@ def build_models(job: Job, threads: int | None) -> tuple[PersonDetector | None, 
     return detector, pose
 
 
-def _load(path: str) -> Callable[[Job, int | None], tuple[PersonDetector | None, PoseEstimator]]:
+def _load(
+    path: str,
+) -> Callable[[Job, int | None], tuple[PersonDetector | None, PoseEstimator | WholeImageEstimator]]:
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
 
 
-def _decode(detector: PersonDetector | None, image: Image) -> Decoded:
-    """The second half of a decode thread's work: the detector's input, made from the pixels."""
-    return Decoded(image, None if detector is None else detector.prepare(image.pixels))
+def _decode(first: PersonDetector | WholeImageEstimator | None, image: Image) -> Decoded:
+    """The second half of a decode thread's work: the input of the first network, made from the pixels."""
+    return Decoded(image, None if first is None else first.prepare(image.pixels))
 
 
 def _decoding(intents: IntentLog | None, item: Item) -> AbstractContextManager[object]:
