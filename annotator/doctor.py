@@ -140,7 +140,7 @@ def check_ray() -> Check:
     from annotator.runtime.ray_session import ray_session
 
     with ray_session(None) as session:
-        answer = session.get(session.remote(os.getpid).remote())
+        answer = session.get(session.remote(lambda: os.getpid()).remote())
         cpus = session.cluster_resources().get("CPU", 0)
     if answer == os.getpid():
         return Check("ray", "failed", "a task ran in the driver's own process", "run `make setup` again")

@@ -1,0 +1,64 @@
+"""The doctor: everything a fresh set-up promises is found good, and what is broken is named with a fix."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from annotator import doctor
+
+
+def test_a_fresh_set_up_is_fit(tmp_path):
+    checks = {check.name: check for check in doctor.examine(str(tmp_path))}
+    assert not [check for check in checks.values() if check.status == "failed"]
+    for name in ("python", "torch", "openmmlab", "operations", "onnxruntime", "ray", "video", "disk"):
+        assert checks[name].status == "ok", checks[name]
+    assert "ran a task" in checks["ray"].found
+    assert all(check.fix for check in checks.values() if check.status != "ok")
+
+
+def test_another_python_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    assert doctor.check_python().status == "failed"
+    assert "3.11" in doctor.check_python().fix
+
+
+def test_wrong_operations_are_named(monkeypatch):
+    from annotator.models.mmlab import prepare
+
+    prepare()
+    import mmcv.ops
+
+    monkeypatch.setattr(mmcv.ops, "nms", lambda boxes, scores, threshold: (boxes, scores.argsort()))
+    check = doctor.check_operations()
+    assert check.status == "failed"
+    assert "nms" in check.found
+
+
+def test_a_database_in_the_environment_is_taken(monkeypatch):
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1")
+    assert "FIFTYONE_DATABASE_URI" in doctor.check_mongod().found
+
+
+def test_no_mongod_is_a_warning_with_a_fix(monkeypatch):
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    monkeypatch.setattr(doctor, "find_mongod", lambda: None)
+    assert doctor.check_mongod().status == "warning"
+    assert "annotating does not need it" in doctor.check_mongod().fix
+
+
+@pytest.mark.parametrize("free, status", [(5, "warning"), (500, "ok")])
+def test_little_disk_is_a_warning(monkeypatch, tmp_path, free, status):
+    usage = type("Usage", (), {"free": free * 2**30})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    assert doctor.check_disk(str(tmp_path / "not" / "yet")).status == status
+
+
+def test_a_check_that_breaks_is_a_failed_check(monkeypatch):
+    def broken():
+        raise RuntimeError("no such thing\nsecond line")
+
+    monkeypatch.setattr(doctor, "check_python", broken)
+    first = next(iter(doctor.examine()))
+    assert (first.name, first.status, first.found) == ("python", "failed", "RuntimeError: no such thing")
