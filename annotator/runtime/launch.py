@@ -79,6 +79,9 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     from annotator.sources.plan import build_plan, write_plan
     from annotator.sources.videos import Sampling
 
+    if config.engine == "onnx":
+        # An engine that quietly is not used would be worse than none.
+        raise UserError("--engine onnx: not built in yet; use auto or torch")
     _check_writable(config.out)
     listener.stage("planning ...")
     plan = build_plan(
