@@ -28,7 +28,8 @@ def retry(
 ) -> None:
     """Run the error rows again; all other rows stay as they are, to the bit."""
     from annotator.cli import print_json
-    from annotator.runtime.progress import ProgressBar, describe
+    from annotator.cli.run_report import describe
+    from annotator.runtime.progress import ProgressBar
     from annotator.runtime.retry import retry as retry_run
 
     placement = {

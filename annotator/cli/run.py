@@ -118,9 +118,10 @@ def run(
     Running again on the same RUN goes on where it stopped.
     """
     from annotator.cli import print_json
+    from annotator.cli.run_report import describe
     from annotator.config import load_config
     from annotator.runtime.launch import launch
-    from annotator.runtime.progress import ProgressBar, describe
+    from annotator.runtime.progress import ProgressBar
 
     given = {
         "inputs": tuple(inputs) if inputs else None,
