@@ -56,7 +56,7 @@ def test_threads_mark_side_by_side(tmp_path):
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-    # Eight may be in flight before all threads have come to their last; a wait in vain runs into the time limit.
+    # Eight may be in flight before all threads have come to their last; the time limit ends a vain wait.
     while in_flight(tmp_path, "a").decoding != tuple(range(8)):
         pass
     stop.set()
