@@ -44,6 +44,8 @@ from annotator.store.schema import SCHEMAS, parse_metadata
 
 ROW_GROUP_ROWS = 65_536
 TABLES = ("images", "instances")
+# Every folder that a commit may write to; tracks are there once the people of a film are followed.
+FOLDERS = (*TABLES, "tracks", "commits")
 
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
@@ -81,29 +83,36 @@ class ShardWriter:
         self._generation = generation
         self._attempt = uuid.uuid4().hex[:16]
 
-    def commit(self, images: pa.Table, instances: pa.Table, stats: dict[str, Any]) -> CommitOutcome:
+    def commit(
+        self,
+        images: pa.Table,
+        instances: pa.Table,
+        stats: dict[str, Any],
+        tracks: pa.Table | None = None,
+    ) -> CommitOutcome:
         """Make these rows the shard's, unless it has been committed already.
 
         Args:
             images: one row an item of the shard, schema `IMAGES` with `pose` metadata (`RowBuilder.tables`).
             instances: schema `INSTANCES`, likewise.
             stats: figures of the work, JSON-able, kept in the record as they are.
+            tracks: schema `TRACKS`, likewise: those that begin in this shard. None: nobody was followed yet.
 
         Raises:
             ValueError: the tables are not of the contract, or hold another shard's rows.
             RunFailed: the disk is full, read-only or failing; no half-written file stays.
         """
-        _check(images, instances, self._shard)
-        final = {table: self._run_dir / table / f"{self._stem}.parquet" for table in TABLES}
+        tables = {"images": images, "instances": instances}
+        if tracks is not None:
+            tables["tracks"] = tracks
+        _check(tables, self._shard)
+        final = {name: self._run_dir / name / f"{self._stem}.parquet" for name in tables}
         try:
-            make_folders(self._run_dir)
+            make_folders(self._run_dir, *tables)
             standing = self._standing()
             if standing is not None:
                 return CommitOutcome(False, standing)
-            entries = {
-                name: self._write(table, final[name])
-                for name, table in zip(TABLES, (images, instances), strict=True)
-            }
+            entries = {name: self._write(table, final[name]) for name, table in tables.items()}
             record = _record(self._shard, self._generation, self._attempt, entries, images, stats)
             winner = self._publish(record)
         except BaseException as error:
@@ -197,9 +206,10 @@ class ShardWriter:
             remove(path)
 
 
-def make_folders(run_dir: Path) -> None:
-    """The folders that a commit writes to, durable themselves."""
-    missing = [folder for folder in (*TABLES, "commits") if not (run_dir / folder).is_dir()]
+def make_folders(run_dir: Path, *tables: str) -> None:
+    """The folders that a commit of `tables` writes to, durable themselves."""
+    wanted = dict.fromkeys((*TABLES, *tables, "commits"))
+    missing = [folder for folder in wanted if not (run_dir / folder).is_dir()]
     for folder in missing:
         (run_dir / folder).mkdir(parents=True, exist_ok=True)
     if missing:
@@ -217,7 +227,7 @@ def sweep(run_dir: str | Path) -> list[str]:
     run_dir = Path(run_dir)
     committed = committed_shards(run_dir)
     removed = []
-    for folder in (*TABLES, "commits"):
+    for folder in FOLDERS:
         if not (run_dir / folder).is_dir():
             continue
         with os.scandir(run_dir / folder) as entries:
@@ -253,14 +263,15 @@ def _named(path: Path):
         raise
 
 
-def _check(images: pa.Table, instances: pa.Table, shard: int) -> None:
-    for name, table in zip(TABLES, (images, instances), strict=True):
+def _check(tables: dict[str, pa.Table], shard: int) -> None:
+    for name, table in tables.items():
         if not table.schema.equals(SCHEMAS[name], check_metadata=False):
             raise ValueError(f"shard {shard}: the {name} table is not of the contract:\n{table.schema}")
         try:
             parse_metadata(table.schema, f"the {name} table")
         except RunFailed as error:
             raise ValueError(f"shard {shard}: {error}") from None
+    images = tables["images"]
     if not images.num_rows:
         raise ValueError(f"shard {shard} has no images: every item has a row, so this would lose all of them")
     shards = sorted(set(images["shard"].to_pylist()))
