@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -33,6 +33,32 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """How far to trust each person: the columns of the same names (`schemas/pose/v1/arrow.json`).
+
+    All are (N,) arrays, None where the model or the run gives nothing to tell it from.
+
+    Attributes:
+        duplicate_of: place in the image of the person that this one most likely is again, int32; -1: nobody.
+        keypoint_flip_oks: (N, K) float32.
+    """
+
+    pose_score: np.ndarray
+    person_score: np.ndarray
+    max_iou: np.ndarray
+    duplicate_of: np.ndarray
+    duplicate_oks: np.ndarray
+    nms_suppressed: np.ndarray
+    joints_outside_box: np.ndarray
+    likely_phantom: np.ndarray
+    entropy: np.ndarray | None = None
+    flip_oks: np.ndarray | None = None
+    keypoint_flip_oks: np.ndarray | None = None
+    bone_outliers: np.ndarray | None = None
+    likely_swap: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Poses:
     """People of one image with their keypoints, in the order of their boxes.
 
@@ -42,6 +68,11 @@ class Poses:
         keypoints: (N, K, 2) float32, pixels of the upright image, x right, y down.
         keypoint_scores: (N, K) float32, the model's raw scores (heatmap maxima may exceed 1).
         scores: (N,) float32, the score of the instance.
+        keypoint_entropies: (N, K) float32, nats, of the joints' heatmaps or SimCC distributions; None for
+            models without.
+        halves: (N, 2, K, 2) float32, pixels of the upright image: what the flip test averaged, the pose in
+            the crop and that in its mirror image (mirrored back); None without a flip test.
+        signals: how far to trust each person; None until `quality` has looked at them.
     """
 
     bboxes: np.ndarray
@@ -49,6 +80,9 @@ class Poses:
     keypoints: np.ndarray
     keypoint_scores: np.ndarray
     scores: np.ndarray
+    keypoint_entropies: np.ndarray | None = None
+    halves: np.ndarray | None = None
+    signals: Signals | None = None
 
     def __post_init__(self) -> None:
         n = len(self.bboxes)
@@ -58,3 +92,23 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.bboxes)
+
+    def scaled(self, factor: float) -> Poses:
+        """The same people in the frame of a picture `factor` times as large."""
+        return replace(
+            self,
+            bboxes=self.bboxes * factor,
+            keypoints=self.keypoints * np.float32(factor),
+            halves=None if self.halves is None else self.halves * np.float32(factor),
+        )
+
+    def of(self, people: np.ndarray) -> Poses:
+        """Some of the people, by their places (M,) or a mask (N,); without signals, which are of all."""
+        return Poses(
+            **{
+                field.name: None if value is None else value[people]
+                for field in fields(self)
+                if field.name != "signals"
+                for value in [getattr(self, field.name)]
+            }
+        )

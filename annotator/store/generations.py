@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed
 from annotator.store.records import CommitRecord
+from annotator.store.schema import completed
 
 
 def merge(
@@ -36,6 +37,7 @@ def merge(
             raise RunFailed(
                 f"{path} cannot be read ({error}); `annotator verify` names what is wrong"
             ) from error
+        old = completed(old, name)
         kept = old.filter(~np.isin(old["image_id"].to_numpy(), images["image_id"].to_numpy()))
         whole = pa.concat_tables([kept.cast(new.schema), new]).combine_chunks()
         merged.append(whole.sort_by("index" if name == "images" else "id"))

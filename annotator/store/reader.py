@@ -14,7 +14,7 @@ from annotator.errors import RunFailed, UserError
 from annotator.skeletons import Skeleton
 from annotator.store import run_info
 from annotator.store.records import CommitRecord, CorruptRecordError, iter_records
-from annotator.store.schema import parse_metadata
+from annotator.store.schema import SCHEMAS, completed, parse_metadata
 
 if TYPE_CHECKING:
     from annotator.sources.plan import Plan
@@ -102,8 +102,8 @@ class Run:
                     rows = file.read(columns=wanted)
                 except (pa.ArrowException, OSError) as error:
                     raise _damaged(self.path / name, error) from error
-            # Parquet does not keep the order in which columns were asked for.
-            rows = rows if wanted is None else rows.select(wanted)
+            # Files of an earlier version lack columns, and Parquet keeps no order of those asked for.
+            rows = _with_columns(rows, table, wanted)
             yield from rows.combine_chunks().to_batches()
 
     def _open(self, name: str) -> pq.ParquetFile:
@@ -111,6 +111,16 @@ class Run:
             return pq.ParquetFile(self.path / name, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise _damaged(self.path / name, error) from error
+
+
+def _with_columns(rows: pa.Table, table: str, wanted: list[str] | None) -> pa.Table:
+    if wanted is None:
+        return completed(rows, table)
+    for name in wanted:
+        if name not in rows.column_names and name in SCHEMAS[table].names:
+            field = SCHEMAS[table].field(name)
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(wanted)
 
 
 def _damaged(path: Path, error: Exception) -> RunFailed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,22 +137,39 @@ def _instances(rows: list[_Row], policy: VisibilityPolicy, joints: int) -> pa.Ta
         parts["keypoint_scores"].append(np.asarray(poses.keypoint_scores, np.float32))
         parts["bbox_score"].append(np.asarray(poses.bbox_scores, np.float32))
         parts["person_index"].append(np.arange(n, dtype=np.int32))
+        for name, values in _signals(row.item.index, poses).items():
+            parts[name].append(values)
     if not parts["id"]:
         return INSTANCES.empty_table()
     whole = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     n = len(whole["id"])
     whole["category_id"] = np.ones(n, np.int32)
     whole["iscrowd"] = np.zeros(n, np.int8)
-    lengths = {"bbox": 4, "keypoints": 3 * joints, "keypoint_scores": joints}
+    lengths = {"bbox": 4, "keypoints": 3 * joints}
     columns = [
         pa.nulls(n, field.type)
         if field.name not in whole
-        else _lists(whole[field.name], lengths[field.name], field.type)
-        if field.name in lengths
-        else pa.array(whole[field.name], field.type)
+        else _lists(whole[field.name], lengths.get(field.name, joints), field.type)
+        if pa.types.is_list(field.type)
+        else pa.array(whole[field.name], field.type, mask=_nobody(field.name, whole[field.name]))
         for field in INSTANCES
     ]
     return pa.table(columns, schema=INSTANCES)
+
+
+def _signals(index: int, poses: Poses) -> dict[str, np.ndarray]:
+    """Signal columns of the people of one image; those that are not there are left out, and become null."""
+    found: dict[str, np.ndarray | None] = {"keypoint_entropies": poses.keypoint_entropies}
+    if poses.signals is not None:
+        found |= {field.name: getattr(poses.signals, field.name) for field in fields(poses.signals)}
+        ids = np.array([0, *instance_ids(index, len(poses))], np.int64)
+        found["duplicate_of"] = ids[poses.signals.duplicate_of + 1]
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _nobody(name: str, values: np.ndarray) -> np.ndarray | None:
+    """Which rows are null: those that are nobody's duplicate, as no id is 0."""
+    return values == 0 if name == "duplicate_of" else None
 
 
 def _lists(values: np.ndarray, length: int, kind: pa.DataType) -> pa.Array:

@@ -66,10 +66,11 @@ class RunInfo:
         body["provenance"] = Provenance(
             pose_model=_model(provenance["pose_model"]),
             detector=_model(provenance["detector"]) if provenance["detector"] else None,
-            boxes=FileRecord(**provenance["boxes"]) if provenance["boxes"] else None,
+            boxes=_file(provenance["boxes"]),
             config_sha256=provenance["config_sha256"],
             plan_sha256=provenance["plan_sha256"],
             code_version=provenance["code_version"],
+            calibration=_file(provenance.get("calibration")),
         )
         body["resumed_at"] = tuple(body["resumed_at"])
         return cls(**body)
@@ -83,6 +84,10 @@ class RunInfo:
 def _model(body: dict[str, Any]) -> ModelRecord:
     size = body["input_size"]
     return ModelRecord(**{**body, "input_size": tuple(size) if size else None})
+
+
+def _file(body: dict[str, Any] | None) -> FileRecord | None:
+    return FileRecord(**body) if body else None
 
 
 def create(run_dir: str | Path, info: RunInfo) -> bool:
@@ -178,6 +183,8 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
             )
     if (before.boxes and before.boxes.sha256) != (after.boxes and after.boxes.sha256):
         lines.append("boxes: the file of person boxes has other content")
+    if (before.calibration and before.calibration.sha256) != (after.calibration and after.calibration.sha256):
+        lines.append("calibration: the file of probabilities has other content")
     if before.plan_sha256 != after.plan_sha256:
         lines.append(f"inputs: {old.items} planned before, {new.items} now, or other ones")
     return lines

@@ -24,6 +24,7 @@ PERSON_BITS = 12
 MAX_PEOPLE = (1 << PERSON_BITS) - 1
 
 _SCALARS = {
+    "bool": pa.bool_(),
     "int8": pa.int8(),
     "int32": pa.int32(),
     "int64": pa.int64(),
@@ -65,6 +66,28 @@ INSTANCES = SCHEMAS["instances"]
 TRACKS = SCHEMAS["tracks"]
 
 
+def follows(schema: pa.Schema, table: str) -> bool:
+    """Whether a file's columns are those of `table` in some version 1.x: earlier ones lack nullable ones."""
+    fields = {field.name: field for field in schema}
+    contract = SCHEMAS[table]
+    return set(fields) <= set(contract.names) and all(
+        fields[field.name].equals(field) if field.name in fields else field.nullable for field in contract
+    )
+
+
+def completed(rows: pa.Table, table: str) -> pa.Table:
+    """Rows of any version 1.x with the columns of this one: those that were not there yet are null.
+
+    Raises:
+        pa.ArrowInvalid: a column that may not be null is missing.
+    """
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        for field in SCHEMAS[table]
+    ]
+    return pa.table(columns, schema=SCHEMAS[table].with_metadata(rows.schema.metadata))
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """A model as the rows remember it.
@@ -102,6 +125,7 @@ class Provenance:
         config_sha256: `RunConfig.sha256()`.
         plan_sha256: `Plan.sha256`.
         code_version: of this package.
+        calibration: the file of probabilities that `keypoint_probs` were made with, or None.
     """
 
     pose_model: ModelRecord
@@ -110,6 +134,7 @@ class Provenance:
     config_sha256: str
     plan_sha256: str
     code_version: str = __version__
+    calibration: FileRecord | None = None
 
 
 def metadata(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed, UserError
 from annotator.store import run_info
-from annotator.store.commit import OWN_FILE, TABLES
+from annotator.store.commit import FOLDERS, OWN_FILE, TABLES
 from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
@@ -22,7 +22,7 @@ from annotator.store.records import (
     iter_records,
     record_path,
 )
-from annotator.store.schema import PERSON_BITS, SCHEMAS, parse_metadata
+from annotator.store.schema import PERSON_BITS, follows, parse_metadata
 
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
 EXAMPLES = 20
@@ -256,7 +256,7 @@ def _read(run_dir: Path, record: CommitRecord, table: str, report: Report) -> pa
             report.add("damaged", entry.name, "its content is not what was committed (sha256 differs)")
         with pq.ParquetFile(path) as parquet:
             schema = parquet.schema_arrow
-            if not schema.equals(SCHEMAS[table], check_metadata=False):
+            if not follows(schema, table):
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table")
             if parse_metadata(schema, entry.name).get("table") != table:
                 report.add("damaged", entry.name, f"its metadata is not of the {table} table")
@@ -288,7 +288,7 @@ def _name_missing(plan: _Plan, rows_of: np.ndarray, report: Report) -> None:
 
 def _check_strays(run_dir: Path, named: set[str], known: dict[int, list[int]], report: Report) -> None:
     """Files in the folders of a run that no commit record names."""
-    for folder in (*TABLES, "commits"):
+    for folder in FOLDERS:
         if not (run_dir / folder).is_dir():
             continue
         for path in sorted((run_dir / folder).iterdir()):

@@ -11,7 +11,15 @@ import pytest
 from annotator.errors import RunFailed
 from annotator.skeletons import COCO_17
 from annotator.store.records import record_path
-from annotator.store.schema import CONTRACT, SCHEMAS, instance_ids, metadata, parse_metadata
+from annotator.store.schema import (
+    CONTRACT,
+    SCHEMAS,
+    completed,
+    follows,
+    instance_ids,
+    metadata,
+    parse_metadata,
+)
 from schemas.pose.v1.make_golden import golden_tables
 
 GOLDEN = {"images": "image", "instances": "instance"}
@@ -30,6 +38,19 @@ def test_golden_file_is_read_and_made_again(table: str) -> None:
     assert golden.schema.equals(SCHEMAS[table], check_metadata=False)
     assert golden.equals(made)
     assert json.loads(golden.schema.metadata[b"pose"]) == json.loads(made.schema.metadata[b"pose"])
+
+
+@pytest.mark.parametrize("table", GOLDEN)
+def test_files_of_version_1_0_are_read_with_null_for_what_came_later(table: str) -> None:
+    old = pq.read_table(str(CONTRACT / "golden" / "1.0" / f"{table}.parquet"))
+    assert parse_metadata(old.schema, table)["version"] == "1.0"
+    assert follows(old.schema, table) and follows(SCHEMAS[table], table)
+    new = completed(old, table)
+    assert new.schema.equals(SCHEMAS[table], check_metadata=False)
+    assert new.select(old.column_names).equals(old)
+    assert all(new[name].null_count == new.num_rows for name in set(new.column_names) - set(old.column_names))
+    assert not follows(old.drop_columns(["image_id"]).schema, table)
+    assert not follows(old.append_column("extra", old["image_id"]).schema, table)
 
 
 @pytest.mark.parametrize(("table", "schema"), GOLDEN.items())

@@ -1,7 +1,7 @@
 """Makes the golden files: a small run's rows, one of each kind. `python -m schemas.pose.v1.make_golden`.
 
 The files are part of the contract: a reader of version 1 must read them for ever. Run this again only when a
-minor version adds columns.
+minor version adds columns, and keep the files of the version before beside them (`golden/1.0`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import ItemError
-from annotator.people import Poses
+from annotator.people import Poses, Signals
 from annotator.skeletons import COCO_17
 from annotator.sources.items import Item
 from annotator.store.rows import RowBuilder
@@ -57,7 +57,24 @@ def _item(index: int, file_name: str) -> Item:
 
 
 def _people() -> Poses:
-    return Poses(*_arrays())
+    """Three people with all signals; the third is most likely the first again."""
+    joints = np.linspace(0, 1, 3 * 17, dtype=np.float32).reshape(3, 17)
+    signals = Signals(
+        pose_score=np.array([0.25, 0.5, 0.75], np.float32),
+        person_score=np.array([0.5, 0.625, 0.0625], np.float32),
+        max_iou=np.array([0.75, 0.0, 0.75], np.float32),
+        duplicate_of=np.array([-1, -1, 0], np.int32),
+        duplicate_oks=np.array([0.0, 0.125, 0.875], np.float32),
+        nms_suppressed=np.array([False, False, True]),
+        joints_outside_box=np.array([0, 3, 17], np.int32),
+        likely_phantom=np.array([False, False, True]),
+        entropy=np.array([3.5, 4.25, 7.0], np.float32),
+        flip_oks=joints.mean(axis=1),
+        keypoint_flip_oks=joints,
+        bone_outliers=np.array([0, 1, 4], np.int32),
+        likely_swap=np.array([False, True, False]),
+    )
+    return Poses(*_arrays(), keypoint_entropies=joints * 8, signals=signals)
 
 
 def _arrays() -> tuple[np.ndarray, ...]:
