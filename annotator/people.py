@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,10 @@ class Poses:
         halves: (N, 2, K, 2) float32, pixels of the upright image: what the flip test averaged, the pose in
             the crop and that in its mirror image (mirrored back); None without a flip test.
         signals: how far to trust each person; None until `quality` has looked at them.
+        second_oks: (N,) float32, OKS with the pose of a second model on the same box; NaN for people whom it
+            was not asked about; None without a second model.
+        keypoint_agreement: (N, K) float32, the same joint by joint.
+        posed_by: (N,) str, name of the model that placed the keypoints; None where all are of one.
     """
 
     bboxes: np.ndarray
@@ -83,6 +88,9 @@ class Poses:
     keypoint_entropies: np.ndarray | None = None
     halves: np.ndarray | None = None
     signals: Signals | None = None
+    second_oks: np.ndarray | None = None
+    keypoint_agreement: np.ndarray | None = None
+    posed_by: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.bboxes)
@@ -104,11 +112,7 @@ class Poses:
 
     def of(self, people: np.ndarray) -> Poses:
         """Some of the people, by their places (M,) or a mask (N,); without signals, which are of all."""
-        return Poses(
-            **{
-                field.name: None if value is None else value[people]
-                for field in fields(self)
-                if field.name != "signals"
-                for value in [getattr(self, field.name)]
-            }
-        )
+        arrays: dict[str, Any] = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name != "signals"
+        }
+        return Poses(**{name: None if v is None else v[people] for name, v in arrays.items()})

@@ -151,7 +151,7 @@ def _instances(rows: list[_Row], policy: VisibilityPolicy, joints: int) -> pa.Ta
         if field.name not in whole
         else _lists(whole[field.name], lengths.get(field.name, joints), field.type)
         if pa.types.is_list(field.type)
-        else pa.array(whole[field.name], field.type, mask=_nobody(field.name, whole[field.name]))
+        else pa.array(whole[field.name], field.type, mask=_absent(field.name, whole[field.name]))
         for field in INSTANCES
     ]
     return pa.table(columns, schema=INSTANCES)
@@ -159,7 +159,10 @@ def _instances(rows: list[_Row], policy: VisibilityPolicy, joints: int) -> pa.Ta
 
 def _signals(index: int, poses: Poses) -> dict[str, np.ndarray]:
     """Signal columns of the people of one image; those that are not there are left out, and become null."""
-    found: dict[str, np.ndarray | None] = {"keypoint_entropies": poses.keypoint_entropies}
+    found: dict[str, np.ndarray | None] = {
+        name: getattr(poses, name)
+        for name in ("keypoint_entropies", "second_oks", "keypoint_agreement", "posed_by")
+    }
     if poses.signals is not None:
         found |= {field.name: getattr(poses.signals, field.name) for field in fields(poses.signals)}
         ids = np.array([0, *instance_ids(index, len(poses))], np.int64)
@@ -167,12 +170,20 @@ def _signals(index: int, poses: Poses) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _nobody(name: str, values: np.ndarray) -> np.ndarray | None:
-    """Which rows are null: those that are nobody's duplicate, as no id is 0."""
-    return values == 0 if name == "duplicate_of" else None
+def _absent(name: str, values: np.ndarray) -> np.ndarray | None:
+    """Which rows are null: those that are nobody's duplicate, as no id is 0, and signals without a number."""
+    if name == "duplicate_of":
+        return values == 0
+    return np.isnan(values) if values.dtype.kind == "f" else None
 
 
 def _lists(values: np.ndarray, length: int, kind: pa.DataType) -> pa.Array:
-    """One list of `length` numbers a row, from an array of any shape with that many numbers a row."""
+    """One list of `length` numbers a row, from an array of any shape with that many numbers a row.
+
+    A row that is not a number throughout becomes null.
+    """
     offsets = np.arange(0, values.size + 1, length, dtype=np.int32)
-    return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)), type=kind)
+    rows = values.reshape(-1, length)
+    absent = np.isnan(rows).all(axis=1)
+    mask = pa.array(absent) if absent.any() else None
+    return pa.ListArray.from_arrays(offsets, pa.array(rows.reshape(-1)), type=kind, mask=mask)

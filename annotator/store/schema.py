@@ -116,6 +116,24 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The run that rows were made from.
+
+    Attributes:
+        run: name of its folder.
+        rows_sha256: of the list of its committed data files and their hashes, hex.
+        config_sha256, code_version: its own.
+        reused: what its rows gave: "inputs", "errors", "boxes", "keypoints"; all else was made anew.
+    """
+
+    run: str
+    rows_sha256: str
+    config_sha256: str
+    code_version: str
+    reused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where rows come from: what must be equal for them to be equal.
 
@@ -126,6 +144,8 @@ class Provenance:
         plan_sha256: `Plan.sha256`.
         code_version: of this package.
         calibration: the file of probabilities that `keypoint_probs` were made with, or None.
+        second_pose_model: the second model on the same boxes, or None.
+        derived_from: the run whose rows these were made from, or None.
     """
 
     pose_model: ModelRecord
@@ -135,6 +155,8 @@ class Provenance:
     plan_sha256: str
     code_version: str = __version__
     calibration: FileRecord | None = None
+    second_pose_model: ModelRecord | None = None
+    derived_from: RunRecord | None = None
 
 
 def metadata(

@@ -35,6 +35,7 @@ def golden_tables() -> dict[str, pa.Table]:
             config_sha256="01" * 32,
             plan_sha256="23" * 32,
             code_version="0.1.0",
+            second_pose_model=ModelRecord("golden-second", "ef" * 32, "golden-second.pth", (288, 384)),
         ),
     )
     rows.add(_item(0, "a/1.jpg"), (640, 480), _people())
@@ -74,7 +75,16 @@ def _people() -> Poses:
         bone_outliers=np.array([0, 1, 4], np.int32),
         likely_swap=np.array([False, True, False]),
     )
-    return Poses(*_arrays(), keypoint_entropies=joints * 8, signals=signals)
+    agreement = joints[::-1].copy()
+    agreement[1] = np.nan
+    return Poses(
+        *_arrays(),
+        keypoint_entropies=joints * 8,
+        signals=signals,
+        second_oks=agreement.mean(axis=1),
+        keypoint_agreement=agreement,
+        posed_by=np.array(["golden-second", "golden-pose", "golden-second"]),
+    )
 
 
 def _arrays() -> tuple[np.ndarray, ...]:
