@@ -53,6 +53,22 @@ class RunConfig(BaseModel):
     boxes: str | None = Field(
         default=None, description="COCO file with person boxes to use instead of a detector"
     )
+    second_pose: str | None = Field(
+        default=None, description="Another pose model on the same boxes: how far both agree, joint by joint"
+    )
+    second_pose_weights: str | None = None
+    cascade: bool = Field(
+        default=False, description="The second pose model poses only those of whom the first is not sure"
+    )
+    cascade_bbox_score: float = Field(
+        default=0.3, ge=0, description="Cascade: boxes below this score are left to the first model"
+    )
+    cascade_pose_score: float = Field(
+        default=0.6, ge=0, description="Cascade: mean keypoint score below which the first model is not sure"
+    )
+    cascade_flip_oks: float = Field(
+        default=0.8, ge=0, le=1, description="Cascade: OKS of the flip test's halves below which it is not"
+    )
     weights_dir: str | None = None
     flip: bool | None = Field(default=None, description="Flip test; default: as the model's config says")
     engine: Literal["auto", "torch", "onnx"] = "auto"
@@ -99,6 +115,9 @@ class RunConfig(BaseModel):
             raise ValueError("hidden_threshold must not exceed visible_threshold")
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError("start must be before end")
+        if self.second_pose is None and (self.cascade or self.second_pose_weights is not None):
+            option = "cascade" if self.cascade else "second_pose_weights"
+            raise ValueError(f"{option} needs second_pose: the other model")
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Job:
         provenance: models and hashes, written into every Parquet file.
         models: "module:function" that makes a worker's detector (or None) and pose estimator, given a job and
             CPUs to use. The tests of faults name cheap ones here that break on demand.
+        second: the second pose model on the same boxes, resolved to files, or None.
     """
 
     config: RunConfig
@@ -33,6 +34,7 @@ class Job:
     detector: ModelSource | None
     provenance: Provenance
     models: str = "annotator.runtime.worker:build_models"
+    second: ModelSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,12 +93,14 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         sampling=Sampling(config.start, config.end, config.keyframes_only, config.fps, config.every),
     )
     pose, detector = resolve_models(config, listener)
+    second = resolve_second(config, pose, listener)
     job = Job(
         config,
         str(Path(config.out).absolute()),
         pose,
         detector,
-        make_provenance(config, plan, pose, detector),
+        make_provenance(config, plan, pose, detector, second),
+        second=second,
     )
     info = run_info.RunInfo(config.model_dump(mode="json"), job.provenance, len(plan), len(plan.shards))
     if run_info.create(config.out, info):
@@ -214,8 +216,36 @@ def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, 
     return pose, detector
 
 
+def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> ModelSource | None:
+    """The second pose model, if one is asked for.
+
+    Raises:
+        UserError: one of the two finds people by itself, so that they have no boxes in common; or as
+            `resolve_pose`.
+    """
+    from annotator.models.registry import needs_boxes
+    from annotator.models.sources import resolve_pose
+
+    if config.second_pose is None:
+        return None
+    second = resolve_pose(
+        config.second_pose, config.second_pose_weights, config.weights_dir, progress=listener.download
+    )
+    for source in (pose, second):
+        if not needs_boxes(source):
+            raise UserError(
+                f"--second-pose: {source.name} finds people by itself; a second opinion is on the same boxes, "
+                "so both must be top-down models"
+            )
+    return second
+
+
 def make_provenance(
-    config: RunConfig, plan: Plan, pose: ModelSource, detector: ModelSource | None
+    config: RunConfig,
+    plan: Plan,
+    pose: ModelSource,
+    detector: ModelSource | None,
+    second: ModelSource | None = None,
 ) -> Provenance:
     boxes = None
     if config.boxes is not None:
@@ -227,6 +257,7 @@ def make_provenance(
         boxes=boxes,
         config_sha256=config.sha256(),
         plan_sha256=plan.sha256,
+        second_pose_model=_model_record(second) if second else None,
     )
 
 

@@ -49,7 +49,8 @@ def retry(
     if not tasks:
         return launch.report(run_dir)
     pose, detector = launch.resolve_models(config, listener)
-    provenance = launch.make_provenance(config, run.plan, pose, detector)
+    second = launch.resolve_second(config, pose, listener)
+    provenance = launch.make_provenance(config, run.plan, pose, detector, second)
     now = run_info.RunInfo(config.model_dump(mode="json"), provenance, standing.items, standing.shards)
     different = run_info.differences(info, now)
     if different:
@@ -58,7 +59,7 @@ def retry(
     run_info.update(run_dir, state="running", resumed_at=(*info.resumed_at, run_info.now()))
     again = sum(len(task.only or ()) for task in tasks)
     listener.stage(f"{again:,} error rows in {len(tasks):,} shards; executor {config.executor}")
-    job = Job(config, str(Path(run_dir).absolute()), pose, detector, provenance)
+    job = Job(config, str(Path(run_dir).absolute()), pose, detector, provenance, second=second)
     return launch.carry_out(job, tasks, standing, listener)
 
 

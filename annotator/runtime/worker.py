@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 import pyarrow as pa
 
@@ -132,6 +133,7 @@ class ShardWorker:
             "pid": os.getpid(),
             "suspects": len(care.suspects),
         }
+        stats |= getattr(self._pose, "take_figures", dict)()
         images, instances = rows.tables()
         if standing is not None:
             images, instances = merge(self._job.run_dir, standing, images, instances)
@@ -245,6 +247,8 @@ def build_models(
         score_threshold=config.detector_threshold,
         max_people=config.max_people,
     )
+    if job.second is not None:
+        pose = _with_second(job, pose, build_estimator, device)
     if job.detector is None:
         return None, pose
     detector = Detector(
@@ -254,6 +258,25 @@ def build_models(
         max_people=config.max_people,
     )
     return detector, pose
+
+
+def _with_second(job: Job, first: Any, build: Callable[..., Any], device: str) -> PoseEstimator:
+    """Both pose models of a job as one."""
+    from annotator.models.second_opinion import CascadeRule, SecondOpinion
+
+    config, source = job.config, job.second
+    assert source is not None
+    second = build(
+        source,
+        device=device,
+        precision=config.precision,
+        flip=config.flip,
+        batch_people=config.batch_people,
+    )
+    rule = None
+    if config.cascade:
+        rule = CascadeRule(config.cascade_bbox_score, config.cascade_pose_score, config.cascade_flip_oks)
+    return SecondOpinion(first, second, (job.pose.name, source.name), rule)
 
 
 def _load(
