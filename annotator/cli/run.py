@@ -45,6 +45,23 @@ def run(
         str | None,
         Option(metavar="COCO.json", help="Person boxes to use instead of a detector.", show_default=False),
     ] = None,
+    second_pose: Annotated[
+        str | None,
+        Option(
+            metavar="NAME|CONFIG.py",
+            help="Another pose model on the same boxes: how far both agree, joint by joint.",
+            show_default=False,
+        ),
+    ] = None,
+    second_pose_weights: Annotated[str | None, Option(metavar="FILE", show_default=False)] = None,
+    cascade: Annotated[
+        bool | None,
+        Option(
+            "--cascade",
+            help="--second-pose poses only those of whom --pose is not sure.",
+            show_default=False,
+        ),
+    ] = None,
     image_root: Annotated[
         str | None,
         Option(
@@ -131,6 +148,9 @@ def run(
         "detector": detector,
         "detector_weights": detector_weights,
         "boxes": boxes,
+        "second_pose": second_pose,
+        "second_pose_weights": second_pose_weights,
+        "cascade": cascade,
         "image_root": image_root,
         "weights_dir": weights_dir,
         "engine": engine,
