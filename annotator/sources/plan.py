@@ -243,7 +243,7 @@ def write_plan(plan: Plan, run_dir: str | Path) -> None:
     if plan.starts is not None:
         about["starts"] = list(plan.starts)
     try:
-        save_plan(Path(run_dir), about, plan.tables(max(1, HASH_ROWS // plan.shard_size) * plan.shard_size))
+        save_plan(run_dir, about, plan.tables(max(1, HASH_ROWS // plan.shard_size) * plan.shard_size))
     except OSError as error:
         raise UserError(f"cannot write the plan into {run_dir}: {error.strerror or error}") from None
 
@@ -254,5 +254,5 @@ def read_plan(run_dir: str | Path) -> Plan:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    rows = PlanFile.open(Path(run_dir))
+    rows = PlanFile.open(run_dir)
     return Plan(rows, **rows.about)

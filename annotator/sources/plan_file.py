@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
+import mmap
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -16,75 +15,60 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import UserError
+from annotator.store.locations import absolute
+from annotator.store.parquet import open_parquet
 from annotator.store.schema import PLAN, metadata
+from annotator.store.storage import storage_at
 
-FOLDER = "plan"
-NAME = "items.parquet"
+PATH = "plan/items.parquet"
 _ABOUT = b"plan"
 
 
-def save_plan(run_dir: Path, about: dict[str, Any], tables: Iterable[pa.Table]) -> None:
-    """Write tables as the row groups of RUN/plan/items.parquet: aside, flushed to disk, then renamed.
+def save_plan(run_dir: str | Path, about: dict[str, Any], tables: Iterable[pa.Table]) -> None:
+    """Write tables as the row groups of RUN/plan/items.parquet, whole or not at all.
+
+    The file grows in a temporary folder, so that its size does not matter.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the run folder cannot be written.
     """
-    folder = run_dir / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     schema = PLAN.with_metadata({**metadata("plan"), _ABOUT: json.dumps(about).encode()})
-    handle, aside = tempfile.mkstemp(prefix=".plan-", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            writer = pq.ParquetWriter(
-                file,
-                schema,
-                compression="zstd",
-                use_dictionary=False,
-                column_encoding=dict.fromkeys(("uri", "file_name", "video_uri"), "DELTA_BYTE_ARRAY"),
-                write_page_checksum=True,
-            )
-            with writer:
-                for table in tables:
-                    writer.write_table(
-                        table.replace_schema_metadata(schema.metadata), row_group_size=len(table)
-                    )
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).chmod(0o644)
-        Path(aside).replace(folder / NAME)
-        _flush_folder(folder)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(aside).unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with tempfile.TemporaryFile(prefix="annotator-plan-") as file:
+        writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding=dict.fromkeys(("uri", "file_name", "video_uri"), "DELTA_BYTE_ARRAY"),
+            write_page_checksum=True,
+        )
+        with writer:
+            for table in tables:
+                writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=len(table))
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content) as data:
+            storage_at(run_dir).replace(PATH, data)
 
 
 class PlanFile:
     """Rows of a plan on disk. Cheap to open and to pickle; keeps the last row group in memory."""
 
-    def __init__(self, path: Path, starts: list[int], about: dict[str, Any]) -> None:
-        self._path = path
+    def __init__(self, run_dir: str, starts: list[int], about: dict[str, Any]) -> None:
+        self._run_dir = run_dir
         self._starts = starts
         self._last: tuple[int, pa.Table] | None = None
         self.about = about
 
     @classmethod
-    def open(cls, run_dir: Path) -> PlanFile:
+    def open(cls, run_dir: str | Path) -> PlanFile:
         """Read what the file says about itself.
 
         Raises:
             UserError: there is no plan, or it is damaged.
         """
-        path = run_dir / FOLDER / NAME
+        path = f"{run_dir}/{PATH}"
         try:
-            with pq.ParquetFile(path) as file:
+            with open_parquet(storage_at(run_dir), PATH) as file:
                 groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
                 about = json.loads((file.schema_arrow.metadata or {})[_ABOUT])
         except FileNotFoundError:
@@ -93,10 +77,10 @@ class PlanFile:
             ) from None
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise UserError(f"the plan {path} is damaged: {error}") from None
-        return cls(path, list(accumulate(groups, initial=0)), about)
+        return cls(absolute(run_dir), list(accumulate(groups, initial=0)), about)
 
     def __reduce__(self):
-        return type(self), (self._path, self._starts, self.about)
+        return type(self), (self._run_dir, self._starts, self.about)
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -120,9 +104,9 @@ class PlanFile:
         last = self._last
         if last is None or last[0] != number:
             try:
-                with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
+                with open_parquet(storage_at(self._run_dir), PATH) as file:
                     last = (number, file.read_row_group(number))
             except (pa.ArrowException, OSError) as error:
-                raise UserError(f"the plan {self._path} is damaged: {error}") from None
+                raise UserError(f"the plan {self._run_dir}/{PATH} is damaged: {error}") from None
             self._last = last
         return last[1]

@@ -1,10 +1,10 @@
 """How a shard's rows become part of a run: all at once, once, whoever dies or races.
 
-1. The tables are written under hidden names, synced, and renamed to names that contain this attempt's id.
-2. A commit record that names them is written under a hidden name, synced, and linked to
-   `commits/sNNNNNN.json`. A link never replaces a file, so of all attempts at a shard exactly one wins; the
-   others remove their own files. A retry's rows are another generation, with a record of its own beside the
-   old one, which counts no more from then on.
+1. The tables are written, whole, under names that contain this attempt's id.
+2. A commit record that names them is created as `commits/sNNNNNN.json` (`Storage.create`: a link in a folder,
+   a conditional request in an object store). That never replaces a file, so of all attempts at a shard
+   exactly one wins; the others remove their own files. A retry's rows are another generation, with a record
+   of its own beside the old one, which counts no more from then on.
 
 A file that no record names does not exist. Leftovers of attempts that died are removed by `sweep`, but only
 once their shard is committed: until then an attempt that looks dead may still win and need them.
@@ -13,11 +13,9 @@ once their shard is committed: until then an attempt that looks dead may still w
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import itertools
-import os
 import re
 import uuid
 from collections import Counter
@@ -30,24 +28,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed
-from annotator.store.durable import remove, sync_folder, write_failure, write_new
+from annotator.store.durable import write_failure
 from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
     FileEntry,
     committed_shards,
     read_record,
-    record_path,
+    record_name,
 )
 from annotator.store.recovery import set_aside_damaged
 from annotator.store.schema import SCHEMAS, parse_metadata
+from annotator.store.storage import UnsettledError, storage_at
 
 ROW_GROUP_ROWS = 65_536
 TABLES = ("images", "instances")
 # Every folder that a commit may write to; tracks are there once the people of a film are followed.
 FOLDERS = (*TABLES, "tracks", "commits")
-
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 # Everything a commit may leave in a run's folders, hidden or not.
 OWN_FILE = re.compile(
@@ -72,13 +69,13 @@ class ShardWriter:
     """Commits one shard of a run. Use one for one attempt.
 
     Args:
-        run_dir: the run folder; its `images`, `instances` and `commits` folders are made where missing.
+        run_dir: the run folder or its URL; its `images`, `instances`, `commits` are made where missing.
         shard: number of the shard.
         generation: of the rows; they replace those of all earlier generations.
     """
 
     def __init__(self, run_dir: str | Path, shard: int, generation: int = 0) -> None:
-        self._run_dir = Path(run_dir)
+        self._storage = storage_at(run_dir)
         self._shard = shard
         self._generation = generation
         self._attempt = uuid.uuid4().hex[:16]
@@ -106,22 +103,23 @@ class ShardWriter:
         if tracks is not None:
             tables["tracks"] = tracks
         _check(tables, self._shard)
-        final = {name: self._run_dir / name / f"{self._stem}.parquet" for name in tables}
+        names = {name: f"{name}/{self._stem}.parquet" for name in tables}
         try:
-            make_folders(self._run_dir, *tables)
             standing = self._standing()
             if standing is not None:
                 return CommitOutcome(False, standing)
-            entries = {name: self._write(table, final[name]) for name, table in tables.items()}
+            entries = {name: self._write(table, names[name]) for name, table in tables.items()}
             record = _record(self._shard, self._generation, self._attempt, entries, images, stats)
             winner = self._publish(record)
         except BaseException as error:
-            self._clear_up(final)
+            # A record that may appear yet needs its files.
+            if not isinstance(error, UnsettledError):
+                self._clear_up(names)
             if isinstance(error, OSError):
-                raise write_failure(error, error.filename or self._run_dir) from error
+                raise write_failure(error, error.filename or self._storage.place) from error
             raise
         if winner.attempt != self._attempt:
-            self._clear_up(final)
+            self._clear_up(names)
         return CommitOutcome(winner.attempt == self._attempt, winner)
 
     @property
@@ -129,91 +127,54 @@ class ShardWriter:
         generation = f"-g{self._generation:03d}" if self._generation else ""
         return f"s{self._shard:06d}{generation}-{self._attempt}"
 
-    def _write(self, table: pa.Table, path: Path) -> FileEntry:
+    def _write(self, table: pa.Table, name: str) -> FileEntry:
         buffer = io.BytesIO()
         pq.write_table(
             table, buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True
         )
         data = buffer.getbuffer()
-        aside = path.with_name(f".{path.name}.tmp")
-        with _named(path):
-            write_new(aside, data)
-            aside.rename(path)
-            sync_folder(path.parent)
+        self._storage.add(name, data)
         return FileEntry(
-            name=f"{path.parent.name}/{path.name}",
+            name=name,
             rows=table.num_rows,
             bytes=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
         )
 
     def _publish(self, record: CommitRecord) -> CommitRecord:
-        """Link the record into place, or find the one that stands; returns the winner's."""
-        target = record_path(self._run_dir, self._shard, self._generation)
-        aside = target.with_name(f".{self._stem}.json.tmp")
-        with _named(target):
-            write_new(aside, record.to_json())
-            try:
-                while True:
-                    # An error of `link` need not mean that it did not happen (a network file system that lost
-                    # the reply), so the record itself is asked who won.
-                    failure: OSError | None = None
-                    try:
-                        os.link(aside, target)
-                    except OSError as error:
-                        failure = error
-                    standing = record if failure is None else self._standing()
-                    if standing is not None:
-                        break
-                    if failure is not None and failure.errno in _NO_LINKS:
-                        raise RunFailed(
-                            f"the file system of {self._run_dir} has no hard links, without which two "
-                            "writers of a shard cannot be told apart. Choose a run folder on another one"
-                        ) from failure
-                    if failure is not None and not isinstance(failure, FileExistsError):
-                        raise failure
-            finally:
-                remove(aside)
-            sync_folder(target.parent)
-        return standing
+        """Create the record, or find the one that stands; returns the winner's."""
+        name = record_name(self._shard, self._generation)
+        while not self._storage.create(name, record.to_json()):
+            standing = self._standing()
+            if standing is not None:
+                return standing
+        return record
 
     def _standing(self) -> CommitRecord | None:
         """The record of this generation or a later one, if one stands; a damaged one is put aside."""
         latest = None
         for generation in itertools.count(self._generation):
             try:
-                latest = read_record(record_path(self._run_dir, self._shard, generation), self._shard)
+                latest = read_record(self._storage, self._shard, generation)
             except FileNotFoundError:
                 return latest
             except CorruptRecordError:
-                set_aside_damaged(self._run_dir, self._shard, generation)
+                set_aside_damaged(self._storage, self._shard, generation)
                 return latest
 
-    def _clear_up(self, final: dict[str, Path]) -> None:
+    def _clear_up(self, names: dict[str, str]) -> None:
         """Remove this attempt's files, unless its record stands or that cannot be told."""
-        target = record_path(self._run_dir, self._shard, self._generation)
-        remove(target.with_name(f".{self._stem}.json.tmp"))
         try:
-            standing = read_record(target, self._shard)
+            standing = read_record(self._storage, self._shard, self._generation)
         except FileNotFoundError:
             standing = None
         except (OSError, CorruptRecordError):
             return
         if standing is not None and standing.attempt == self._attempt:
             return
-        for path in final.values():
-            remove(path.with_name(f".{path.name}.tmp"))
-            remove(path)
-
-
-def make_folders(run_dir: Path, *tables: str) -> None:
-    """The folders that a commit of `tables` writes to, durable themselves."""
-    wanted = dict.fromkeys((*TABLES, *tables, "commits"))
-    missing = [folder for folder in wanted if not (run_dir / folder).is_dir()]
-    for folder in missing:
-        (run_dir / folder).mkdir(parents=True, exist_ok=True)
-    if missing:
-        sync_folder(run_dir)
+        for name in names.values():
+            with contextlib.suppress(OSError):
+                self._storage.remove(name)
 
 
 def sweep(run_dir: str | Path) -> list[str]:
@@ -224,23 +185,18 @@ def sweep(run_dir: str | Path) -> list[str]:
 
     Returns the removed files, relative to the run folder.
     """
-    run_dir = Path(run_dir)
+    storage = storage_at(run_dir)
     committed = committed_shards(run_dir)
     removed = []
     for folder in FOLDERS:
-        if not (run_dir / folder).is_dir():
-            continue
-        with os.scandir(run_dir / folder) as entries:
-            leftovers = [
-                entry.name
-                for entry in entries
-                if (match := OWN_FILE.match(entry.name))
-                and _left_over(entry.name, match, committed.get(int(match["shard"])))
-            ]
+        leftovers = [
+            name
+            for name in storage.names(folder)
+            if (match := OWN_FILE.match(name)) and _left_over(name, match, committed.get(int(match["shard"])))
+        ]
         for name in leftovers:
-            with contextlib.suppress(FileNotFoundError):
-                (run_dir / folder / name).unlink()
-                removed.append(f"{folder}/{name}")
+            storage.remove(f"{folder}/{name}")
+            removed.append(f"{folder}/{name}")
     return sorted(removed)
 
 
@@ -250,17 +206,6 @@ def _left_over(name: str, match: re.Match[str], standing: tuple[int, str] | None
         return False
     # A visible file of the attempt that won is no leftover.
     return name.startswith(".") or match["attempt"] != standing[1]
-
-
-@contextlib.contextmanager
-def _named(path: Path):
-    """Give errors of calls on file descriptors the name of the file they were about."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise
 
 
 def _check(tables: dict[str, pa.Table], shard: int) -> None:

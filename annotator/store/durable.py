@@ -40,7 +40,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | memoryview) -> None:
     """Put `data` at `path` in one step: readers see the old content or the new, never half of it.
 
     Raises:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed
+from annotator.store.parquet import open_parquet
 from annotator.store.records import CommitRecord
 from annotator.store.schema import completed
+from annotator.store.storage import storage_at
 
 
 def merge(
@@ -30,12 +31,13 @@ def merge(
     """
     merged = []
     for name, new in (("images", images), ("instances", instances)):
-        path = Path(run_dir) / record.files[name].name
+        file = record.files[name].name
         try:
-            old = pq.read_table(path, page_checksum_verification=True)
+            with open_parquet(storage_at(run_dir), file) as parquet:
+                old = parquet.read()
         except (pa.ArrowException, OSError) as error:
             raise RunFailed(
-                f"{path} cannot be read ({error}); `annotator verify` names what is wrong"
+                f"{run_dir}/{file} cannot be read ({error}); `annotator verify` names what is wrong"
             ) from error
         old = completed(old, name)
         kept = old.filter(~np.isin(old["image_id"].to_numpy(), images["image_id"].to_numpy()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,22 +14,30 @@ import pyarrow.parquet as pq
 from annotator.errors import RunFailed, UserError
 from annotator.skeletons import Skeleton
 from annotator.store import run_info
+from annotator.store.parquet import open_parquet
 from annotator.store.records import CommitRecord, CorruptRecordError, iter_records
 from annotator.store.schema import SCHEMAS, completed, parse_metadata
+from annotator.store.storage import storage_at
 
 if TYPE_CHECKING:
     from annotator.sources.plan import Plan
 
 
 class Run:
-    """A run folder, finished or not. Reads; never writes.
+    """A run folder, finished or not, on this machine or in an object store. Reads; never writes.
+
+    Attributes:
+        place: the run folder as it was named, or its URL.
+        storage: its files, wherever they are.
+        info: what stands in run.json.
 
     Raises:
         UserError: the folder is not a run.
     """
 
     def __init__(self, run_dir: str | Path) -> None:
-        self.path = Path(run_dir)
+        self.place = str(run_dir)
+        self.storage = storage_at(run_dir)
         self.info = run_info.read(run_dir)
 
     @cached_property
@@ -36,7 +45,18 @@ class Run:
         """The frozen plan."""
         from annotator.sources.plan import read_plan
 
-        return read_plan(self.path)
+        return read_plan(self.place)
+
+    @property
+    def path(self) -> Path:
+        """The run folder.
+
+        Raises:
+            UserError: it is not on this machine; `storage` reaches it.
+        """
+        if self.storage.remote:
+            raise UserError(f"{self.place} is in an object store; this needs a run folder on this machine")
+        return Path(self.place)
 
     def committed(self) -> dict[int, CommitRecord]:
         """Records of the shards committed so far, by ascending shard; read anew at each call.
@@ -45,10 +65,10 @@ class Run:
             RunFailed: a record is damaged.
         """
         records = {}
-        for shard, record in iter_records(self.path):
+        for shard, record in iter_records(self.place):
             if isinstance(record, CorruptRecordError):
                 raise RunFailed(
-                    f"{self.path}: the commit record of shard {shard} is damaged ({record}). "
+                    f"{self.place}: the commit record of shard {shard} is damaged ({record}). "
                     "Run the same command again to make that shard anew"
                 )
             records[shard] = record
@@ -62,9 +82,9 @@ class Run:
             UserError: nothing was committed yet.
         """
         for record in self.committed().values():
-            schema = self._open(record.files["instances"].name).schema_arrow
-            return parse_metadata(schema, record.files["instances"].name)
-        raise UserError(f"{self.path}: nothing was committed yet; `annotator run` goes on with it")
+            with self._open(record.files["instances"].name) as file:
+                return parse_metadata(file.schema_arrow, record.files["instances"].name)
+        raise UserError(f"{self.place}: nothing was committed yet; `annotator run` goes on with it")
 
     @property
     def skeleton(self) -> Skeleton:
@@ -96,21 +116,19 @@ class Run:
         for record in self.committed().values():
             if only_errors and not record.errors:
                 continue
-            name = record.files[table].name
-            with self._open(name) as file:
-                try:
-                    rows = file.read(columns=wanted)
-                except (pa.ArrowException, OSError) as error:
-                    raise _damaged(self.path / name, error) from error
+            with self._open(record.files[table].name) as file:
+                rows = file.read(columns=wanted)
             # Files of an earlier version lack columns, and Parquet keeps no order of those asked for.
             rows = _with_columns(rows, table, wanted)
             yield from rows.combine_chunks().to_batches()
 
-    def _open(self, name: str) -> pq.ParquetFile:
+    @contextmanager
+    def _open(self, name: str) -> Iterator[pq.ParquetFile]:
         try:
-            return pq.ParquetFile(self.path / name, page_checksum_verification=True)
+            with open_parquet(self.storage, name) as file:
+                yield file
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(self.path / name, error) from error
+            raise _damaged(f"{self.place}/{name}", error) from error
 
 
 def _with_columns(rows: pa.Table, table: str, wanted: list[str] | None) -> pa.Table:
@@ -123,7 +141,7 @@ def _with_columns(rows: pa.Table, table: str, wanted: list[str] | None) -> pa.Ta
     return rows.select(wanted)
 
 
-def _damaged(path: Path, error: Exception) -> RunFailed:
+def _damaged(path: str, error: Exception) -> RunFailed:
     return RunFailed(
         f"{path} is missing or damaged ({error}); `annotator verify` names everything that is wrong"
     )

@@ -6,10 +6,16 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from annotator.store.storage import Storage, storage_at
+
+# Records are read so many at a time where each takes a request.
+READERS, PAGE = 32, 4096
 
 _NAME = re.compile(r"^s(\d{6,})(?:-g(\d{3,}))?\.json$")
 
@@ -91,21 +97,30 @@ def _checksum(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def record_path(run_dir: str | Path, shard: int, generation: int = 0) -> Path:
-    """Where the record of a generation of a shard stands."""
+def record_name(shard: int, generation: int = 0) -> str:
+    """Where the record of a generation of a shard stands, relative to the run folder."""
     suffix = f"-g{generation:03d}" if generation else ""
-    return Path(run_dir) / "commits" / f"s{shard:06d}{suffix}.json"
+    return f"commits/s{shard:06d}{suffix}.json"
 
 
-def read_record(path: Path, shard: int) -> CommitRecord:
-    """Read the record of a shard.
+def read_record(storage: Storage, shard: int, generation: int = 0) -> CommitRecord:
+    """Read the record of a generation of a shard.
 
     Raises:
         FileNotFoundError: there is none.
         CorruptRecordError: it is not what was written, or another shard's.
         OSError: it cannot be read.
     """
-    record = CommitRecord.from_json(path.read_bytes())
+    return parse_record(storage.read(record_name(shard, generation)), shard)
+
+
+def parse_record(data: bytes, shard: int) -> CommitRecord:
+    """The record of a shard from the bytes of its file.
+
+    Raises:
+        CorruptRecordError: as `read_record`.
+    """
+    record = CommitRecord.from_json(data)
     if record.shard != shard:
         raise CorruptRecordError(f"it is the record of shard {record.shard}")
     return record
@@ -113,12 +128,9 @@ def read_record(path: Path, shard: int) -> CommitRecord:
 
 def generations(run_dir: str | Path) -> dict[int, list[int]]:
     """Generations that have a record, readable or not, by shard; both ascending."""
-    found: dict[int, list[int]] = {}
-    try:
-        names = [entry.name for entry in (Path(run_dir) / "commits").iterdir()]
-    except FileNotFoundError:
-        return found
+    names = storage_at(run_dir).names("commits")
     places = sorted((int(match[1]), int(match[2] or 0)) for name in names if (match := _NAME.match(name)))
+    found: dict[int, list[int]] = {}
     for shard, generation in places:
         found.setdefault(shard, []).append(generation)
     return found
@@ -130,10 +142,11 @@ def standing_record(run_dir: str | Path, shard: int) -> CommitRecord:
     Raises:
         FileNotFoundError, CorruptRecordError, OSError: as `read_record`.
     """
-    record = read_record(record_path(run_dir, shard), shard)
+    storage = storage_at(run_dir)
+    record = read_record(storage, shard)
     for generation in count(1):
         try:
-            record = read_record(record_path(run_dir, shard, generation), shard)
+            record = read_record(storage, shard, generation)
         except FileNotFoundError:
             break
     return record
@@ -144,13 +157,32 @@ def iter_records(run_dir: str | Path) -> Iterator[tuple[int, CommitRecord | Corr
 
     A record that vanishes meanwhile (put aside by a resuming run) is left out.
     """
-    for shard, numbers in generations(run_dir).items():
-        try:
-            yield shard, read_record(record_path(run_dir, shard, numbers[-1]), shard)
-        except FileNotFoundError:
+    storage = storage_at(run_dir)
+    latest = [(shard, numbers[-1]) for shard, numbers in generations(run_dir).items()]
+    for (shard, _), data in zip(latest, _contents(storage, latest), strict=True):
+        if data is None:
             continue
+        try:
+            yield shard, parse_record(data, shard)
         except CorruptRecordError as error:
             yield shard, error
+
+
+def _contents(storage: Storage, places: list[tuple[int, int]]) -> Iterator[bytes | None]:
+    """The files of some records, in order; None for one that is not there."""
+
+    def read(place: tuple[int, int]) -> bytes | None:
+        try:
+            return storage.read(record_name(*place))
+        except FileNotFoundError:
+            return None
+
+    if not storage.remote:
+        yield from map(read, places)
+        return
+    with ThreadPoolExecutor(READERS, "records") as pool:
+        for start in range(0, len(places), PAGE):
+            yield from pool.map(read, places[start : start + PAGE])
 
 
 def committed_shards(run_dir: str | Path) -> dict[int, tuple[int, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,8 +12,9 @@ from typing import Any, Literal
 from annotator import __version__
 from annotator.config import PLACEMENT_FIELDS, RunConfig
 from annotator.errors import RunFailed, UserError
-from annotator.store.durable import remove, replace_file, sync_folder, write_failure, write_new
-from annotator.store.schema import SCHEMA_VERSION, FileRecord, ModelRecord, Provenance
+from annotator.store.durable import write_failure
+from annotator.store.schema import SCHEMA_VERSION, FileRecord, ModelRecord, Provenance, RunRecord
+from annotator.store.storage import storage_at
 
 State = Literal["running", "finished", "failed"]
 FILE_NAME = "run.json"
@@ -37,6 +37,7 @@ class RunInfo:
         started_at, resumed_at, finished_at: of the first start, later ones, the last end; ISO 8601, UTC.
         failure: why, when the state is "failed".
         schema_version: of the rows.
+        attempt: id of the start that created the file: tells whose it is when the reply to a write was lost.
     """
 
     config: dict[str, Any]
@@ -49,6 +50,7 @@ class RunInfo:
     finished_at: str | None = None
     failure: str | None = None
     schema_version: str = SCHEMA_VERSION
+    attempt: str = ""
 
     def to_json(self) -> bytes:
         """The file's bytes."""
@@ -65,12 +67,14 @@ class RunInfo:
         provenance = body["provenance"]
         body["provenance"] = Provenance(
             pose_model=_model(provenance["pose_model"]),
-            detector=_model(provenance["detector"]) if provenance["detector"] else None,
+            detector=_optional_model(provenance["detector"]),
             boxes=_file(provenance["boxes"]),
             config_sha256=provenance["config_sha256"],
             plan_sha256=provenance["plan_sha256"],
             code_version=provenance["code_version"],
             calibration=_file(provenance.get("calibration")),
+            second_pose_model=_optional_model(provenance.get("second_pose_model")),
+            derived_from=_run(provenance.get("derived_from")),
         )
         body["resumed_at"] = tuple(body["resumed_at"])
         return cls(**body)
@@ -86,6 +90,14 @@ def _model(body: dict[str, Any]) -> ModelRecord:
     return ModelRecord(**{**body, "input_size": tuple(size) if size else None})
 
 
+def _optional_model(body: dict[str, Any] | None) -> ModelRecord | None:
+    return _model(body) if body else None
+
+
+def _run(body: dict[str, Any] | None) -> RunRecord | None:
+    return RunRecord(**{**body, "reused": tuple(body["reused"])}) if body else None
+
+
 def _file(body: dict[str, Any] | None) -> FileRecord | None:
     return FileRecord(**body) if body else None
 
@@ -97,25 +109,14 @@ def create(run_dir: str | Path, info: RunInfo) -> bool:
         UserError: the folder cannot be written to.
         RunFailed: the disk is full.
     """
-    path = Path(run_dir) / FILE_NAME
-    aside = path.with_name(f".{FILE_NAME}-{uuid.uuid4().hex[:16]}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_new(aside, info.to_json())
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            return False
-        finally:
-            remove(aside)
-        sync_folder(path.parent)
+        return storage_at(run_dir).create(FILE_NAME, replace(info, attempt=uuid.uuid4().hex[:16]).to_json())
     except PermissionError as error:
         raise UserError(f"cannot write the run folder {run_dir}: {error.strerror}") from None
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{run_dir} is a file; --out needs a folder") from None
     except OSError as error:
         raise write_failure(error, run_dir) from error
-    return True
 
 
 def read(run_dir: str | Path) -> RunInfo:
@@ -125,9 +126,9 @@ def read(run_dir: str | Path) -> RunInfo:
         UserError: this is not a run folder, or of another version of the rows.
         RunFailed: run.json is damaged.
     """
-    path = Path(run_dir) / FILE_NAME
+    path = f"{run_dir}/{FILE_NAME}"
     try:
-        data = path.read_bytes()
+        data = storage_at(run_dir).read(FILE_NAME)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{run_dir} is not a run folder: it has no {FILE_NAME}") from None
     except OSError as error:
@@ -152,11 +153,10 @@ def update(run_dir: str | Path, **changes: Any) -> RunInfo:
         UserError, RunFailed: as `read`; RunFailed also when it cannot be written.
     """
     info = replace(read(run_dir), **changes)
-    path = Path(run_dir) / FILE_NAME
     try:
-        replace_file(path, info.to_json())
+        storage_at(run_dir).replace(FILE_NAME, info.to_json())
     except OSError as error:
-        raise write_failure(error, path) from error
+        raise write_failure(error, f"{run_dir}/{FILE_NAME}") from error
     return info
 
 
@@ -171,7 +171,7 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
         if name not in PLACEMENT_FIELDS and old.config.get(name) != new.config.get(name)
     ]
     before, after = old.provenance, new.provenance
-    for role in ("pose_model", "detector"):
+    for role in ("pose_model", "detector", "second_pose_model"):
         first, second = getattr(before, role), getattr(after, role)
         if first and second and first.sha256 != second.sha256:
             lines.append(f"{role} weights: sha256 {_short(first.sha256)} before, {_short(second.sha256)} now")
@@ -185,6 +185,10 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
         lines.append("boxes: the file of person boxes has other content")
     if (before.calibration and before.calibration.sha256) != (after.calibration and after.calibration.sha256):
         lines.append("calibration: the file of probabilities has other content")
+    if (before.derived_from and before.derived_from.rows_sha256) != (
+        after.derived_from and after.derived_from.rows_sha256
+    ):
+        lines.append("from: the run that the rows were made from is another one, or has other rows")
     if before.plan_sha256 != after.plan_sha256:
         lines.append(f"inputs: {old.items} planned before, {new.items} now, or other ones")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,14 +16,16 @@ import pyarrow.parquet as pq
 from annotator.errors import RunFailed, UserError
 from annotator.store import run_info
 from annotator.store.commit import FOLDERS, OWN_FILE, TABLES
+from annotator.store.parquet import open_parquet
 from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
     generations,
     iter_records,
-    record_path,
+    record_name,
 )
 from annotator.store.schema import PERSON_BITS, follows, parse_metadata
+from annotator.store.storage import Storage, storage_at
 
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
 EXAMPLES = 20
@@ -92,9 +95,9 @@ def verify(run_dir: str | Path) -> Report:
     Raises:
         UserError: not a run folder, or one without a readable plan.
     """
-    run_dir = Path(run_dir)
+    storage = storage_at(run_dir)
     report = Report()
-    plan = _Plan.read(run_dir, report)
+    plan = _Plan.read(storage, report)
     _check_run_info(run_dir, report)
     report.planned, report.shards = len(plan.index), plan.shards
     rows_of = np.zeros(report.planned, np.uint8)
@@ -102,8 +105,8 @@ def verify(run_dir: str | Path) -> Report:
     known = generations(run_dir)
     for shard, record in iter_records(run_dir):
         numbers = known.get(shard, [0])
-        where = record_path("", shard, numbers[-1]).as_posix()
-        named.update(record_path("", shard, generation).as_posix() for generation in (0, *numbers))
+        where = record_name(shard, numbers[-1])
+        named.update(record_name(shard, generation) for generation in (0, *numbers))
         if isinstance(record, CorruptRecordError):
             report.add("corrupt-commit", where, f"damaged ({record}); run again to make the shard anew")
             continue
@@ -112,15 +115,15 @@ def verify(run_dir: str | Path) -> Report:
             report.add("foreign", where, f"the plan has {plan.shards} shards; this is number {shard}")
             continue
         report.shards_done += 1
-        _check_shard(run_dir, record, plan, rows_of, report)
+        _check_shard(storage, record, plan, rows_of, report)
     report.missing = int((rows_of == 0).sum())
     report.doubled = int((rows_of > 1).sum())
     _name_missing(plan, rows_of, report)
-    _check_strays(run_dir, named, known, report)
+    _check_strays(storage, named, known, report)
     return report
 
 
-def _check_run_info(run_dir: Path, report: Report) -> None:
+def _check_run_info(run_dir: str | Path, report: Report) -> None:
     from annotator.sources.plan import read_plan
 
     try:
@@ -148,18 +151,15 @@ class _Plan:
         return slice(int(self.starts[shard]), int(self.starts[shard + 1]))
 
     @classmethod
-    def read(cls, run_dir: Path, report: Report) -> _Plan:
-        files = sorted((run_dir / "plan").glob("*.parquet"))
+    def read(cls, storage: Storage, report: Report) -> _Plan:
+        files = sorted(name for name in storage.names("plan") if _is_plan(name))
         if not files:
-            raise UserError(f"{run_dir} has no plan: nothing tells what its rows should be")
+            raise UserError(f"{storage.place} has no plan: nothing tells what its rows should be")
         try:
-            tables = [
-                pq.read_table(path, columns=["index", "image_id", "shard"], page_checksum_verification=True)
-                for path in files
-            ]
+            tables = [_id_columns(storage, f"plan/{name}") for name in files]
         except (pa.ArrowException, OSError) as error:
             raise UserError(
-                f"the plan of {run_dir} cannot be read, so nothing can be proved: {error}"
+                f"the plan of {storage.place} cannot be read, so nothing can be proved: {error}"
             ) from None
         columns = [
             np.concatenate([table[name].to_numpy() for table in tables])
@@ -181,14 +181,24 @@ class _Plan:
         return cls(index, image_id, np.searchsorted(shard, np.arange(shards + 1)))
 
 
+def _is_plan(name: str) -> bool:
+    return name.endswith(".parquet") and not name.startswith(".")
+
+
+def _id_columns(storage: Storage, name: str) -> pa.Table:
+    columns = ["index", "image_id", "shard"]
+    with open_parquet(storage, name) as file:
+        return file.read(columns=columns)
+
+
 def _check_shard(
-    run_dir: Path, record: CommitRecord, plan: _Plan, rows_of: np.ndarray, report: Report
+    storage: Storage, record: CommitRecord, plan: _Plan, rows_of: np.ndarray, report: Report
 ) -> None:
     where = f"shard {record.shard}"
     if set(record.files) < set(TABLES):
         report.add("corrupt-commit", where, f"its commit record names no {' or '.join(TABLES)} file")
         return
-    tables = {name: _read(run_dir, record, name, report) for name in TABLES}
+    tables = {name: _read(storage, record, name, report) for name in TABLES}
     images, instances = tables["images"], tables["instances"]
     if images is None or not images.num_rows:
         return
@@ -241,20 +251,19 @@ def _check_instances(where: str, images: pa.Table, instances: pa.Table, report: 
         report.add("mismatch", where, f"instance {value} does not bear the id of its image and person_index")
 
 
-def _read(run_dir: Path, record: CommitRecord, table: str, report: Report) -> pa.Table | None:
+def _read(storage: Storage, record: CommitRecord, table: str, report: Report) -> pa.Table | None:
     """The id columns of a data file, once its bytes, schema, metadata and size are what the record says."""
     entry = record.files[table]
     needed = {
         "images": ["index", "image_id", "shard", "status", "num_instances"],
         "instances": ["id", "image_id", "person_index"],
     }[table]
-    path = run_dir / entry.name
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        data = storage.read(entry.name)
+        digest = hashlib.sha256(data).hexdigest()
         if digest != entry.sha256:
             report.add("damaged", entry.name, "its content is not what was committed (sha256 differs)")
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(io.BytesIO(data)) as parquet:
             schema = parquet.schema_arrow
             if not follows(schema, table):
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table")
@@ -286,16 +295,14 @@ def _name_missing(plan: _Plan, rows_of: np.ndarray, report: Report) -> None:
             )
 
 
-def _check_strays(run_dir: Path, named: set[str], known: dict[int, list[int]], report: Report) -> None:
+def _check_strays(storage: Storage, named: set[str], known: dict[int, list[int]], report: Report) -> None:
     """Files in the folders of a run that no commit record names."""
     for folder in FOLDERS:
-        if not (run_dir / folder).is_dir():
-            continue
-        for path in sorted((run_dir / folder).iterdir()):
-            name = f"{folder}/{path.name}"
+        for file in sorted(storage.names(folder)):
+            name = f"{folder}/{file}"
             if name in named:
                 continue
-            match = OWN_FILE.match(path.name)
+            match = OWN_FILE.match(file)
             if match is None:
                 report.add(
                     "stray", name, "no part of this run; whoever reads the folder will take it for one"
@@ -305,7 +312,7 @@ def _check_strays(run_dir: Path, named: set[str], known: dict[int, list[int]], r
             # Under a visible name `SELECT * FROM 'images/*.parquet'` would count it; while its generation of
             # the shard is not committed, though, it may be an attempt under way.
             standing = known.get(int(match["shard"]), [-1])[-1]
-            if not path.name.startswith(".") and int(match["generation"] or 0) <= standing:
+            if not file.startswith(".") and int(match["generation"] or 0) <= standing:
                 report.add(
                     "leftover", name, "rows of an attempt that did not win; run again, and it is swept away"
                 )

@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from annotator.store import commit
+from annotator.store import local
 
 GO = "go"  # the file in the working folder that a late commit waits for
 
@@ -26,16 +26,16 @@ def arm(name: str) -> None:
         true_time = time.time
         time.time = lambda: true_time() + random.choice([-3, -1, 1, 3]) * 86_400
     elif name in _LINKS:
-        commit.os = _Os(_LINKS[name])
+        local.os = _Os(_LINKS[name])
     elif name:
-        write_new, stand_in = commit.write_new, _WRITES[name]
+        write_new, stand_in = local.write_new, _WRITES[name]
 
         def write(path: Path, data) -> None:
             if name == "eio-once":
-                commit.write_new = write_new
+                local.write_new = write_new
             stand_in(path, data)
 
-        commit.write_new = write
+        local.write_new = write
 
 
 def _fail(number: int):

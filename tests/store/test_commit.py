@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import RunFailed
-from annotator.store.commit import ShardWriter, make_folders, sweep
+from annotator.store.commit import ShardWriter, sweep
 from annotator.store.reader import Run
-from annotator.store.records import CommitRecord, CorruptRecordError, read_record, record_path
+from annotator.store.records import CommitRecord, CorruptRecordError, read_record, record_name
 from annotator.store.recovery import repair, set_aside_damaged
+from annotator.store.storage import storage_at
 from annotator.store.verify import verify
 
 
@@ -46,7 +47,7 @@ def test_committed_rows_are_read_back(run) -> None:
     images, instances = run.tables(1)
     outcome = ShardWriter(run.path, 1).commit(images, instances, {"seconds": 2.0, "by": ("a", 1), 3: None})
     assert outcome.won
-    record = read_record(record_path(run.path, 1), 1)
+    record = read_record(storage_at(run.path), 1)
     assert (record.counts, record.people, record.generation) == ({"ok": 2, "empty": 0, "error": 0}, 7, 0)
     assert record.stats["by"] == ["a", 1]
     assert data_files(run.path) == named_by(record)
@@ -183,7 +184,8 @@ def test_killed_at_any_point_a_shard_is_whole_or_absent(run) -> None:
     for number, point in enumerate(POINTS):
         folder = run.path.parent / f"killed-{number}"
         shutil.copytree(run.path, folder)
-        make_folders(folder)
+        for table in ("images", "instances", "commits"):
+            (folder / table).mkdir()
         victims.append((str(folder), point))
     signals = json.loads(in_fresh_process(KILL, json.dumps(victims)))
     committed = 0
@@ -315,11 +317,11 @@ def test_a_failed_sync_after_the_link_takes_nothing_back(run, monkeypatch) -> No
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"shard": 0}', None])
 def test_a_corrupt_record_is_put_aside_and_the_shard_made_anew(run, damage: bytes | None) -> None:
     run.commit()
-    path = record_path(run.path, 0)
+    path = run.path / record_name(0)
     text = path.read_text()
     path.write_bytes(damage if damage is not None else text.replace('"people": 3', '"people": 4').encode())
     with pytest.raises(CorruptRecordError):
-        read_record(path, 0)
+        read_record(storage_at(run.path), 0)
     outcome = ShardWriter(run.path, 0).commit(*run.tables(0), {})
     assert outcome.won
     sweep(run.path)
@@ -329,10 +331,10 @@ def test_a_corrupt_record_is_put_aside_and_the_shard_made_anew(run, damage: byte
 
 def test_repair_makes_damaged_shards_undone(make_run, picture) -> None:
     run = make_run([picture(f"{i}.jpg") for i in range(5)], shard_size=1).commit()
-    record_path(run.path, 1).write_bytes(b"{")
-    lost = read_record(record_path(run.path, 2), 2).files["instances"].name
+    (run.path / record_name(1)).write_bytes(b"{")
+    lost = read_record(storage_at(run.path), 2).files["instances"].name
     (run.path / lost).unlink()
-    short = run.path / read_record(record_path(run.path, 3), 3).files["images"].name
+    short = run.path / read_record(storage_at(run.path), 3).files["images"].name
     short.write_bytes(short.read_bytes()[:-1])
     found = repair(run.path)
     assert list(found) == [1, 2, 3]
@@ -345,23 +347,23 @@ def test_repair_makes_damaged_shards_undone(make_run, picture) -> None:
 
 def test_a_good_record_is_never_put_aside(run) -> None:
     run.commit(0)
-    record = read_record(record_path(run.path, 0), 0)
-    assert not set_aside_damaged(run.path, 0)
-    assert read_record(record_path(run.path, 0), 0) == record
+    record = read_record(storage_at(run.path), 0)
+    assert not set_aside_damaged(storage_at(run.path), 0)
+    assert read_record(storage_at(run.path), 0) == record
     assert data_files(run.path) == named_by(record)
-    assert not set_aside_damaged(run.path, 1)
+    assert not set_aside_damaged(storage_at(run.path), 1)
 
 
 def test_the_record_of_another_shard_is_corrupt(run) -> None:
     run.commit(0)
-    record_path(run.path, 1).write_bytes(record_path(run.path, 0).read_bytes())
+    (run.path / record_name(1)).write_bytes((run.path / record_name(0)).read_bytes())
     with pytest.raises(CorruptRecordError, match="record of shard 0"):
-        read_record(record_path(run.path, 1), 1)
+        read_record(storage_at(run.path), 1)
 
 
 def test_records_survive_json(run) -> None:
     run.commit(0)
-    record = read_record(record_path(run.path, 0), 0)
+    record = read_record(storage_at(run.path), 0)
     assert CommitRecord.from_json(record.to_json()) == record
     assert json.loads(record.to_json())["generation"] == 0
 

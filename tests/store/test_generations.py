@@ -16,7 +16,7 @@ from annotator.store import run_info
 from annotator.store.commit import ShardWriter, sweep
 from annotator.store.generations import merge
 from annotator.store.reader import Run
-from annotator.store.records import generations, record_path, standing_record
+from annotator.store.records import generations, record_name, standing_record
 from annotator.store.recovery import repair
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
@@ -161,7 +161,7 @@ def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch):
 
 def test_a_damaged_generation_falls_back_to_what_is_whole(retried):
     retried.retry()
-    record_path(retried.path, 0, 1).write_bytes(b"{")
+    (retried.path / record_name(0, 1)).write_bytes(b"{")
     assert set(repair(retried.path)) == {0}
     assert summarise(retried.path).error == len(BAD)
     retried.retry()
@@ -172,7 +172,7 @@ def test_a_damaged_generation_falls_back_to_what_is_whole(retried):
 def test_a_damaged_generation_without_the_old_rows_makes_the_shard_undone(retried):
     retried.retry()
     sweep(retried.path)
-    record_path(retried.path, 0, 1).write_bytes(b"{")
+    (retried.path / record_name(0, 1)).write_bytes(b"{")
     assert set(repair(retried.path)) == {0}
     assert summarise(retried.path).shards_done == 0
     assert retried.commit(retried.tables(range(ITEMS))).won

@@ -12,7 +12,7 @@ from annotator.errors import ItemError, RunFailed, UserError
 from annotator.skeletons import COCO_17
 from annotator.store import run_info
 from annotator.store.reader import Run
-from annotator.store.records import record_path
+from annotator.store.records import record_name
 from annotator.store.schema import IMAGES, FileRecord, ModelRecord
 from annotator.store.status import summarise
 
@@ -121,7 +121,7 @@ def test_damage_is_named(run) -> None:
     (run.path / reader.committed()[1].files["instances"].name).write_bytes(b"PAR1")
     with pytest.raises(RunFailed, match="annotator verify"):
         list(reader.instances())
-    record_path(run.path, 0).write_text("{")
+    (run.path / record_name(0)).write_text("{")
     with pytest.raises(RunFailed, match="commit record of shard 0 is damaged"):
         reader.committed()
 
@@ -142,6 +142,6 @@ def test_figures_of_a_live_and_of_a_finished_run(run) -> None:
 def test_a_damaged_record_counts_as_not_done(run) -> None:
     run.commit()
     run_info.update(run.path, state="finished")
-    record_path(run.path, 0).write_text("")
+    (run.path / record_name(0)).write_text("")
     summary = summarise(run.path)
     assert summary.damaged == (0,) and summary.shards_done == 2 and summary.state == "running"

@@ -10,7 +10,7 @@ import pytest
 
 from annotator.errors import RunFailed
 from annotator.skeletons import COCO_17
-from annotator.store.records import record_path
+from annotator.store.records import record_name
 from annotator.store.schema import (
     CONTRACT,
     SCHEMAS,
@@ -105,7 +105,7 @@ def test_metadata_of_a_plan_needs_no_model() -> None:
 
 def test_commit_record_follows_its_schema(make_run, picture) -> None:
     run = make_run([picture("a.jpg")]).commit()
-    document = json.loads(record_path(run.path, 0).read_text())
+    document = json.loads((run.path / record_name(0)).read_text())
     jsonschema.validate(document, json_schema("commit"))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "attempt": "mine"}, json_schema("commit"))

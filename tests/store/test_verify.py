@@ -12,7 +12,8 @@ import pytest
 from annotator.errors import ItemError, UserError
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
-from annotator.store.records import CommitRecord, FileEntry, read_record, record_path
+from annotator.store.records import CommitRecord, FileEntry, read_record, record_name
+from annotator.store.storage import storage_at
 from annotator.store.verify import EXAMPLES, verify
 
 
@@ -31,7 +32,7 @@ def kinds(run_dir: Path) -> dict[str, int]:
 
 
 def data_file(run_dir: Path, table: str, shard: int) -> Path:
-    return run_dir / read_record(record_path(run_dir, shard), shard).files[table].name
+    return run_dir / read_record(storage_at(run_dir), shard).files[table].name
 
 
 def rewrite(run_dir: Path, table: str, shard: int, change) -> None:
@@ -43,10 +44,10 @@ def rewrite(run_dir: Path, table: str, shard: int, change) -> None:
     changed = change(pq.read_table(path))
     pq.write_table(changed, path)
     data = path.read_bytes()
-    record = read_record(record_path(run_dir, shard), shard)
+    record = read_record(storage_at(run_dir), shard)
     entry = FileEntry(record.files[table].name, changed.num_rows, len(data), hashlib.sha256(data).hexdigest())
     record = replace(record, files={**record.files, table: entry})
-    record_path(run_dir, shard).write_bytes(record.to_json())
+    (run_dir / record_name(shard)).write_bytes(record.to_json())
 
 
 def with_values(table: pa.Table, column: str, values: list) -> pa.Table:
@@ -65,7 +66,7 @@ def test_a_whole_run_is_proved(run) -> None:
 
 
 def test_a_missing_shard(run) -> None:
-    record_path(run.path, 1).unlink()
+    (run.path / record_name(1)).unlink()
     report = verify(run.path)
     assert not report.ok and report.missing == 2 and report.counts == {"missing": 1}
     assert report.problems[0].where == "shard 1" and "2 of its 2 items" in report.problems[0].message
@@ -158,17 +159,17 @@ def test_a_table_of_something_else(run) -> None:
 
 @pytest.mark.parametrize("content", [b"", b'{"shard": 1}', b"\xff\xfe"])
 def test_a_corrupt_commit_record(run, content: bytes) -> None:
-    record_path(run.path, 1).write_bytes(content)
+    (run.path / record_name(1)).write_bytes(content)
     report = verify(run.path)
     assert report.counts == {"corrupt-commit": 1, "missing": 1, "leftover": 2} and report.missing == 2
 
 
 def test_a_shard_beyond_the_plan(run) -> None:
-    record = json.loads(record_path(run.path, 1).read_text())
+    record = json.loads((run.path / record_name(1)).read_text())
     record.pop("checksum")
     record["shard"] = 9
     files = {name: FileEntry(**entry) for name, entry in record.pop("files").items()}
-    record_path(run.path, 9).write_bytes(CommitRecord(**record, files=files).to_json())
+    (run.path / record_name(9)).write_bytes(CommitRecord(**record, files=files).to_json())
     assert kinds(run.path) == {"foreign": 1}
 
 
@@ -213,7 +214,7 @@ def test_without_a_plan_nothing_can_be_proved(run) -> None:
 
 def test_a_damaged_run_json_hides_nothing_else(run) -> None:
     (run.path / run_info.FILE_NAME).write_text("{")
-    record_path(run.path, 1).unlink()
+    (run.path / record_name(1)).unlink()
     assert kinds(run.path) == {"unreadable": 1, "missing": 1}
 
 
