@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from annotator.pose.decoding import Outputs
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Layers of MMPose's heads that give what is decoded; of SimCC heads the final layer is not the last.
+_HEATMAP_LAYERS = ("final_layer", "fc")
+_SIMCC_LAYERS = ("cls_x", "cls_y", "mlp_head_x", "mlp_head_y")
 
 
 class Engine(Protocol):
     """A pose network with its normalisation, on some device.
 
     Attributes:
+        name: "torch", "onnx" or "tensorrt".
         device: where outputs lie, for torch.
         precision: "fp32", "bf16" or "fp16": what is really used.
     """
 
+    name: str
     device: torch.device
     precision: str
 
@@ -82,40 +87,104 @@ class TorchEngine:
         network: takes (N, 3, H, W) normalised crops.
         normalization: how it wants its pixels.
         device: "cpu", "cuda", "cuda:1", ...
-        precision: "fp32", "bf16" or "fp16"; "auto" is fp32. Parameters and activations are both of it.
+        precision: "fp32", "bf16" or "fp16"; "auto" is fp32. Parameters and activations are of it, but for the
+            layers that give the outputs, which stay float32.
+        compiled: let `torch.compile` fuse the network: takes a minute at the first batch; smaller batches are
+            padded to the largest one seen.
 
     Raises:
         UserError: the precision is unknown, or the device cannot carry it out.
     """
 
+    name = "torch"
+
     def __init__(
-        self, network: nn.Module, normalization: Normalization, device: str = "cpu", precision: str = "auto"
+        self,
+        network: nn.Module,
+        normalization: Normalization,
+        device: str = "cpu",
+        precision: str = "auto",
+        compiled: bool = False,
     ) -> None:
         self.precision = "fp32" if precision == "auto" else precision
-        if self.precision not in PRECISIONS:
-            raise UserError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
         self.device = torch.device(device)
+        check_precision(self.precision, self.device)
         self._dtype = PRECISIONS[self.precision]
-        if self._dtype == torch.float16 and self.device.type == "cpu":
-            raise UserError("fp16 needs a GPU; on a CPU take fp32 or bf16")
         # Convolutions run faster on this layout, on CPUs and GPUs alike; transformers do not mind.
-        self._network = network.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        order = (0, 1, 2) if normalization.rgb else (2, 1, 0)
-        self._order = None if normalization.rgb else torch.tensor(order, device=self.device)
-        self._mean = torch.tensor(normalization.mean, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(normalization.std, device=self.device).view(1, 3, 1, 1)
+        network = network.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        keep_outputs_exact(network, self._dtype)
+        self._largest = 0 if compiled else None
+        self._network: Any = torch.compile(network, dynamic=False) if compiled else network
+        self._normalise = normaliser(normalization, self.device)
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
         """See `Engine`."""
-        pixels = crops.to(self.device, non_blocking=True)
+        pixels = self._normalise(crops, mirror)
+        pixels = pixels.to(self._dtype, memory_format=torch.channels_last)
+        if self._largest is None:
+            return self._network(pixels)
+        count, self._largest = len(pixels), max(self._largest, len(pixels))
+        if count < self._largest:
+            pixels = torch.cat([pixels, pixels.new_zeros(self._largest - count, *pixels.shape[1:])])
+        return split(self._network(pixels), count)[0]
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse what torch would not carry out as asked.
+
+    Raises:
+        UserError: unknown, or not for this device.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise UserError("fp16 needs a GPU; on a CPU take fp32 or bf16")
+    if device.type == "cuda":
+        if precision == "bf16" and torch.cuda.get_device_capability(device) < (8, 0):
+            raise UserError(
+                f"bf16 is emulated on {torch.cuda.get_device_name(device)}: take --precision fp16"
+            )
+        # torch lets convolutions use TensorFloat-32, which has the mantissa of fp16: not what fp32 promises.
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def keep_outputs_exact(network: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the layers whose output is the network's in float32 when the rest is of less precision.
+
+    The eight bits of bfloat16 make neighbours of a heatmap's maximum equal to it, and the joint jumps by a
+    cell; these layers cost next to nothing.
+    """
+    if dtype == torch.float32:
+        return
+    modules = {
+        name: module for name, module in network.named_modules() if any(True for _ in module.parameters())
+    }
+    last = [name.rpartition(".")[2] for name in modules]
+    wanted = _SIMCC_LAYERS if any(name in _SIMCC_LAYERS for name in last) else _HEATMAP_LAYERS
+    for module in (module for module, name in zip(modules.values(), last, strict=True) if name in wanted):
+        module.float()
+        module.register_forward_pre_hook(lambda _, given: tuple(value.float() for value in given))
+
+
+def normaliser(normalization: Normalization, device: torch.device) -> Callable[[Tensor, bool], Tensor]:
+    """What makes a network's input of crops: (N, H, W, 3) uint8 RGB on any device -> (N, 3, H, W) float32 on
+    `device`; with True also of their mirror images, after them.
+    """
+    order = None if normalization.rgb else torch.tensor((2, 1, 0), device=device)
+    mean = torch.tensor(normalization.mean, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(normalization.std, device=device).view(1, 3, 1, 1)
+
+    def normalise(crops: Tensor, mirror: bool) -> Tensor:
+        pixels = crops.to(device, non_blocking=True)
         if mirror:
             pixels = torch.cat([pixels, pixels.flip(2)])
         pixels = pixels.permute(0, 3, 1, 2)
-        if self._order is not None:
-            pixels = pixels[:, self._order]
-        normalised = pixels.float().sub_(self._mean).div_(self._std)
-        return self._network(normalised.to(self._dtype, memory_format=torch.channels_last))
+        if order is not None:
+            pixels = pixels[:, order]
+        return pixels.float().sub_(mean).div_(std)
+
+    return normalise
 
 
 def split(outputs: Outputs, count: int) -> tuple[Any, Any]:

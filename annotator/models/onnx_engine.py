@@ -1,0 +1,171 @@
+"""ONNX Runtime behind the engine's interface, on exactly the provider that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from annotator.errors import UserError
+from annotator.models.engines import PRECISIONS, Normalization, keep_outputs_exact, normaliser
+from annotator.models.onnx_export import INPUT, exported, nested
+from annotator.pose.decoding import Outputs
+
+PROVIDERS = {
+    ("onnx", "cpu"): "CPUExecutionProvider",
+    ("onnx", "cuda"): "CUDAExecutionProvider",
+    ("tensorrt", "cuda"): "TensorrtExecutionProvider",
+}
+
+
+class OnnxSession:
+    """An ONNX file on one provider, torch tensors in and out without a copy.
+
+    Args:
+        path: from `onnx_export.exported`.
+        device: where inputs and outputs lie, for torch.
+        engine: "onnx" or "tensorrt".
+        threads: on the CPU.
+
+    Raises:
+        UserError: that provider is not in this build of ONNX Runtime, or did not take the network.
+    """
+
+    def __init__(self, path: Path, device: torch.device, engine: str = "onnx", threads: int = 1) -> None:
+        import onnxruntime
+
+        provider = PROVIDERS.get((engine, device.type))
+        if provider is None:
+            raise UserError(f"--engine {engine}: not for device {device.type}; take --engine torch or onnx")
+        if provider not in onnxruntime.get_available_providers():
+            raise UserError(
+                f"--engine {engine} on {device.type} needs ONNX Runtime's {provider}, which this build does "
+                "not have: install onnxruntime-gpu in place of onnxruntime, or take --engine torch"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Threads that spin between calls take the cores from those that decode and crop.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=[(provider, _provider_options(provider, device, path))]
+        )
+        self._session.disable_fallback()
+        used = self._session.get_providers()[0]
+        if used != provider:
+            raise UserError(f"--engine {engine}: ONNX Runtime took {used} instead of {provider}")
+        self._device = device
+        self._outputs = self._session.get_outputs()
+
+    def __call__(self, pixels: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+        """Outputs of shape (N, *shape) for pixels (N, 3, H, W), contiguous and on the device."""
+        pixels = pixels.contiguous()
+        outputs = [
+            torch.empty(len(pixels), *shape, dtype=pixels.dtype, device=self._device) for shape in shapes
+        ]
+        binding = self._session.io_binding()
+        kind = np.float16 if pixels.dtype == torch.float16 else np.float32
+        place = (self._device.type, self._device.index or 0, kind)
+        binding.bind_input(INPUT, *place, tuple(pixels.shape), pixels.data_ptr())
+        for output, tensor in zip(self._outputs, outputs, strict=True):
+            binding.bind_output(output.name, *place, tuple(tensor.shape), tensor.data_ptr())
+        if self._device.type == "cuda":
+            # ONNX Runtime has a stream of its own.
+            torch.cuda.current_stream(self._device).synchronize()
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            # Its errors have no class of their own; a smaller batch may help, as with torch.
+            if "Failed to allocate memory" in str(error) or "out of memory" in str(error).lower():
+                raise torch.OutOfMemoryError(str(error)[:300]) from error
+            raise
+        return outputs
+
+
+class OnnxEngine:
+    """A pose network carried out by ONNX Runtime; see `engines.Engine`.
+
+    Args:
+        network: takes (N, 3, H, W) normalised crops.
+        normalization: how it wants its pixels.
+        size: (width, height) of its input.
+        name: of the model, for messages.
+        device: "cpu", "cuda", "cuda:1", ...
+        precision: "fp32", and on a GPU "fp16"; "auto" is fp32.
+        engine: "onnx" or "tensorrt".
+
+    Raises:
+        UserError: the provider is absent, the precision is not one of its, or the network cannot be exported.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalization: Normalization,
+        size: tuple[int, int],
+        name: str,
+        device: str = "cpu",
+        precision: str = "auto",
+        engine: str = "onnx",
+    ) -> None:
+        self.name = engine
+        self.precision = "fp32" if precision == "auto" else precision
+        self.device = torch.device(device)
+        check_precision(self.precision, self.device)
+        self._dtype = PRECISIONS[self.precision]
+        network = network.to(self.device, self._dtype).eval()
+        keep_outputs_exact(network, self._dtype)
+        self._session = OnnxSession(
+            exported(network, name, size), self.device, engine, torch.get_num_threads()
+        )
+        with torch.inference_mode():
+            self._like: Any = network(
+                torch.zeros(1, 3, size[1], size[0], dtype=self._dtype, device=self.device)
+            )
+        self._shapes = [tuple(part.shape[1:]) for part in _flat(self._like)]
+        self._normalise: Callable[[Tensor, bool], Tensor] = normaliser(normalization, self.device)
+
+    @torch.inference_mode()
+    def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
+        """See `Engine`."""
+        pixels = self._normalise(crops, mirror).to(self._dtype)
+        return nested(self._session(pixels, self._shapes), self._like)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse what ONNX Runtime would carry out in another precision than asked.
+
+    Raises:
+        UserError: it is none of this provider's.
+    """
+    allowed = ("fp32", "fp16") if device.type == "cuda" else ("fp32",)
+    if precision not in allowed:
+        raise UserError(
+            f"--engine onnx on {device.type} calculates in {' or '.join(allowed)}, not in {precision!r}: "
+            "take another --precision, or --engine torch"
+        )
+
+
+def _provider_options(provider: str, device: torch.device, path: Path) -> dict[str, Any]:
+    if provider == "CPUExecutionProvider":
+        return {}
+    index = device.index or 0
+    if provider == "CUDAExecutionProvider":
+        # TensorFloat-32 has the mantissa of fp16: not what fp32 promises.
+        return {"device_id": index, "use_tf32": 0}
+    return {
+        "device_id": index,
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(path.parent),
+        "trt_fp16_enable": False,  # the graph itself is in the precision asked for
+    }
+
+
+def _flat(outputs: Any) -> list[Tensor]:
+    if isinstance(outputs, list | tuple):
+        return [tensor for part in outputs for tensor in _flat(part)]
+    return [outputs]
