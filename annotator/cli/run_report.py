@@ -8,6 +8,7 @@ from annotator.runtime.progress import duration
 
 if TYPE_CHECKING:
     from annotator.runtime.launch import RunReport
+    from annotator.runtime.second_figures import SecondFigures
 
 
 def describe(report: RunReport) -> str:
@@ -26,6 +27,8 @@ def describe(report: RunReport) -> str:
             f"{report.images / report.seconds:.1f} images/s, {report.people / report.seconds:.1f} people/s. "
             f"Workers' time: {_shares(report.stages)}."
         )
+    if report.second is not None:
+        lines.append(f"  {_second(report.second)}")
     lines += [f"  {note}" for note in report.notes]
     if totals.errors:
         lines.append("  Errors (their rows in images/ say more):")
@@ -40,6 +43,23 @@ def describe(report: RunReport) -> str:
         f"  annotator eval {run} --gt COCO.json",
     ]
     return "\n".join(lines)
+
+
+def _second(figures: SecondFigures) -> str:
+    """One line on the second pose model."""
+    if not figures.cascade:
+        agreement = "not known" if figures.median_oks is None else f"OKS {figures.median_oks:.2f}"
+        return (
+            f"Second opinion: {figures.second} on the same boxes; median agreement with {figures.first} on "
+            f"people with a box score of 0.3 or more: {agreement}."
+        )
+    share = figures.second_people / max(1, figures.first_people)
+    text = f"Cascade: {figures.second} posed {figures.second_people:,} of {figures.first_people:,} people ({share:.0%})"
+    if figures.saved is None:
+        return f"{text}; the others are {figures.first}'s."
+    alone = duration(figures.second_seconds / figures.second_people * figures.first_people)
+    both = duration(figures.first_seconds + figures.second_seconds)
+    return f"{text} in {both} for both models; {figures.second} alone, about {alone}: {figures.saved:.0%} saved."
 
 
 def _shares(stages: dict[str, float]) -> str:

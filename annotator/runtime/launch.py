@@ -19,6 +19,7 @@ from annotator.runtime import intents
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
 from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
+from annotator.runtime.second_figures import SecondFigures, second_figures
 from annotator.store import run_info
 from annotator.store.commit import sweep
 from annotator.store.reader import Run
@@ -48,6 +49,7 @@ class RunReport:
         confident: people of the whole run whose box has a score of at least `CONFIDENT`.
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
+        second: what the second pose model did in the whole run, if there is one.
     """
 
     run: str
@@ -59,6 +61,7 @@ class RunReport:
     confident: int
     notes: tuple[str, ...]
     examples: dict[str, str]
+    second: SecondFigures | None = None
 
     @property
     def exit_code(self) -> int:
@@ -177,6 +180,7 @@ def report(
         confident=_confident(run),
         notes=notes,
         examples=_examples(run),
+        second=second_figures(run, CONFIDENT),
     )
 
 
