@@ -1,0 +1,70 @@
+"""`annotator review`: people look at a run in FiftyOne, and what they decide comes back as data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Look at a run in FiftyOne, decide, correct, and bring it back.")
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
+DatabaseDir = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where the database's data are.  [default: RUN.review/database]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("load")
+def load(
+    run: RunArgument,
+    gt: Annotated[
+        str | None,
+        typer.Option(metavar="COCO.json", help="Ground truth to show beside.", show_default=False),
+    ] = None,
+    copies: Annotated[
+        int,
+        typer.Option(metavar="N", help="Copies of frames and of pictures that no browser shows, at most."),
+    ] = 2000,
+    database_dir: DatabaseDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load a run into FiftyOne, or renew its predictions there; what people decided is left alone."""
+    from dataclasses import asdict
+
+    from annotator.cli import print_json
+    from annotator.review.load import load as load_run
+    from annotator.review.workplace import workplace
+    from annotator.store.reader import Run
+
+    opened = Run(run)
+    loaded = load_run(opened, workplace(opened.path, database_dir), gt, copies)
+    if as_json:
+        print_json(asdict(loaded))
+        return
+    what = (
+        f"{loaded.new:,} images new, {loaded.renewed:,} renewed"
+        if loaded.new or loaded.renewed
+        else "no change"
+    )
+    print(
+        f"{loaded.dataset}: {loaded.images:,} images, {loaded.people:,} people; {what}; {loaded.seconds:.1f} s"
+    )
+    if loaded.matched is not None:
+        print(f"  {loaded.matched:,} images are in the ground truth")
+    if loaded.left_out:
+        print(
+            f"  {loaded.left_out:,} frames or pictures need a copy and are left out: --copies N allows more"
+        )
+    if loaded.unreadable:
+        print(f"  {loaded.unreadable:,} could not be copied: their sources are gone or have changed")
+    print(f"  annotator review open {run}")
+
+
+@app.command("open")
+def open_() -> None: ...

@@ -1,0 +1,114 @@
+"""JPEGs beside the run of what a browser cannot show as it is: frames of films, HEIC, TIFF, odd file names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotator.errors import UserError
+from annotator.report.sources import ROW_COLUMNS, Sources
+from annotator.review.identifiers import image_of
+from annotator.store.reader import Run
+
+MAX_COPIES = 2000
+_QUALITY = 92
+
+# What Chromium, Firefox and Safari all draw.
+_SHOWN = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"))
+
+
+@dataclass(slots=True)
+class Copies:
+    """What stands in for sources that cannot be shown.
+
+    Attributes:
+        paths: of the JPEGs, by place in the plan.
+        left_out: places whose copy would be beyond the limit.
+        unreadable: places whose source is gone or has changed; they are loaded all the same.
+    """
+
+    paths: dict[int, str] = field(default_factory=dict)
+    left_out: set[int] = field(default_factory=set)
+    unreadable: set[int] = field(default_factory=set)
+
+
+def make(run: Run, folder: Path, risk: np.ndarray, limit: int, quiet: bool) -> Copies:
+    """Make the copies that are missing; those of the riskiest images first, `limit` in all.
+
+    Args:
+        folder: where they go, as INDEX.jpg.
+        risk: (N,) of the run's people, in the order of its rows.
+    """
+    from tqdm import tqdm
+
+    copies = Copies()
+    wanted = _wanted(run)
+    if not wanted:
+        return copies
+    worst = _worst(run, risk)
+    ranked = sorted(wanted, key=lambda place: (-worst.get(place, -1.0), place))
+    copies.left_out = set(ranked[max(limit, 0) :])
+    chosen = set(ranked[: max(limit, 0)])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create {folder}: {error.strerror}") from None
+    with Sources(run) as sources, tqdm(total=len(chosen), unit="copy", desc="copying", disable=quiet) as bar:
+        for row in _rows(run):
+            if row["index"] not in chosen:
+                continue
+            path = folder / f"{row['index']}.jpg"
+            if path.is_file() or _copy(sources, row, path):
+                copies.paths[row["index"]] = str(path)
+            else:
+                copies.unreadable.add(row["index"])
+            bar.update()
+    return copies
+
+
+def needs_copy(row: dict[str, Any]) -> bool:
+    """Whether a row of `images` (uri, video_uri, status) is of something that browsers cannot show."""
+    if row["status"] == "error":
+        return False
+    return (
+        row["video_uri"] is not None or "://" in row["uri"] or Path(row["uri"]).suffix.lower() not in _SHOWN
+    )
+
+
+def _wanted(run: Run) -> list[int]:
+    columns = ["index", "uri", "video_uri", "status"]
+    return [row["index"] for batch in run.images(columns) for row in batch.to_pylist() if needs_copy(row)]
+
+
+def _worst(run: Run, risk: np.ndarray) -> dict[int, float]:
+    """The highest risk of each image that has people."""
+    worst: dict[int, float] = {}
+    begin = 0
+    for batch in run.instances(["id"]):
+        places = image_of(batch["id"].to_numpy())
+        for place, value in zip(places.tolist(), risk[begin : begin + len(places)].tolist(), strict=True):
+            worst[place] = max(value, worst.get(place, 0.0))
+        begin += len(places)
+    return worst
+
+
+def _rows(run: Run):
+    for batch in run.images(ROW_COLUMNS):
+        yield from batch.to_pylist()
+
+
+def _copy(sources: Sources, row: dict[str, Any], path: Path) -> bool:
+    import cv2
+
+    image, _ = sources.read(row)
+    if image is None:
+        return False
+    done, jpeg = cv2.imencode(".jpg", image.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if done:
+        aside = path.with_suffix(".tmp")
+        aside.write_bytes(jpeg.tobytes())
+        aside.replace(path)
+    return done

@@ -1,0 +1,200 @@
+"""Rows as the documents that FiftyOne keeps, made a shard at a time without FiftyOne's own objects.
+
+FiftyOne takes some 200 samples a second through its objects and 5,000 as documents. `tests/review` compares these
+documents with FiftyOne's own; `load.py` compares one at every load and goes the slow way when they differ.
+"""
+
+from __future__ import annotations
+
+import datetime
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.review.fields import signals
+from annotator.review.identifiers import Identifiers, Kind
+from annotator.review.mirror import Mirror, to_fractions
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is known of people and images beside their rows.
+
+    Attributes:
+        risk: (N,) float32 by place in the shard's instances, 0 best to 1 worst. needs_review: (N,) bool.
+        oks: (N,) float32 against the ground truth, NaN where there is none; None without ground truth.
+        truth: labels of the ground truth by image_id: (boxes, keypoints, missed people).
+        shown: path of what the App shows by place in the plan, where it is not the source itself.
+        tags: of every image of the shard.
+    """
+
+    risk: np.ndarray
+    needs_review: np.ndarray
+    oks: np.ndarray | None = None
+    truth: dict[int, tuple[Document, Document, int]] | None = None
+    shown: dict[int, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _OfImage:
+    boxes: list[Document]
+    keypoints: list[Document]
+    poses: list[Document]
+    risk: float | None
+
+
+def documents(
+    images: pa.RecordBatch,
+    instances: pa.RecordBatch,
+    extras: Extras,
+    identifiers: Identifiers,
+    mirror: Mirror,
+    now: datetime.datetime,
+) -> Iterator[Document]:
+    """The fields of each image's sample, without those that only FiftyOne's collection has (`stored`).
+
+    Args:
+        images, instances: of one shard, as `store.reader.Run` gives them.
+        now: when they are loaded, to the millisecond.
+    """
+    people = _people(images, instances, extras, identifiers, mirror)
+    for row in images.to_pylist():
+        labels = people.get(row["image_id"]) or _OfImage([], [], [], None)
+        document: Document = {
+            "_id": identifiers.of(Kind.SAMPLE, row["index"]),
+            "filepath": extras.shown.get(row["index"]) or _path(row),
+            "tags": [*extras.tags, row["status"]],
+            "metadata": _metadata(row),
+            "index": row["index"],
+            "image_id": row["image_id"],
+            "file_name": row["file_name"],
+            "uri": row["uri"],
+            "status": row["status"],
+            "shard": row["shard"],
+            "num_people": len(labels.keypoints),
+            "risk": labels.risk,
+            "error_stage": row["error_stage"],
+            "error_kind": row["error_kind"],
+            "error_message": row["error_message"],
+            "video_uri": row["video_uri"],
+            "frame_index": row["frame_index"],
+            "time": row["time"],
+            "people": {"_cls": "Detections", "detections": labels.boxes},
+            "keypoints": {"_cls": "Keypoints", "keypoints": labels.keypoints},
+            "poses": {"_cls": "Polylines", "polylines": labels.poses},
+            "loaded_at": now,
+        }
+        if extras.truth is not None:
+            found = extras.truth.get(row["image_id"])
+            names = ("truth_people", "truth_keypoints", "missed_people")
+            document.update(zip(names, found or (None, None, None), strict=True))
+        yield document
+
+
+def stored(document: Document, dataset_id: Any, random: float, now: datetime.datetime) -> Document:
+    """The document as FiftyOne's collection has it, with the keys that FiftyOne adds when it inserts."""
+    return {
+        **document,
+        "_media_type": "image",
+        "_rand": random,
+        "_dataset_id": dataset_id,
+        "created_at": now,
+        "last_modified_at": now,
+    }
+
+
+def drawn(lines: list) -> int:
+    """A checksum of a pose's lines, to see later whether somebody dragged them."""
+    flat = [coordinate for line in lines for vertex in line for coordinate in vertex]
+    return zlib.crc32(struct.pack(f"<{len(flat)}d", *flat))
+
+
+def _path(row: dict[str, Any]) -> str:
+    from annotator.sources.uris import local_path
+
+    return row["video_uri"] or local_path(row["uri"])
+
+
+def _metadata(row: dict[str, Any]) -> Document | None:
+    if row["width"] is None:
+        return None
+    return {"_cls": "ImageMetadata", "width": row["width"], "height": row["height"]}
+
+
+def _people(
+    images: pa.RecordBatch,
+    instances: pa.RecordBatch,
+    extras: Extras,
+    identifiers: Identifiers,
+    mirror: Mirror,
+) -> dict[int, _OfImage]:
+    """The labels of each image that has people, by image_id."""
+    count = instances.num_rows
+    if not count:
+        return {}
+    sizes = _sizes(images, instances["image_id"].to_numpy())
+    bboxes = instances["bbox"].flatten().to_numpy().reshape(count, 4)
+    xyv = instances["keypoints"].flatten().to_numpy().reshape(count, -1, 3)
+    points = to_fractions(xyv[..., :2], sizes[:, None])
+    corners = to_fractions(bboxes[:, :2], sizes)
+    boxes = np.concatenate([corners, bboxes[:, 2:] / sizes], axis=1).tolist()
+    labelled = np.where(xyv[..., 2:] > 0, points, np.nan).tolist()
+    lines = [points[:, list(chain)].tolist() for chain in mirror.chains]
+    confidence = instances["keypoint_scores"].flatten().to_numpy().reshape(count, -1).tolist()
+    visible = xyv[..., 2].astype(int).tolist()
+    # Null columns, of which there are many in runs of small models, cost nothing further on.
+    others = {
+        name: column.to_pylist() for name in signals() if (column := instances[name]).null_count < count
+    }
+    others["risk"] = extras.risk.tolist()
+    others["needs_review"] = extras.needs_review.tolist()
+    if extras.oks is not None:
+        others["oks"] = pa.array(extras.oks, from_pandas=True).to_pylist()
+    box_scores, scores = instances["bbox_score"].to_pylist(), instances["score"].to_pylist()
+    image_ids = instances["image_id"].to_pylist()
+    found: dict[int, _OfImage] = {}
+    for n, person in enumerate(instances["id"].to_pylist()):
+        of_image = found.get(image_ids[n])
+        if of_image is None:
+            of_image = found[image_ids[n]] = _OfImage([], [], [], 0.0)
+        shared = {
+            "instance": {"_id": identifiers.of(Kind.INSTANCE, person), "_cls": "Instance"},
+            "person": person,
+        }
+        of_image.boxes.append(
+            _label(identifiers.of(Kind.BOX, person), "Detection", shared)
+            | {"bounding_box": boxes[n], "confidence": box_scores[n], "score": scores[n]}
+        )
+        of_image.keypoints.append(
+            _label(identifiers.of(Kind.KEYPOINTS, person), "Keypoint", shared)
+            | {"points": labelled[n], "confidence": confidence[n], "visible": visible[n]}
+            | {name: values[n] for name, values in others.items() if values[n] is not None}
+        )
+        pose = [line[n] for line in lines]
+        of_image.poses.append(
+            _label(identifiers.of(Kind.POSE, person), "Polyline", shared)
+            | {"points": pose, "closed": False, "filled": False, "drawn": drawn(pose)}
+        )
+        of_image.risk = max(of_image.risk, others["risk"][n])
+    return found
+
+
+def _label(identifier: Any, kind: str, shared: Document) -> Document:
+    return {"_id": identifier, "_cls": kind, "attributes": {}, "tags": [], "label": "person", **shared}
+
+
+def _sizes(images: pa.RecordBatch, of: np.ndarray) -> np.ndarray:
+    """(N, 2) float64: width and height of the image of each person."""
+    ids = images["image_id"].to_numpy()
+    order = np.argsort(ids)
+    place = order[np.searchsorted(ids, of, sorter=order)]
+    sides = [images[name].to_numpy(zero_copy_only=False)[place] for name in ("width", "height")]
+    return np.stack(sides, axis=1).astype(np.float64)

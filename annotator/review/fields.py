@@ -1,0 +1,148 @@
+"""The fields of the dataset: what they are called, what a reviewer sorts by, and what the App shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from annotator.store.schema import INSTANCES
+
+BOXES = "people"
+KEYPOINTS = "keypoints"
+POSES = "poses"
+TRUTH_BOXES = "truth_people"
+TRUTH_KEYPOINTS = "truth_keypoints"
+
+# Where the labels of one field stand in a sample's document.
+BOX_LIST = f"{BOXES}.detections"
+KEYPOINT_LIST = f"{KEYPOINTS}.keypoints"
+POSE_LIST = f"{POSES}.polylines"
+TRUTH_LIST = f"{TRUTH_KEYPOINTS}.keypoints"
+
+# On the keypoints of a person: what people say about it. A load writes none of these.
+DECISION = {
+    "decision": "str",
+    "reason": "str",
+    "reviewer": "str",
+    "decided_at": "datetime",
+    "visible_set": "ints",
+}
+# What a load says about a decision that was made on other rows than today's.
+AGED = {"stale": "bool", "gone": "bool"}
+
+_PERSON = {"person": "int", "risk": "float", "needs_review": "bool", "oks": "float"}
+_SAMPLE = {
+    "index": "int", "image_id": "int", "file_name": "str", "uri": "str", "status": "str", "shard": "int",
+    "num_people": "int", "risk": "float", "missed_people": "int", "error_stage": "str", "error_kind": "str",
+    "error_message": "str", "video_uri": "str", "frame_index": "int", "time": "float",
+    "loaded_at": "datetime", "edited_by": "str", "edited_at": "datetime",
+}  # fmt: skip
+
+# Columns of a row that have a place of their own, or no meaning for a reviewer.
+_PLACED = {"id", "image_id", "category_id", "bbox", "iscrowd", "keypoints", "keypoint_scores"}
+
+
+def signals(joints_too: bool = True) -> dict[str, str]:
+    """Every other column of a person's row and its kind, whatever a later version of the contract adds."""
+    kinds = {}
+    for field in INSTANCES:
+        if field.name in _PLACED:
+            continue
+        kind = _kind(field.type)
+        if kind is not None and (joints_too or kind != "floats"):
+            kinds[field.name] = kind
+    return kinds
+
+
+def _kind(column: pa.DataType) -> str | None:
+    if pa.types.is_boolean(column):
+        return "bool"
+    if pa.types.is_integer(column):
+        return "int"
+    if pa.types.is_floating(column):
+        return "float"
+    if pa.types.is_string(column):
+        return "str"
+    if pa.types.is_list(column) and pa.types.is_floating(column.value_type):
+        return "floats"
+    return None
+
+
+def declare(dataset: Any, truth: bool) -> None:
+    """Declare all fields; what is there already stays as it is.
+
+    Args:
+        dataset: a FiftyOne dataset.
+        truth: whether there is ground truth.
+    """
+    import fiftyone as fo
+
+    kinds: dict[str, tuple[Any, Any]] = {
+        "str": (fo.StringField, None), "int": (fo.IntField, None), "float": (fo.FloatField, None),
+        "bool": (fo.BooleanField, None), "datetime": (fo.DateTimeField, None),
+        "floats": (fo.ListField, fo.FloatField), "ints": (fo.ListField, fo.IntField),
+    }  # fmt: skip
+    labels = {BOXES: fo.Detections, KEYPOINTS: fo.Keypoints, POSES: fo.Polylines}
+    if truth:
+        labels |= {TRUTH_BOXES: fo.Detections, TRUTH_KEYPOINTS: fo.Keypoints}
+    known = dataset.get_field_schema(flat=True)
+    for name, kind in labels.items():
+        if name not in known:
+            dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
+    wanted = dict(_SAMPLE)
+    wanted |= {
+        f"{KEYPOINT_LIST}.{name}": kind for name, kind in (_PERSON | signals() | DECISION | AGED).items()
+    }
+    wanted |= {f"{KEYPOINT_LIST}.visible": "ints"}
+    wanted |= {f"{path}.person": "int" for path in (BOX_LIST, POSE_LIST)}
+    wanted |= {f"{BOX_LIST}.score": "float", f"{POSE_LIST}.drawn": "int"}
+    if truth:
+        wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}
+    for path, kind in wanted.items():
+        if path not in known:
+            field, inner = kinds[kind]
+            dataset.add_sample_field(path, field, subfield=inner)
+
+
+def sortable(truth: bool) -> Iterable[str]:
+    """Paths that get an index: the sliders of the sidebar answer at once, however large the dataset."""
+    yield from ("index", "status", "risk", "num_people")
+    names = {**_PERSON, **signals(joints_too=False), "decision": "str", "reviewer": "str"}
+    if not truth:
+        names.pop("oks")
+    yield from (f"{KEYPOINT_LIST}.{name}" for name in names)
+
+
+def dress(dataset: Any, run: Any, truth: bool) -> None:
+    """Skeleton, colours, and which fields the App shows at first."""
+    import fiftyone as fo
+
+    skeleton = run.skeleton
+    dataset.default_skeleton = fo.KeypointSkeleton(
+        labels=list(skeleton.keypoints), edges=[list(edge) for edge in skeleton.edges]
+    )
+    shown = [BOXES, KEYPOINTS, *([TRUTH_KEYPOINTS] if truth else [])]
+    dataset.app_config.active_fields = fo.ActiveFields(paths=shown)
+    decided = [
+        {"value": "accepted", "color": "#2e9e5b"},
+        {"value": "rejected", "color": "#d64545"},
+        {"value": "sent back", "color": "#d98e04"},
+    ]
+    dataset.app_config.color_scheme = fo.ColorScheme(
+        color_by="field",
+        fields=[
+            {"path": BOXES, "fieldColor": "#4a90d9"},
+            {
+                "path": KEYPOINTS,
+                "fieldColor": "#ffb000",
+                "colorByAttribute": "decision",
+                "valueColors": decided,
+            },
+            {"path": POSES, "fieldColor": "#d13fd1"},
+            {"path": TRUTH_KEYPOINTS, "fieldColor": "#ffffff"},
+            {"path": TRUTH_BOXES, "fieldColor": "#ffffff"},
+        ],
+    )
+    dataset.save()

@@ -1,0 +1,79 @@
+"""What people did stays when predictions change: the rules of loading a sample again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from annotator.review.documents import Document, drawn
+from annotator.review.fields import DECISION
+from annotator.review.tags import renewed
+
+# What a prediction is, of all that stands on the keypoints of a person.
+_PREDICTED = ("points", "confidence", "visible")
+
+
+def kept(old: Document, new: Document) -> Document:
+    """The fields to set on a sample that is there already.
+
+    Decisions and set visibilities move to the new keypoints of the same person, and lines that somebody dragged
+    stay as they were left. Where the new prediction differs from the one that was decided on, the person is marked
+    `stale`; a decided person that is no longer predicted stays, marked `gone`.
+
+    Args:
+        old: the sample as it is in the database, whole. new: from `documents.documents`.
+    """
+    changes = {name: value for name, value in new.items() if name not in ("_id", "tags")}
+    changes["tags"] = renewed(old.get("tags") or (), new["tags"])
+    before = _by_id(old, "keypoints", "keypoints")
+    lines_before = _by_person(old, "poses", "polylines")
+    boxes_before = _by_person(old, "people", "detections")
+    keypoints = [dict(label) for label in new["keypoints"]["keypoints"]]
+    poses = list(new["poses"]["polylines"])
+    boxes = list(new["people"]["detections"])
+    for place, label in enumerate(keypoints):
+        was = before.pop(label["_id"], None)
+        if was is None:
+            continue
+        line = lines_before.get(label["person"])
+        dragged = line is not None and _dragged(line)
+        if dragged:
+            poses[place] = line
+        label["tags"] = was.get("tags") or []
+        label |= {name: was[name] for name in DECISION if was.get(name) is not None}
+        if dragged or _decided(was):
+            changed = any(_differ(was.get(name), label[name]) for name in _PREDICTED)
+            if changed or was.get("stale"):
+                label["stale"] = True
+        keypoints[place] = label
+    for was in before.values():
+        line, box = lines_before.get(was["person"]), boxes_before.get(was["person"])
+        if line is not None and box is not None and (_decided(was) or _dragged(line)):
+            keypoints.append(was | {"gone": True})
+            poses.append(line)
+            boxes.append(box)
+    changes["keypoints"] = {"_cls": "Keypoints", "keypoints": keypoints}
+    changes["poses"] = {"_cls": "Polylines", "polylines": poses}
+    changes["people"] = {"_cls": "Detections", "detections": boxes}
+    return changes
+
+
+def _decided(label: Document) -> bool:
+    return label.get("decided_at") is not None or label.get("visible_set") is not None
+
+
+def _dragged(line: Document) -> bool:
+    return drawn(line.get("points") or []) != line.get("drawn")
+
+
+def _differ(a: Any, b: Any) -> bool:
+    # As text: NaN is equal to itself there.
+    return repr(a) != repr(b)
+
+
+def _by_id(document: Document, name: str, inner: str) -> dict[Any, Document]:
+    return {label["_id"]: label for label in (document.get(name) or {}).get(inner) or ()}
+
+
+def _by_person(document: Document, name: str, inner: str) -> dict[int, Document]:
+    labels = (document.get(name) or {}).get(inner) or ()
+    return {label["person"]: label for label in labels if label.get("person") is not None}

@@ -1,0 +1,209 @@
+"""A run's rows into FiftyOne: new samples in, predictions renewed, what people decided left alone."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotator.errors import UserError
+from annotator.review import copies, fields, plugin_folder, views
+from annotator.review.documents import Document, Extras, documents
+from annotator.review.fiftyone_process import import_fiftyone
+from annotator.review.identifiers import Identifiers
+from annotator.review.mirror import mirror_of
+from annotator.review.risk import Risk, assess
+from annotator.review.snapshot import Snapshot
+from annotator.review.tags import tags_of
+from annotator.review.truth import RunTruth, read_truth
+from annotator.review.workplace import Workplace, dataset_name, run_key
+from annotator.review.writing import writer
+from annotator.store.reader import Run
+
+# What a dataset was loaded with; another number renews it whole.
+LAYOUT = 1
+_BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load did.
+
+    Attributes:
+        dataset: its name in FiftyOne.
+        images, people: in the run's committed rows that were loaded.
+        new, renewed: samples inserted, samples whose predictions were written again.
+        left_out: frames and pictures that no browser shows and that are beyond the limit of copies.
+        unreadable: pictures whose source is gone or changed, so that no copy could be made.
+        matched: images found in the ground truth; None without one.
+        seconds: it took. quick: whether documents were written directly.
+    """
+
+    dataset: str
+    images: int
+    people: int
+    new: int
+    renewed: int
+    left_out: int
+    unreadable: int
+    matched: int | None
+    seconds: float
+    quick: bool
+
+
+def load(
+    run: Run,
+    place: Workplace,
+    gt: str | None = None,
+    max_copies: int = copies.MAX_COPIES,
+    quiet: bool = False,
+) -> Loaded:
+    """Load a run, finished or not, into its dataset; again, after it went on, to renew what changed.
+
+    Memory: one shard, and some 20 bytes a person.
+
+    Args:
+        gt: COCO keypoint file to show beside the predictions; None keeps the one of an earlier load.
+        max_copies: how many frames of films and pictures that browsers cannot show get a JPEG beside the run.
+        quiet: no progress bar.
+
+    Raises:
+        UserError: no rows yet, no database, or an unusable ground truth.
+    """
+    began = time.monotonic()
+    run = Snapshot(run)
+    records = run.committed()
+    if not records:
+        raise UserError(f"{run.path}: nothing was committed yet; `annotator run` goes on with it")
+    fo = import_fiftyone(place)
+    plugin_folder.install(Path(fo.config.plugins_dir))
+    name = dataset_name(run)
+    fresh = not fo.dataset_exists(name)
+    dataset = fo.Dataset(name, persistent=True) if fresh else fo.load_dataset(name)
+    gt = gt or (dataset.info.get("annotator") or {}).get("gt")
+    truth = read_truth(run, gt) if gt else None
+    if fresh:
+        dataset.media_type = "image"
+    fields.declare(dataset, truth is not None)
+    state = _state(records, gt, max_copies)
+    done = _Done()
+    if (dataset.info.get("annotator") or {}).get("state") != state["state"]:
+        done = _write(run, place, dataset, truth, max_copies, quiet)
+        for path in fields.sortable(truth is not None):
+            dataset.create_index(path)
+        fields.dress(dataset, run, truth is not None)
+        views.save(dataset, truth is not None)
+        dataset.info["annotator"] = state | {"run": str(run.path.absolute()), "counts": done.counts()}
+        dataset.save()
+    counts = dataset.info["annotator"]["counts"]
+    return Loaded(
+        dataset=name,
+        images=counts["images"],
+        people=counts["people"],
+        new=done.new,
+        renewed=done.renewed,
+        left_out=counts["left_out"],
+        unreadable=counts["unreadable"],
+        matched=truth.matched if truth else None,
+        seconds=time.monotonic() - began,
+        quick=done.quick,
+    )
+
+
+@dataclass(slots=True)
+class _Done:
+    images: int = 0
+    people: int = 0
+    new: int = 0
+    renewed: int = 0
+    left_out: int = 0
+    unreadable: int = 0
+    quick: bool = True
+
+    def counts(self) -> dict[str, int]:
+        names = ("images", "people", "left_out", "unreadable")
+        return {name: getattr(self, name) for name in names}
+
+
+def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> dict[str, Any]:
+    """What the dataset is made from, as a hash: equal means that there is nothing to do."""
+    parts = [
+        LAYOUT,
+        max_copies,
+        sorted(fields.signals()),
+        [(s, r.attempt) for s, r in sorted(records.items())],
+    ]
+    if gt:
+        file = Path(gt).stat()
+        parts += [str(Path(gt).absolute()), file.st_size, file.st_mtime_ns]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return {"state": digest, "gt": str(Path(gt).absolute()) if gt else None}
+
+
+def _write(
+    run: Snapshot, place: Workplace, dataset: Any, truth: RunTruth | None, max_copies: int, quiet: bool
+) -> _Done:
+    from tqdm import tqdm
+
+    # Database and Python agree on milliseconds only.
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    done = _Done()
+    total = sum(record.images for record in run.committed().values())
+    risk = assess(run)
+    shown = copies.make(run, place.copies, risk.risk, max_copies, quiet)
+    done.unreadable = len(shown.unreadable)
+    out = None
+    with tqdm(total=total, unit="image", desc="loading", disable=quiet, mininterval=_interval()) as bar:
+        for batch in _batches(run, risk, truth, shown, now, done, bar):
+            if out is None:
+                out = writer(dataset, max(batch, key=lambda document: document["num_people"]), now)
+                done.quick = type(out).__name__ == "DirectWriter"
+                if not done.quick and not quiet:
+                    print("FiftyOne's documents have changed: loading the slow way", file=sys.stderr)
+            new, renewed = out.write(batch)
+            done.new += new
+            done.renewed += renewed
+    return done
+
+
+def _interval() -> float:
+    return 0.2 if sys.stderr.isatty() else 10
+
+
+def _batches(
+    run: Snapshot,
+    risk: Risk,
+    truth: RunTruth | None,
+    shown: copies.Copies,
+    now: datetime.datetime,
+    done: _Done,
+    bar: Any,
+) -> Iterator[list[Document]]:
+    """Documents of all rows, some thousands at a time."""
+    identifiers, mirror = Identifiers(run_key(run)), mirror_of(run.skeleton)
+    begin, batch = 0, []
+    for record, images, instances in run.shards():
+        of = slice(begin, begin + instances.num_rows)
+        begin = of.stop
+        oks, labels = truth.compare(images, instances, identifiers) if truth else (None, None)
+        extras = Extras(risk.risk[of], risk.needs_review[of], oks, labels, shown.paths, tags_of(record))
+        for document in documents(images, instances, extras, identifiers, mirror, now):
+            if document["index"] in shown.left_out:
+                done.left_out += 1
+                continue
+            done.images += 1
+            done.people += document["num_people"]
+            batch.append(document)
+        bar.update(images.num_rows)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

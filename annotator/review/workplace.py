@@ -1,0 +1,51 @@
+"""Where a review lives on disk: beside the run, which holds nothing but its published tables."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotator.store.reader import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """The folders of one run's review.
+
+    Attributes:
+        root: `RUN.review`, beside the run.
+        database: data of mongod; elsewhere with `--database-dir`.
+        copies: JPEGs of what a browser cannot show as it is: frames of films, HEIC, TIFF and the like.
+        plugins: what FiftyOne loads its plugins from.
+    """
+
+    root: Path
+    database: Path
+    copies: Path
+    plugins: Path
+
+
+def workplace(run_dir: str | Path, database_dir: str | None = None) -> Workplace:
+    """The workplace of a run; nothing is created.
+
+    Args:
+        database_dir: where the database's data are, instead of beside the run. Each run needs its own.
+    """
+    run_dir = Path(run_dir).absolute()
+    root = run_dir.with_name(run_dir.name + ".review")
+    database = Path(database_dir).absolute() if database_dir else root / "database"
+    return Workplace(root, database, root / "copies", root / "plugins")
+
+
+def run_key(run: Run) -> bytes:
+    """20 bytes that tell this run from every other, and stay when its folder is moved or copied."""
+    info = run.info
+    text = f"{info.provenance.plan_sha256} {info.provenance.config_sha256} {info.started_at}"
+    return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
+
+
+def dataset_name(run: Run) -> str:
+    """The run's dataset in FiftyOne: its folder's name and a part of its key."""
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.path.absolute().name)[:60]
+    return f"{name}-{run_key(run).hex()[:8]}"

@@ -1,0 +1,150 @@
+"""Samples into a dataset: as documents, or through FiftyOne's own objects where its documents have changed."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from annotator.errors import RunFailed
+from annotator.review.documents import Document, stored
+from annotator.review.keep import kept
+
+_ATTEMPTS = 5
+
+
+class Writer(Protocol):
+    """Puts samples into a dataset."""
+
+    def write(self, documents: Sequence[Document]) -> tuple[int, int]:
+        """Insert those that are new, renew the predictions of the others; how many of each."""
+        ...
+
+
+class DirectWriter:
+    """Writes to the collection of the dataset, which FiftyOne keeps for itself.
+
+    Args:
+        dataset: a FiftyOne dataset. now: of this load, to the millisecond.
+    """
+
+    def __init__(self, dataset: Any, now: datetime.datetime) -> None:
+        self._collection = dataset._sample_collection
+        self._dataset_id = dataset._doc.id
+        self._now = now
+        # Only the order of shuffled views depends on it.
+        self._random = random.Random(0)
+
+    def write(self, documents: Sequence[Document]) -> tuple[int, int]:
+        """As `Writer.write`."""
+        known = self._known([document["_id"] for document in documents])
+        new = [self._stored(document) for document in documents if document["_id"] not in known]
+        if new:
+            self._collection.insert_many(new, ordered=False)
+        self._renew([document for document in documents if document["_id"] in known], known)
+        return len(new), len(known)
+
+    def _stored(self, document: Document) -> Document:
+        return stored(document, self._dataset_id, self._random.random(), self._now)
+
+    def _known(self, ids: list) -> dict[Any, Document]:
+        wanted = {"last_modified_at": 1, "loaded_at": 1, "tags": 1}
+        return {found["_id"]: found for found in self._collection.find({"_id": {"$in": ids}}, wanted)}
+
+    def _renew(self, documents: Sequence[Document], known: dict[Any, Document]) -> None:
+        """Renew what nobody touched in one go, and the rest after a look at what people did."""
+        from pymongo import UpdateOne
+
+        updates, careful = [], []
+        for document in documents:
+            before = known[document["_id"]]
+            if before["last_modified_at"] != before.get("loaded_at"):
+                careful.append(document)
+                continue
+            changes = {name: value for name, value in document.items() if name != "_id"}
+            # Should somebody touch it meanwhile, this matches nothing.
+            match = {"_id": document["_id"], "last_modified_at": before["last_modified_at"]}
+            updates.append(UpdateOne(match, {"$set": changes | {"last_modified_at": self._now}}))
+        if updates and self._collection.bulk_write(updates, ordered=False).matched_count < len(updates):
+            careful.extend(document for document in documents if document not in careful)
+        for document in careful:
+            self._renew_one(document)
+
+    def _renew_one(self, document: Document) -> None:
+        for _ in range(_ATTEMPTS):
+            old = self._collection.find_one({"_id": document["_id"]})
+            match = {"_id": document["_id"], "last_modified_at": old["last_modified_at"]}
+            changes = kept(old, document)
+            # It stays later than `loaded_at`: touched samples are looked at again at every load.
+            changes["last_modified_at"] = self._now + datetime.timedelta(milliseconds=1)
+            if self._collection.update_one(match, {"$set": changes}).matched_count:
+                return
+        raise RunFailed(
+            f"{document['file_name']} changes in FiftyOne again and again while it is loaded; load again later"
+        )
+
+
+class SafeWriter:
+    """Writes through FiftyOne's objects: slow, and right whatever its documents look like."""
+
+    def __init__(self, dataset: Any, now: datetime.datetime) -> None:
+        self._dataset = dataset
+
+    def write(self, documents: Sequence[Document]) -> tuple[int, int]:
+        """As `Writer.write`."""
+        import fiftyone as fo
+
+        places = [document["index"] for document in documents]
+        view = self._dataset.match(fo.ViewField("index").is_in(places))
+        ids = dict(zip(*view.values(["index", "id"]), strict=True))
+        new = [document for document in documents if document["index"] not in ids]
+        self._dataset.add_samples([_sample(document) for document in new])
+        for document in documents:
+            if document["index"] in ids:
+                sample = self._dataset[ids[document["index"]]]
+                old = sample.to_mongo_dict(include_id=True)
+                renewed = _sample({**document, **kept(old, document)})
+                for name in document:
+                    if name not in ("_id", "filepath"):
+                        sample[name] = renewed[name]
+                sample.save()
+        return len(new), len(ids)
+
+
+def writer(dataset: Any, example: Document, now: datetime.datetime) -> Writer:
+    """The quick writer if FiftyOne would write `example` the same way, else the safe one."""
+    return DirectWriter(dataset, now) if agrees(dataset, example) else SafeWriter(dataset, now)
+
+
+def agrees(dataset: Any, document: Document) -> bool:
+    """Whether FiftyOne's own object makes the same document, keys and types, and keeps it in the same place."""
+    try:
+        own = dataset._make_dict(_sample(document), include_id=True)
+        ours = stored(document, dataset._doc.id, 0.5, datetime.datetime(2000, 1, 1))
+        added = {"_id", "created_at", "last_modified_at"}
+        return (
+            _shape({k: v for k, v in own.items() if k not in added})
+            == _shape({k: v for k, v in ours.items() if k not in added})
+            and dataset._sample_collection.name == f"samples.{dataset._doc.id}"
+        )
+    except Exception:  # noqa: BLE001 - any change in what is not FiftyOne's public interface means: the safe way
+        return False
+
+
+def _sample(document: Document) -> Any:
+    import fiftyone as fo
+
+    # FiftyOne makes its objects in place of what it is given.
+    own = copy.deepcopy({name: value for name, value in document.items() if name != "_id"})
+    return fo.Sample.from_dict(own)
+
+
+def _shape(value: Any) -> Any:
+    """Keys and types of a document; None and absent are the same to FiftyOne."""
+    if isinstance(value, dict):
+        return {name: _shape(inner) for name, inner in sorted(value.items()) if inner is not None}
+    if isinstance(value, list):
+        return [_shape(inner) for inner in value]
+    return type(value).__name__
