@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from annotator.errors import UserError
-from annotator.models.whole_image_heads import Features, Found, Head
+from annotator.models.whole_image_head import Features, Found, Head
 from annotator.pose.associative_embedding import AssociativeEmbedding
 from annotator.pose.center_regression import CenterRegression, nearby_joints_nms
 from annotator.pose.heatmaps import MSRAHeatmaps

@@ -8,7 +8,7 @@ import torch
 import torchvision.ops
 from torch import Tensor
 
-from annotator.models.whole_image_heads import Features, Found, Head
+from annotator.models.whole_image_head import Features, Found, Head
 
 
 class OneStage(Head):

@@ -17,7 +17,8 @@ from annotator.models.configs import find_transform, test_pipeline, type_name
 from annotator.models.engines import PRECISIONS, Normalization
 from annotator.models.skeleton import skeleton_of
 from annotator.models.sources import ModelSource
-from annotator.models.whole_image_heads import Features, Found, make_head
+from annotator.models.whole_image_head import Features, Found
+from annotator.models.whole_image_heads import make_head
 from annotator.people import Poses
 from annotator.pose.canvas import Canvas, Placement
 from annotator.pose.crops import crop_batch_cv2

@@ -1,76 +1,25 @@
-"""Heads of bottom-up and one-stage models: features of a batch of whole images -> the people of each.
-
-Layers are MMPose's. What happens to their outputs (flip test, suppression, grouping, decoding) is here and
-in `annotator.pose`, for whole batches and on their device where people of several images can share a step.
-"""
+"""Which of our heads stands for which of MMPose's, for models that look at whole images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from annotator.errors import UserError
+from annotator.models.bottom_up import AE, CID, DEKR
+from annotator.models.one_stage import RTMO, YOLOXPose
+from annotator.models.whole_image_head import Head
 from annotator.skeletons import Skeleton
 
-Features = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """People of one image as a head gives them.
-
-    Attributes:
-        keypoints: (N, K, 2) floating, pixels of the network's input.
-        keypoint_scores: (N, K) float32.
-        bboxes: (N, 4) float32 [x1, y1, x2, y2], pixels of the network's input; None where the model has none.
-        scores: (N,) float32, the model's own score of the whole person; None where it has none.
-    """
-
-    keypoints: np.ndarray
-    keypoint_scores: np.ndarray
-    bboxes: np.ndarray | None = None
-    scores: np.ndarray | None = None
-
-
-class Head:
-    """What the estimator asks of a head.
-
-    Args:
-        layers: MMPose's head.
-        test_config: the model's `test_cfg`.
-        skeleton: of its keypoints.
-
-    Attributes:
-        can_flip: whether `find` takes mirrored features.
-    """
-
-    can_flip = True
-
-    def __init__(self, layers: Any, test_config: Mapping[str, Any], skeleton: Skeleton) -> None:
-        self.layers = layers
-        self.config = test_config
-        self.flip_indices = list(skeleton.flip_indices)
-
-    def find(self, features: Features, mirrored: Features | None, size: tuple[int, int]) -> list[Found]:
-        """The people of each image of a batch.
-
-        Args:
-            features: of backbone and neck, float32, N images each.
-            mirrored: those of the mirrored images, not mirrored back; None without flip test.
-            size: (width, height) of the network's input, pixels.
-        """
-        raise NotImplementedError
-
-    def _mirror_back(self, maps: Tensor, indices: Sequence[int] | None = None) -> Tensor:
-        """Maps (N, C, H, W) of mirrored images as maps of the images themselves."""
-        maps = maps.flip(-1)
-        maps = maps if indices is None else maps[:, list(indices)]
-        return _shifted(maps) if self.config.get("shift_heatmap", False) else maps
+FAMILIES: dict[str, Callable[..., Head]] = {
+    "RTMOHead": RTMO,
+    "YOLOXPoseHead": YOLOXPose,
+    "DEKRHead": DEKR,
+    "CIDHead": CID,
+    "AssociativeEmbeddingHead": AE,
+}
 
 
 def make_head(layers: nn.Module, test_config: Mapping[str, Any], skeleton: Skeleton, name: str) -> Head:
@@ -79,26 +28,11 @@ def make_head(layers: nn.Module, test_config: Mapping[str, Any], skeleton: Skele
     Raises:
         UserError: it is not one of those that work on whole images, or is set up in a way not supported.
     """
-    from annotator.models.bottom_up import AE, CID, DEKR
-    from annotator.models.one_stage import RTMO, YOLOXPose
-
-    known: dict[str, Callable[..., Head]] = {
-        "RTMOHead": RTMO,
-        "YOLOXPoseHead": YOLOXPose,
-        "DEKRHead": DEKR,
-        "CIDHead": CID,
-        "AssociativeEmbeddingHead": AE,
-    }
     kind = type(layers).__name__
-    if kind not in known:
+    if kind not in FAMILIES:
         raise UserError(
-            f"{name} has a {kind}; of models for whole images, those with {', '.join(known)} can be run"
+            f"{name} has a {kind}; of models for whole images, those with {', '.join(FAMILIES)} can be run"
         )
     if test_config.get("multiscale_test", False):
         raise UserError(f"{name}: multiscale_test is not supported, set it to False in the model's test_cfg")
-    return known[kind](layers, test_config, skeleton)
-
-
-def _shifted(maps: Tensor) -> Tensor:
-    """Maps moved one cell right; the first column stays, as it has no left neighbour."""
-    return torch.cat([maps[..., :1], maps[..., :-1]], dim=-1)
+    return FAMILIES[kind](layers, test_config, skeleton)
