@@ -54,12 +54,16 @@ def _second(figures: SecondFigures) -> str:
             f"people with a box score of 0.3 or more: {agreement}."
         )
     share = figures.second_people / max(1, figures.first_people)
-    text = f"Cascade: {figures.second} posed {figures.second_people:,} of {figures.first_people:,} people ({share:.0%})"
+    text = (
+        f"Cascade: {figures.second} posed {figures.second_people:,} of {figures.first_people:,} people "
+        f"({share:.0%})"
+    )
     if figures.saved is None:
         return f"{text}; the others are {figures.first}'s."
     alone = duration(figures.second_seconds / figures.second_people * figures.first_people)
     both = duration(figures.first_seconds + figures.second_seconds)
-    return f"{text} in {both} for both models; {figures.second} alone, about {alone}: {figures.saved:.0%} saved."
+    saved = f"{figures.second} alone, about {alone}: {figures.saved:.0%} saved"
+    return f"{text} in {both} for both models; {saved}."
 
 
 def _shares(stages: dict[str, float]) -> str:

@@ -84,7 +84,9 @@ class SecondOpinion:
         """Keypoints of the people in some images; arguments and result as of `TopDown.estimate`."""
         start = time.perf_counter()
         poses = self._first.estimate(images, boxes)
-        asked = [np.ones(len(one), bool) if self._rule is None else self._rule(one, self._sigmas) for one in poses]
+        asked = [
+            np.ones(len(one), bool) if self._rule is None else self._rule(one, self._sigmas) for one in poses
+        ]
         middle = time.perf_counter()
         places = [place for place, mask in enumerate(asked) if mask.any()]
         others = self._second.estimate(

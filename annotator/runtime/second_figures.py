@@ -21,7 +21,7 @@ class SecondFigures:
         saved: share of the time of the second model alone on everybody that the cascade did without, at the
             second's own pace; negative where the first model cost more than it saved. None without a cascade,
             and where the second was never asked.
-        median_oks: agreement of both, of people with a box score of `CONFIDENT` or more who were shown to both.
+        median_oks: agreement of both, of confident people who were shown to both.
     """
 
     first: str
