@@ -86,6 +86,12 @@ class RunConfig(BaseModel):
     hidden_threshold: float = Field(
         default=0.05, ge=0, description="Keypoint score from which a joint is marked v=1"
     )
+    nms: Literal["flag", "drop"] = Field(
+        default="flag", description="What becomes of people whom OKS-NMS suppresses: flagged, or left out"
+    )
+    phantom_threshold: float = Field(
+        default=0.25, ge=0, description="Person score below which somebody is likely a phantom"
+    )
 
     max_pixels: int = Field(default=250_000_000, ge=1, description="Larger pictures become error rows unread")
 

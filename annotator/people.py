@@ -112,7 +112,9 @@ class Poses:
 
     def of(self, people: np.ndarray) -> Poses:
         """Some of the people, by their places (M,) or a mask (N,); without signals, which are of all."""
-        arrays: dict[str, Any] = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name != "signals"
-        }
-        return Poses(**{name: None if v is None else v[people] for name, v in arrays.items()})
+        chosen: dict[str, Any] = {}
+        for field in fields(self):
+            values = getattr(self, field.name)
+            if field.name != "signals":
+                chosen[field.name] = None if values is None else values[people]
+        return Poses(**chosen)

@@ -84,6 +84,12 @@ def run(
             "--flip/--no-flip", help="Flip test.  [default: as the model's config says]", show_default=False
         ),
     ] = None,
+    nms: Annotated[
+        Literal["flag", "drop"] | None,
+        Option(
+            help="People whom OKS-NMS suppresses: flagged, or left out.  [default: flag]", show_default=False
+        ),
+    ] = None,
     device: Annotated[
         str | None, Option(help="auto, cpu, cuda or cuda:N.  [default: auto]", show_default=False)
     ] = None,
@@ -156,6 +162,7 @@ def run(
         "engine": engine,
         "precision": precision,
         "flip": flip,
+        "nms": nms,
         "device": device,
         "executor": executor,
         "address": address,

@@ -12,7 +12,8 @@ from torch import Tensor
 from annotator.errors import UserError
 from annotator.models.build import build
 from annotator.models.configs import find_transform, test_pipeline, type_name
-from annotator.models.engines import Engine, Normalization, PoseNetwork, TorchEngine, split
+from annotator.models.engine_choice import make_engine
+from annotator.models.engines import Engine, Normalization, PoseNetwork, split
 from annotator.models.skeleton import skeleton_of, subset
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
@@ -32,7 +33,7 @@ class TopDown:
         precision: "auto", "fp32", "bf16" or "fp16".
         flip: whether to average with the mirrored crop; None: as the config says.
         batch_people: crops in one pass of the network, at most; mirrored ones not counted.
-        engine: carries out the network instead of torch.
+        engine: what carries out the network: "torch", "onnx", "tensorrt", or an engine.
 
     Attributes:
         skeleton: of the keypoints that come out.
@@ -53,7 +54,7 @@ class TopDown:
         precision: str = "fp32",
         flip: bool | None = None,
         batch_people: int = 32,
-        engine: Engine | None = None,
+        engine: Engine | str = "torch",
     ) -> None:
         self.on_batch: Callable[[], None] = lambda: None
         built = build(source)
@@ -79,11 +80,18 @@ class TopDown:
             input_width=self.input_size[0],
         )
         self._batch_people = batch_people
-        self.engine: Engine = engine or TorchEngine(
-            PoseNetwork(built.network),
-            Normalization.from_config(model.get("data_preprocessor")),
-            device,
-            precision,
+        self.engine: Engine = (
+            make_engine(
+                engine,
+                PoseNetwork(built.network),
+                Normalization.from_config(model.get("data_preprocessor")),
+                self.input_size,
+                source.name,
+                device=device,
+                precision=precision,
+            )
+            if isinstance(engine, str)
+            else engine
         )
 
     def estimate(self, images: Sequence[np.ndarray], boxes: Sequence[Detections | np.ndarray]) -> list[Poses]:
@@ -105,21 +113,30 @@ class TopDown:
         bboxes = np.concatenate([found.bboxes for found in people])
         image_index = np.repeat(np.arange(len(counts)), counts)
         center, scale, matrices = self.regions(bboxes)
-        keypoints = np.repeat(np.nan_to_num(center, posinf=0, neginf=0)[:, None], len(self.skeleton), axis=1)
-        keypoints = keypoints.astype(np.float32)
-        scores = np.zeros(keypoints.shape[:2], np.float32)
+        middle = np.nan_to_num(center, posinf=0, neginf=0)[:, None, None]
+        # (N, 3, K, 2): the pose, and with a flip test the two that it averages.
+        points = np.repeat(np.repeat(middle, 3 if self.flip else 1, axis=1), len(self.skeleton), axis=2)
+        points = points.astype(np.float32)
+        scores = np.zeros((len(bboxes), len(self.skeleton)), np.float32)
+        entropies = np.zeros_like(scores)
         good = np.flatnonzero(usable(bboxes))
         at = 0
-        for in_crop, found in self._batches(images, image_index[good], matrices[good]):
+        for in_crop, found, spread in self._batches(images, image_index[good], matrices[good]):
             part = good[at : at + len(found)]
-            keypoints[part] = to_image(in_crop, center[part], scale[part], self.input_size)
+            n, halves, joints, _ = in_crop.shape
+            placed = to_image(
+                in_crop.reshape(n, halves * joints, 2), center[part], scale[part], self.input_size
+            )
+            points[part] = placed.reshape(in_crop.shape)
             scores[part] = found
+            entropies[part] = spread
             at += len(found)
             self.on_batch()
         ends = np.cumsum(counts)[:-1]
+        arrays = (np.split(array, ends) for array in (points, scores, entropies))
         return [
-            _poses(found, *arrays)
-            for found, *arrays in zip(people, np.split(keypoints, ends), np.split(scores, ends), strict=True)
+            _poses(found, *parts, self._decode.kind != "regression")
+            for found, *parts in zip(people, *arrays, strict=True)
         ]
 
     def regions(self, bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -157,35 +174,63 @@ class TopDown:
 
     def _batches(
         self, images: Sequence[np.ndarray], image_index: np.ndarray, matrices: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Keypoints (n, K, 2) in input pixels and scores (n, K) of all crops, a batch at a time."""
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """What `_look` finds in all crops, as numpy arrays, a batch at a time."""
         start = 0
         while start < len(matrices):
             end = start + self._batch_people
             crops = crop_batch_cv2(images, image_index[start:end], matrices[start:end], self.input_size)
             try:
-                keypoints, scores = self._keypoints(torch.from_numpy(crops))
+                found = self._look(torch.from_numpy(crops))
             except torch.cuda.OutOfMemoryError:
                 if len(crops) == 1:
                     raise
                 self._batch_people = len(crops) // 2
             else:
-                yield keypoints.cpu().numpy(), scores.cpu().numpy()
+                yield tuple(part.cpu().numpy() for part in found)
                 start = end
                 continue
             # Only here does nothing hold on to the tensors of the failed attempt any more.
             torch.cuda.empty_cache()
 
     @torch.inference_mode()
-    def _keypoints(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+    def _look(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Poses in input pixels (n, 1 or 3, K, 2), scores and entropies (n, K) of (n, H, W, 3) crops.
+
+        With a flip test there are three poses: the average, that of the crop, that of its mirror image.
+        """
         outputs = self.engine(crops, mirror=self.flip)
-        return self.decode(*split(outputs, len(crops))) if self.flip else self.decode(outputs)
+        if not self.flip:
+            keypoints, scores = self.decode(outputs)
+            return keypoints[:, None], scores, self._entropies(outputs, scores)
+        plain, mirrored = split(outputs, len(crops))
+        back = self._flip_test.back(mirrored)
+        average = self._flip_test.average(plain, back)
+        keypoints, scores = self.decode(average)
+        halves = [self.decode(half)[0] for half in (plain, back)]
+        return torch.stack([keypoints, *halves], dim=1), scores, self._entropies(average, scores)
+
+    def _entropies(self, outputs: Outputs, scores: Tensor) -> Tensor:
+        entropies = self._decode.entropies(outputs)
+        if entropies is None:
+            return torch.zeros_like(scores)
+        return entropies if self._kept is None else entropies[:, self._kept]
 
 
-def _poses(people: Detections, keypoints: np.ndarray, keypoint_scores: np.ndarray) -> Poses:
+def _poses(
+    people: Detections, points: np.ndarray, keypoint_scores: np.ndarray, entropies: np.ndarray, has_maps: bool
+) -> Poses:
     scores = instance_score(people.scores, keypoint_scores)
     scores[~np.isfinite(keypoint_scores).all(axis=1)] = np.nan
-    return Poses(xyxy_to_xywh(people.bboxes), people.scores, keypoints, keypoint_scores, scores)
+    return Poses(
+        xyxy_to_xywh(people.bboxes),
+        people.scores,
+        points[:, 0],
+        keypoint_scores,
+        scores,
+        keypoint_entropies=entropies if has_maps else None,
+        halves=points[:, 1:] if points.shape[1] > 1 else None,
+    )
 
 
 def _as_detections(given: Detections | np.ndarray) -> Detections:

@@ -50,3 +50,35 @@ def bbox_to_center_scale(
             np.concatenate([h * aspect, h], axis=1),
         )
     return center, scale
+
+
+def crop_areas(sizes: np.ndarray, aspect: float, padding: float = 1.25) -> np.ndarray:
+    """Area of the region that `bbox_to_center_scale` crops around boxes: people's size in MMPose's OKS-NMS.
+
+    Args:
+        sizes: (N, 2) width and height of the boxes, pixels of the image.
+        aspect: width / height of the network's input.
+
+    Returns:
+        (N,) square pixels.
+    """
+    w, h = sizes[:, 0] * padding, sizes[:, 1] * padding
+    return np.maximum(w, h * aspect) * np.maximum(h, w / aspect)
+
+
+def iou_matrix(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of each box with each other one.
+
+    Args:
+        boxes: (N, 4), others: (M, 4), [x1, y1, x2, y2] in pixels of one image.
+
+    Returns:
+        (N, M) float32 in [0, 1]; 0 where both are without extent.
+    """
+    a, b = np.asarray(boxes, np.float32), np.asarray(others, np.float32)
+    left, top = np.maximum(a[:, None, 0], b[None, :, 0]), np.maximum(a[:, None, 1], b[None, :, 1])
+    right, bottom = np.minimum(a[:, None, 2], b[None, :, 2]), np.minimum(a[:, None, 3], b[None, :, 3])
+    shared = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    area_a, area_b = (np.maximum(s[:, 2:] - s[:, :2], 0).prod(axis=1) for s in (a, b))
+    union = area_a[:, None] + area_b[None] - shared
+    return np.where(union > 0, shared / np.where(union > 0, union, 1), 0)

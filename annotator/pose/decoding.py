@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from annotator.errors import UserError
+from annotator.pose.entropy import heatmap_entropy, simcc_entropy
 from annotator.pose.heatmaps import MegviiHeatmaps, MSRAHeatmaps, UDPCombined, UDPHeatmaps
 from annotator.pose.regression import Regression
 from annotator.pose.simcc import SimCC
@@ -26,10 +27,12 @@ class Decoder:
     Attributes:
         kind: "heatmap", "udp_combined", "simcc" or "regression": what the outputs are.
         decode: the arithmetic, with its parameters bound: float32 tensors -> keypoints and scores.
+        beta: of SimCC: what the outputs are multiplied with to be logits of distributions.
     """
 
     kind: str
     decode: Callable[..., tuple[Tensor, Tensor]]
+    beta: float = 1.0
 
     def __call__(self, outputs: Outputs) -> tuple[Any, Any]:
         """Decode what the head's `forward` returned, or what `flip.merge` made of it.
@@ -54,6 +57,15 @@ class Decoder:
             return keypoints.numpy(), scores.numpy()
         return keypoints, scores
 
+    def entropies(self, outputs: Outputs) -> Tensor | None:
+        """Entropy of what each joint was decoded from, (N, K) float32, nats; None for coordinates."""
+        tensors = [_as_float32(a) for a in select(outputs, self.kind)]
+        if self.kind == "regression":
+            return None
+        if self.kind == "simcc":
+            return simcc_entropy(tensors[0], tensors[1], self.beta)
+        return heatmap_entropy(tensors[0][:, ::3] if self.kind == "udp_combined" else tensors[0])
+
 
 def select(outputs: Outputs, kind: str) -> tuple[Any, ...]:
     """Those of a head's outputs that are decoded: x and y of SimCC, else one array."""
@@ -74,7 +86,7 @@ def make_decoder(
     Args:
         codec_cfg: the codec of the config (`head.decoder`): dict(type="UDPHeatmap", input_size=...). Of a
             list, as multi-stage models have it, the last.
-        head_cfg: the head of the config, to be named in errors: all that is needed stands in the codec.
+        head_cfg: the head of the config, to be named in errors; of SimCC also for `beta` of its loss.
 
     Raises:
         UserError: the codec is not one of a top-down model, or its parameters make no sense.
@@ -91,7 +103,10 @@ def make_decoder(
             f"no decoder for the codec {name or '(none)'!r}{head}: top-down models with one of "
             f"{', '.join(sorted(_CODECS))} can be decoded"
         )
-    return make(cfg)
+    decoder = make(cfg)
+    loss = (head_cfg or {}).get("loss")
+    beta = loss.get("beta", 1.0) if isinstance(loss, Mapping) else 1.0
+    return replace(decoder, beta=float(beta)) if decoder.kind == "simcc" else decoder
 
 
 def _msra(cfg: Mapping[str, Any]) -> Decoder:

@@ -44,23 +44,36 @@ class FlipTest:
         Returns:
             float32, on the outputs' device: numpy for numpy; only what is decoded; new arrays.
         """
+        return self.average(plain, self.back(mirrored))
+
+    def average(self, plain: Outputs, back: Outputs) -> Any:
+        """The average of the outputs for the crops and of those of their mirror images, turned by `back`."""
         originals = select(plain, self.kind)
         a = [_as_float32(v) for v in originals]
-        b = [_as_float32(v) for v in select(mirrored, self.kind)]
-        index = torch.tensor(self.indices, device=a[0].device)
-        if self.kind == "simcc":
-            merged = merge_simcc((a[0], a[1]), (b[0], b[1]), index)
-        elif self.kind == "regression":
-            merged = (
-                merge_coordinates(a[0], b[0], index, 1 / self.input_width if self.shift_coords else 0.0),
-            )
-        elif self.kind == "udp_combined":
-            merged = (merge_udp_combined(a[0], b[0], index, self.shift_heatmap),)
+        b = [_as_float32(v) for v in select(back, self.kind)]
+        if self.kind == "regression":
+            merged = [_average_coordinates(a[0], b[0])]
         else:
-            merged = (merge_heatmaps(a[0], b[0], index, self.shift_heatmap),)
-        if isinstance(originals[0], np.ndarray):
-            merged = tuple(m.numpy() for m in merged)
-        return merged if self.kind == "simcc" else merged[0]
+            merged = [(x + y) * 0.5 for x, y in zip(a, b, strict=True)]
+        return _like(merged, originals[0], self.kind)
+
+    def back(self, mirrored: Outputs) -> Any:
+        """The outputs for the mirrored crops as if they were for the crops themselves: what `merge` averages.
+
+        Args and result as of `merge`.
+        """
+        originals = select(mirrored, self.kind)
+        b = [_as_float32(v) for v in originals]
+        index = torch.tensor(self.indices, device=b[0].device)
+        if self.kind == "simcc":
+            turned = [b[0].index_select(1, index).flip(-1), b[1].index_select(1, index)]
+        elif self.kind == "regression":
+            turned = [_coordinates_back(b[0], index, 1 / self.input_width if self.shift_coords else 0.0)]
+        elif self.kind == "udp_combined":
+            turned = [_shifted(_combined_back(b[0], index), self.shift_heatmap)]
+        else:
+            turned = [_shifted(b[0].index_select(1, index).flip(-1), self.shift_heatmap)]
+        return _like(turned, originals[0], self.kind)
 
 
 def flip_indices(num_keypoints: int, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
@@ -71,53 +84,45 @@ def flip_indices(num_keypoints: int, pairs: Sequence[tuple[int, int]]) -> tuple[
     return tuple(indices)
 
 
-def merge_heatmaps(plain: Tensor, mirrored: Tensor, indices: Tensor, shift: bool) -> Tensor:
-    """Average of (N, K, H, W) heatmaps and those of the mirrored crops. indices: (K,) int64."""
-    return _average(plain, mirrored.index_select(1, indices).flip(-1), shift)
-
-
-def merge_udp_combined(plain: Tensor, mirrored: Tensor, indices: Tensor, shift: bool) -> Tensor:
-    """Average of (N, 3K, H, W) class, x and y maps and those of the mirrored crops, whose x points back."""
+def _combined_back(mirrored: Tensor, indices: Tensor) -> Tensor:
+    """(N, 3K, H, W) class, x and y maps of the mirrored crops, whose x points back, turned round."""
     n, c, h, w = mirrored.shape
     back = mirrored.view(n, c // 3, 3, h, w).index_select(1, indices).flip(-1)
     back[:, :, 1].neg_()
-    return _average(plain, back.view(n, c, h, w), shift)
+    return back.view(n, c, h, w)
 
 
-def merge_simcc(
-    plain: tuple[Tensor, Tensor], mirrored: tuple[Tensor, Tensor], indices: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Average of (N, K, Wx) and (N, K, Wy) distributions and those of the mirrored crops."""
-    x = (plain[0] + mirrored[0].index_select(1, indices).flip(-1)) * 0.5
-    y = (plain[1] + mirrored[1].index_select(1, indices)) * 0.5
-    return x, y
-
-
-def merge_coordinates(plain: Tensor, mirrored: Tensor, indices: Tensor, shift: float) -> Tensor:
-    """Average of (N, K, 2 or 4) coordinates as shares of the input, and of sigma where there is one.
+def _coordinates_back(mirrored: Tensor, indices: Tensor, shift: float) -> Tensor:
+    """(N, K, 2 or 4) coordinates of the mirrored crops, as shares of the input, turned round.
 
     Args:
-        shift: how far left to move the mirrored x, as a share of the width.
+        shift: how far left to move x, as a share of the width.
     """
     back = mirrored.index_select(1, indices)
     x = 1.0 - back[..., :1]
     if shift:
         x = x - shift
-    parts = [(plain[..., :1] + x) * 0.5, (plain[..., 1:2] + back[..., 1:2]) * 0.5]
+    return torch.cat([x, back[..., 1:]], dim=-1)
+
+
+def _average_coordinates(plain: Tensor, back: Tensor) -> Tensor:
+    """Average of (N, K, 2 or 4) coordinates, and of sigma where there is one."""
+    parts = [(plain[..., :2] + back[..., :2]) * 0.5]
     if plain.shape[-1] == 4:
         # The head averages sigma after its sigmoid; the result is a logit again, as in the plain output.
         parts.append(torch.logit((plain[..., 2:].sigmoid() + back[..., 2:].sigmoid()) * 0.5))
     return torch.cat(parts, dim=-1)
 
 
-def _average(plain: Tensor, back: Tensor, shift: bool) -> Tensor:
-    if not shift:
-        return (plain + back) * 0.5
-    # The first column has no left neighbour and keeps its own value.
-    total = plain.clone()
-    total[..., 1:] += back[..., :-1]
-    total[..., 0] += back[..., 0]
-    return total.mul_(0.5)
+def _shifted(back: Tensor, shift: bool) -> Tensor:
+    """Maps moved one cell right; the first column has no left neighbour and keeps its own value."""
+    return torch.cat([back[..., :1], back[..., :-1]], dim=-1) if shift else back
+
+
+def _like(parts: list[Tensor], original: Any, kind: str) -> Any:
+    """The parts in the form of a head's outputs: numpy for numpy, a pair for SimCC."""
+    made = [part.numpy() for part in parts] if isinstance(original, np.ndarray) else parts
+    return tuple(made) if kind == "simcc" else made[0]
 
 
 def _as_float32(array: Any) -> Tensor:

@@ -6,6 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+# Rows of a similarity matrix made at once.
+_BLOCK = 64
+
 ScoreMode = Literal["bbox_keypoint", "keypoint", "bbox", "bbox_rle"]
 
 
@@ -69,13 +72,49 @@ def oks_nms(
         that is not a number ranks last.
     """
     similarity = _between(keypoints, areas, sigmas, keypoint_scores, visible_above)
-    order = _best_first(_ranked(scores))
-    keep = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        keep.append(best)
-        order = rest[similarity[best, rest] <= threshold]
-    return np.asarray(keep, np.int64)
+    return _greedy(similarity, scores, threshold)
+
+
+def suppressed(similarity: np.ndarray, scores: np.ndarray, threshold: float = 0.9) -> np.ndarray:
+    """Whom `oks_nms` removes, (N,) bool, from the people's similarity (`oks_between`) and scores."""
+    removed = np.ones(len(scores), bool)
+    removed[_greedy(similarity, scores, threshold)] = False
+    return removed
+
+
+def best_first(scores: np.ndarray) -> np.ndarray:
+    """The order in which `oks_nms` takes people: (N,) scores -> (N,) int64."""
+    return _best_first(_ranked(scores))
+
+
+def oks_between(keypoints: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    """Similarity of all people of one image to each other, as MMPose's `oks_iou`: (N, N) float32.
+
+    Arguments as of `oks_matrix`; in blocks, so that a crowd of thousands fits in memory.
+    """
+    similarity = np.empty((len(keypoints), len(keypoints)), np.float32)
+    for start in range(0, len(keypoints), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        similarity[rows] = oks_matrix(keypoints[rows], areas[rows], keypoints, areas, sigmas)
+    return similarity
+
+
+def joint_similarity(
+    keypoints: np.ndarray, others: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """The terms of OKS between two poses of the same people, joint by joint.
+
+    Args:
+        keypoints, others: (N, K, 2) pixels.
+        areas: (N,) square pixels.
+        sigmas: (K,).
+
+    Returns:
+        (N, K) float64 in [0, 1]; 0 where a coordinate is NaN.
+    """
+    square = ((np.asarray(keypoints, np.float64) - others) ** 2).sum(axis=-1)
+    spread = (2 * np.asarray(sigmas, np.float64)) ** 2 * (np.asarray(areas)[:, None] + np.spacing(1))
+    return np.nan_to_num(np.exp(-square / spread / 2), nan=0.0)
 
 
 def soft_oks_nms(
@@ -140,6 +179,16 @@ def instance_score(
     else:
         raise ValueError(f"unknown score mode {mode!r}")
     return result.astype(np.float32)
+
+
+def _greedy(similarity: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
+    order = best_first(scores)
+    keep = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        keep.append(best)
+        order = rest[similarity[best, rest] <= threshold]
+    return np.asarray(keep, np.int64)
 
 
 def _between(

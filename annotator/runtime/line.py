@@ -53,6 +53,7 @@ class StageClock:
     wait: float = 0.0
     detect: float = 0.0
     pose: float = 0.0
+    signals: float = 0.0
     images: int = 0
     people: int = 0
     errors: int = 0
@@ -93,12 +94,14 @@ def annotate(
     batch_images: int,
     clock: StageClock,
     around: Callable[[Sequence[Item]], AbstractContextManager[object]] = lambda items: nullcontext(),
+    judge: Callable[[Poses], Poses] = lambda poses: poses,
 ) -> Iterator[Outcome]:
     """Outcomes in the order of the items, one for each.
 
     Items with given boxes keep them exactly; the others ask the detector. An estimator that finds people by
     itself needs neither. A batch that fails is tried again one image at a time, so that only the image at
-    fault becomes an error. `around` is entered around the work of the models on a batch.
+    fault becomes an error. `around` is entered around the work of the models on a batch; `judge` gives the
+    of each image their signals.
 
     Raises:
         DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.
@@ -107,9 +110,9 @@ def annotate(
     for entry in _timed(decoded, clock):
         batch.append(entry)
         if len(batch) == batch_images:
-            yield from _annotate_batch(batch, detector, pose, clock, around)
+            yield from _annotate_batch(batch, detector, pose, clock, around, judge)
             batch = []
-    yield from _annotate_batch(batch, detector, pose, clock, around)
+    yield from _annotate_batch(batch, detector, pose, clock, around, judge)
 
 
 def _timed(source: Iterable, clock: StageClock) -> Iterator:
@@ -132,6 +135,7 @@ def _annotate_batch(
     pose: PoseEstimator | WholeImageEstimator,
     clock: StageClock,
     around: Callable[[Sequence[Item]], AbstractContextManager[object]],
+    judge: Callable[[Poses], Poses],
 ) -> Iterator[Outcome]:
     with around([item for item, _ in batch]):
         results = _results(batch, detector, pose, clock)
@@ -140,6 +144,9 @@ def _annotate_batch(
         result = results[place]
         if isinstance(entry, Decoded) and isinstance(result, Poses):
             result = _in_full_image(result, item, entry.image.scale)
+            start = time.perf_counter()
+            result = judge(result)
+            clock.signals += time.perf_counter() - start
         outcome = Outcome(item, size, result)
         clock.count(outcome)
         yield outcome
@@ -229,7 +236,7 @@ def _in_full_image(poses: Poses, item: Item, scale: int) -> Poses:
     Given boxes get their own numbers back: corners and sides differ in the last bit.
     """
     if scale != 1:
-        poses = replace(poses, bboxes=poses.bboxes * scale, keypoints=poses.keypoints * np.float32(scale))
+        poses = poses.scaled(scale)
     if item.boxes:
         poses = replace(poses, bboxes=np.array([box.bbox for box in item.boxes], np.float64))
     return poses

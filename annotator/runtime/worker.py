@@ -31,6 +31,8 @@ from annotator.runtime.line import (
     WholeImageEstimator,
     annotate,
 )
+from annotator.people import Poses
+from annotator.quality.signals import measured
 from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
@@ -122,7 +124,9 @@ class ShardWorker:
             started, on_turn = time.time(), time.monotonic()
             for feed, batch_images in batches:
                 around = partial(_in_models, intents)
-                for outcome in annotate(feed, self._detector, self._pose, batch_images, clock, around):
+                for outcome in annotate(
+                    feed, self._detector, self._pose, batch_images, clock, around, self._judge
+                ):
                     rows.add(outcome.item, outcome.size, outcome.result)
                     report(Progress(task.shard, clock.images, clock.people, clock.errors))
         stats = asdict(clock) | {
@@ -151,6 +155,16 @@ class ShardWorker:
 
     def _pulse(self) -> None:
         self.pulses += 1
+
+    def _judge(self, poses: Poses) -> Poses:
+        config = self._job.config
+        return measured(
+            poses,
+            self._pose.skeleton,
+            getattr(self._pose, "input_size", None),
+            nms=config.nms,
+            phantom_below=config.phantom_threshold,
+        )
 
     def _rows(self) -> RowBuilder:
         config = self._job.config

@@ -165,7 +165,7 @@ def test_the_command(small_model, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "note.txt").write_text("no picture")
     for broken, code in ((False, 0), (True, 1)):
         if broken:
-            monkeypatch.setattr(flip, "merge_simcc", lambda plain, mirrored, indices: plain)
+            monkeypatch.setattr(flip.FlipTest, "back", lambda self, mirrored: mirrored)
         with pytest.raises(SystemExit) as left:
             parity([config], images=str(tmp_path), people=2, as_json=True)
         assert left.value.code == code

@@ -1,0 +1,118 @@
+"""Signals of each person of an image, from poses and what the models left beside them; no further passes.
+
+What each is worth was measured on labelled photos: docs/quality.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from annotator.people import Poses, Signals
+from annotator.pose.boxes import crop_areas, iou_matrix, xywh_to_xyxy
+from annotator.pose.oks import best_first, joint_similarity, oks_between, suppressed
+from annotator.quality.anatomy import bone_outliers, likely_swap
+from annotator.skeletons import Skeleton
+
+# OKS with a better person above which a person is that one again: 25 of 31 duplicates, 7 false alarms.
+DUPLICATE_OKS = 0.4
+# MMPose's `nms_thr`.
+NMS_OKS = 0.9
+# Below it, fewer than one in five is a person (RTMDet-nano and TinyPose on COCO photos).
+PHANTOM_BELOW = 0.25
+
+
+def measured(
+    poses: Poses,
+    skeleton: Skeleton,
+    input_size: tuple[int, int] | None,
+    *,
+    nms: Literal["flag", "drop"] = "flag",
+    phantom_below: float = PHANTOM_BELOW,
+) -> Poses:
+    """The people of one image with their signals.
+
+    Args:
+        input_size: (width, height) of a top-down network's input; None for models that see whole images.
+        nms: "drop" leaves out those whom OKS-NMS suppresses; the signals are then of those who stay.
+    """
+    signals = measure(poses, skeleton, input_size, phantom_below)
+    if nms == "drop" and signals.nms_suppressed.any():
+        poses = poses.of(~signals.nms_suppressed)
+        signals = measure(poses, skeleton, input_size, phantom_below)
+    return replace(poses, signals=signals)
+
+
+def measure(
+    poses: Poses,
+    skeleton: Skeleton,
+    input_size: tuple[int, int] | None = None,
+    phantom_below: float = PHANTOM_BELOW,
+) -> Signals:
+    """Signals of the people of one image. Arguments as of `measured`."""
+    corners = xywh_to_xyxy(poses.bboxes)
+    pose_score = poses.keypoint_scores.mean(axis=1)
+    person_score = (poses.bbox_scores + pose_score) / 2
+    similarity = oks_between(poses.keypoints, _sizes(poses, input_size), np.array(skeleton.sigmas))
+    duplicate_of, duplicate_oks = _duplicates(similarity, poses.scores)
+    outside = (poses.keypoints < corners[:, None, :2]) | (poses.keypoints > corners[:, None, 2:])
+    flip = _flip_similarity(poses, np.array(skeleton.sigmas))
+    return Signals(
+        pose_score=pose_score.astype(np.float32),
+        person_score=person_score.astype(np.float32),
+        max_iou=_max_iou(corners),
+        duplicate_of=duplicate_of,
+        duplicate_oks=duplicate_oks,
+        nms_suppressed=suppressed(similarity, poses.scores, NMS_OKS),
+        joints_outside_box=outside.any(axis=-1).sum(axis=1, dtype=np.int32),
+        likely_phantom=person_score < phantom_below,
+        entropy=_weighted(poses.keypoint_entropies, poses.keypoint_scores),
+        flip_oks=None if flip is None else flip.mean(axis=1),
+        keypoint_flip_oks=flip,
+        bone_outliers=bone_outliers(poses.keypoints, skeleton),
+        likely_swap=likely_swap(poses.keypoints, poses.halves, skeleton),
+    )
+
+
+def _sizes(poses: Poses, input_size: tuple[int, int] | None) -> np.ndarray:
+    """(N,) area of each person as MMPose's NMS has it: of the crop, or of the extent of all joints."""
+    if input_size is not None:
+        return crop_areas(poses.bboxes[:, 2:], input_size[0] / input_size[1])
+    return np.ptp(poses.keypoints.astype(np.float64), axis=1).prod(axis=1)
+
+
+def _duplicates(similarity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each person the better one it most resembles, (N,) int32, -1 below the limit, and their OKS."""
+    order = best_first(scores)
+    better = np.tril(similarity[np.ix_(order, order)], -1)
+    nearest = better.argmax(axis=1) if len(order) else np.empty(0, np.int64)
+    oks, of = np.empty(len(order), np.float32), np.empty(len(order), np.int32)
+    oks[order] = better[np.arange(len(order)), nearest]
+    of[order] = order[nearest]
+    return np.where(oks > DUPLICATE_OKS, of, -1).astype(np.int32), oks
+
+
+def _max_iou(corners: np.ndarray) -> np.ndarray:
+    overlap = iou_matrix(corners, corners)
+    np.fill_diagonal(overlap, 0)
+    return overlap.max(axis=1, initial=0).astype(np.float32)
+
+
+def _flip_similarity(poses: Poses, sigmas: np.ndarray) -> np.ndarray | None:
+    """(N, K) float32: how well the pose in the crop and that in its mirror image agree, joint by joint."""
+    if poses.halves is None:
+        return None
+    areas = poses.bboxes[:, 2] * poses.bboxes[:, 3]
+    return joint_similarity(poses.halves[:, 0], poses.halves[:, 1], areas, sigmas).astype(np.float32)
+
+
+def _weighted(values: np.ndarray | None, weights: np.ndarray) -> np.ndarray | None:
+    """Mean (N,) float32 of (N, K) values by positive weights; the plain mean where no weight is positive."""
+    if values is None:
+        return None
+    positive = np.maximum(weights, 0)
+    total = positive.sum(axis=1)
+    mean = (values * positive).sum(axis=1) / np.where(total > 0, total, 1)
+    return np.where(total > 0, mean, values.mean(axis=1)).astype(np.float32)
