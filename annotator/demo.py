@@ -101,7 +101,7 @@ def run_demo(demo: Demo, say: Callable[[str], object]) -> dict[str, Any]:
         say: takes text for a person as it comes, newlines included.
 
     Returns:
-        The evaluation, as of `annotator.evaluate.coco.evaluate`.
+        The evaluation, as of `annotator.evaluate.evaluation.evaluate`.
 
     Raises:
         UserError: the folder holds another run, or the models are not there.
@@ -182,7 +182,7 @@ def _verify(demo: Demo, step: Steps) -> None:
 
 
 def _evaluate(demo: Demo, step: Steps) -> dict[str, Any]:
-    from annotator.evaluate.coco import evaluate
+    from annotator.evaluate.evaluation import evaluate
     from annotator.store.reader import Run
 
     with step("evaluate") as outcome:

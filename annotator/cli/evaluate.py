@@ -18,49 +18,23 @@ def evaluate(
         str | None,
         typer.Option("--json", metavar="[FILE]", help="Print one JSON object, or write it to FILE.json."),
     ] = None,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="COCO's figures by pycocotools itself: the same, slower.")
+    ] = False,
 ) -> None:
-    """COCO keypoint and box AP of a run (pycocotools, person category)."""
+    """COCO keypoint and box AP of a run, who was missed, which joints are wrong, how, and what it costs."""
     import json
 
     from annotator.cli import print_json
-    from annotator.evaluate.coco import evaluate as evaluate_run
+    from annotator.evaluate.evaluation import evaluate as evaluate_run
     from annotator.store.reader import Run
 
-    figures = evaluate_run(Run(run), gt)
+    figures = evaluate_run(Run(run), gt, engine="pycocotools" if oracle else "hotcoco")
     if json_to == "-":
         print_json(figures)
         return
     if json_to is not None:
         Path(json_to).write_text(json.dumps(figures, indent=2) + "\n")
-    print(_describe(run, gt, figures))
+    from annotator.cli.evaluation_tables import show
 
-
-def _describe(run: str, gt: str, figures: dict) -> str:
-    """The figures as a table for people."""
-    lines = [
-        f"{run} against {gt}",
-        f"  {figures['images']:,} images, {figures['people']:,} people, {figures['gt_people']:,} in truth",
-    ]
-    for kind in ("keypoints", "bbox"):
-        values = {name: "-" if value is None else f"{value:.4f}" for name, value in figures[kind].items()}
-        lines += [
-            "",
-            f"  {kind:<10}" + "".join(f"{name:>8}" for name in values),
-            " " * 12 + "".join(f"{value:>8}" for value in values.values()),
-        ]
-    nms = figures["nms"]
-    if nms["left_out"]:
-        lines += ["", f"  {nms['left_out']:,} near-duplicate people left out (OKS over {nms['threshold']})"]
-    matching = figures["matching"]
-    lines += ["", f"  images matched by {matching['by'].replace('_', ' ')}: {matching['matched']:,}"]
-    if matching["unmatched"]:
-        examples = ", ".join(matching["unmatched_examples"])
-        lines.append(f"  {matching['unmatched']:,} images of the run are not in the truth: {examples} ...")
-    if matching["gt_images_not_in_run"]:
-        lines.append(f"  {matching['gt_images_not_in_run']:,} images of the truth are not in the run")
-    if matching["other_names"]:
-        examples = ", ".join(matching["other_names_examples"])
-        lines.append(
-            f"  {matching['other_names']:,} images have the same id but another name: {examples} ..."
-        )
-    return "\n".join(lines)
+    show(run, gt, figures)

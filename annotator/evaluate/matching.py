@@ -42,7 +42,21 @@ class Matching:
         }
 
 
-def match_images(images: Iterable[tuple[int, str]], gt_names: Mapping[int, str]) -> Matching:
+def candidates(names: Mapping[int, str]) -> Callable[[int, str], bool]:
+    """Tells which images of a ground truth can belong to a run, by (id, file name), before all are known.
+
+    Args:
+        names: file_name by image_id of the run.
+    """
+    bases = {_base(name) for name in names.values()}
+    return lambda identifier, name: identifier in names or _base(name) in bases
+
+
+def match_images(
+    images: Iterable[tuple[int, str]] | Mapping[int, str],
+    gt_names: Mapping[int, str],
+    gt_images: int | None = None,
+) -> Matching:
     """Match by id if every id of the run is in the ground truth (COCO input), else by file name.
 
     A file name matches the same relative path first, then the same base name if one image a side has it.
@@ -51,25 +65,27 @@ def match_images(images: Iterable[tuple[int, str]], gt_names: Mapping[int, str])
 
     Args:
         images: (image_id, file_name) of the run.
-        gt_names: file_name by image id of the ground truth.
+        gt_names: file_name by image id of the ground truth; those that `candidates` leaves out may be absent.
+        gt_images: how many images the ground truth has, if more than `gt_names`.
     """
     names = dict(images)
-    by_name = _by_name(names, gt_names)
+    total = len(gt_names) if gt_images is None else gt_images
+    by_name = _by_name(names, gt_names, total)
     if names and names.keys() <= gt_names.keys():
         others = tuple(name for i, name in names.items() if _base(name) != _base(gt_names[i]))
         if len(others) < len(names) or not by_name.gt_of:
-            return Matching("id", {i: i for i in names}, (), len(gt_names) - len(names), others)
+            return Matching("id", {i: i for i in names}, (), total - len(names), others)
     return by_name
 
 
-def _by_name(names: Mapping[int, str], gt_names: Mapping[int, str]) -> Matching:
+def _by_name(names: Mapping[int, str], gt_names: Mapping[int, str], total: int) -> Matching:
     gt_of = _pairs(names, gt_names, _path)
     taken = set(gt_of.values())
     for ours, theirs in _pairs(names, gt_names, _base).items():
         if ours not in gt_of and theirs not in taken:
             gt_of[ours] = theirs
     unmatched = tuple(name for i, name in names.items() if i not in gt_of)
-    return Matching("file_name", gt_of, unmatched, len(gt_names) - len(gt_of))
+    return Matching("file_name", gt_of, unmatched, total - len(gt_of))
 
 
 def _path(name: str) -> str:

@@ -74,7 +74,7 @@ def write_report(run: Run, to: str | Path | None = None, gt: str | Path | None =
     """
     evaluation = None
     if gt is not None:
-        from annotator.evaluate.coco import evaluate
+        from annotator.evaluate.evaluation import evaluate
 
         evaluation = evaluate(run, gt)
     summary, figures = summarise(run.path), collect(run)

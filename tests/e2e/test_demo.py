@@ -52,7 +52,7 @@ def test_every_step_has_a_line_with_its_outcome(done):
 
 
 def test_pictures_and_frames_are_measured_against_their_truth(done):
-    from annotator.evaluate.coco import evaluate
+    from annotator.evaluate.evaluation import evaluate
 
     out, said = done
     found = evaluate(Run(out / "run"), out / "truth.json")

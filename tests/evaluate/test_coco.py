@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from annotator.errors import ItemError, UserError
-from annotator.evaluate.coco import BBOX_FIGURES, KEYPOINT_FIGURES, evaluate
+from annotator.evaluate.coco import BBOX_FIGURES, KEYPOINT_FIGURES
+from annotator.evaluate.evaluation import evaluate
 from annotator.pose.oks import instance_score
 from annotator.skeletons import COCO_17
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from annotator.config import RunConfig
-from annotator.evaluate.coco import evaluate
+from annotator.evaluate.evaluation import evaluate
 from annotator.export.coco import write_coco, write_coco_results
 from annotator.models.build import build
 from annotator.models.catalogue import find_pose
