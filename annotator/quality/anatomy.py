@@ -53,8 +53,8 @@ def bone_outliers(keypoints: np.ndarray, skeleton: Skeleton) -> np.ndarray | Non
 def likely_swap(keypoints: np.ndarray, halves: np.ndarray | None, skeleton: Skeleton) -> np.ndarray | None:
     """Whose left and right are probably exchanged.
 
-    Either shoulders and hips face opposite ways, or of two pairs of joints each half of the flip test has left
-    and right the other way round.
+    Either shoulders and hips face opposite ways, or the halves of the flip test exchange left and right of at
+    least two pairs of joints.
 
     Args:
         keypoints: (N, K, 2) pixels.

@@ -100,8 +100,8 @@ def annotate(
 
     Items with given boxes keep them exactly; the others ask the detector. An estimator that finds people by
     itself needs neither. A batch that fails is tried again one image at a time, so that only the image at
-    fault becomes an error. `around` is entered around the work of the models on a batch; `judge` gives the
-    of each image their signals.
+    fault becomes an error. `around` is entered around the work of the models on a batch; `judge` gives
+    the people of each image their signals.
 
     Raises:
         DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.

@@ -19,6 +19,8 @@ import pyarrow as pa
 from annotator.errors import RunFailed, UserError
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
+from annotator.people import Poses
+from annotator.quality.signals import measured
 from annotator.runtime.blame import Care
 from annotator.runtime.intents import IntentLog
 from annotator.runtime.job import Job, Progress, ShardTask
@@ -31,8 +33,6 @@ from annotator.runtime.line import (
     WholeImageEstimator,
     annotate,
 )
-from annotator.people import Poses
-from annotator.quality.signals import measured
 from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
