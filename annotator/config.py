@@ -42,6 +42,13 @@ class RunConfig(BaseModel):
     start: float | None = Field(default=None, ge=0, description="Frames of a video from this second on")
     end: float | None = Field(default=None, gt=0, description="Frames of a video before this second")
     keyframes_only: bool = Field(default=False, description="Only those frames of a video that are keyframes")
+    track: bool = Field(default=True, description="Follow people through videos")
+    track_gap: float = Field(
+        default=4.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds after which somebody who was lost is somebody else",
+    )
     shard_size: int = Field(
         default=256, ge=1, description="Images a shard: the unit of work, of commits and of resuming"
     )

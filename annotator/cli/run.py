@@ -128,6 +128,10 @@ def run(
     keyframes_only: Annotated[
         bool | None, Option("--keyframes-only", help="Videos: only keyframes.", show_default=False)
     ] = None,
+    track: Annotated[
+        bool | None,
+        Option("--track/--no-track", help="Videos: follow people.  [default: track]", show_default=False),
+    ] = None,
     config: Annotated[
         str | None, Option(metavar="FILE", help="YAML file of settings.", show_default=False)
     ] = None,
@@ -174,6 +178,7 @@ def run(
         "start": start,
         "end": end,
         "keyframes_only": keyframes_only,
+        "track": track,
     }
     run_config = load_config(config, given, settings or [])
     with ProgressBar(quiet=run_config.quiet) as bar:
