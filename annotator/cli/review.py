@@ -67,4 +67,30 @@ def load(
 
 
 @app.command("open")
-def open_() -> None: ...
+def open_app(
+    run: RunArgument,
+    reviewer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Who decides.  [default: the user's name]", show_default=False),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="[default: 5151, or a free one]", show_default=False)
+    ] = None,
+    database_dir: DatabaseDir = None,
+) -> None:
+    """Serve FiftyOne's App with a loaded run on this machine, until Ctrl-C."""
+    import signal
+
+    from annotator.review.app import app as serve
+    from annotator.review.workplace import dataset_name, workplace
+    from annotator.store.reader import Run
+
+    opened = Run(run)
+    # An end by the system is as orderly as one by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with serve(workplace(opened.path, database_dir), dataset_name(opened), reviewer, port) as served:
+            print(f"{served.url}\n  open it in a browser; Ctrl-C ends it", flush=True)
+            served.process.wait()
+    except KeyboardInterrupt:
+        print(f"\n  annotator review pull {run}")

@@ -1,0 +1,152 @@
+"""What a reviewer decides about people, written onto their labels, with who, when and why."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from annotator.review.fields import DECISION, KEYPOINT_LIST, KEYPOINTS
+from annotator.review.identifiers import image_of, person_of
+
+ACCEPTED, REJECTED, SENT_BACK = "accepted", "rejected", "sent back"
+
+# Why a person is rejected; the first is what the App offers first. Free text is kept as it is.
+REASONS = (
+    "wrong joints", "left and right exchanged", "joints of two people", "nobody there", "same person twice",
+    "too small or blurred", "other",
+)  # fmt: skip
+
+REVIEWER_VARIABLE = "ANNOTATOR_REVIEWER"
+
+
+def reviewer() -> str:
+    """Who decides in this process: `annotator review open --reviewer NAME`, else the user of the machine."""
+    import getpass
+
+    try:
+        return os.environ.get(REVIEWER_VARIABLE) or getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def decide(
+    dataset: Any, people: Iterable[int], decision: str | None, reason: str | None = None, by: str | None = None
+) -> int:
+    """Write a decision onto people, each in one step: decision, reason, reviewer and time belong together.
+
+    Args:
+        dataset: a FiftyOne dataset that `load` made.
+        people: ids of the run's rows.
+        decision: `ACCEPTED`, `REJECTED`, `SENT_BACK`, or None to withdraw one.
+        reason: why, for a rejection.
+        by: the reviewer; None for this process's.
+
+    Returns:
+        How many people it was written onto.
+    """
+    values = {"decision": decision, "reason": reason, "reviewer": by or reviewer(), "decided_at": _now()}
+    return _set(dataset, people, values)
+
+
+def set_visibility(dataset: Any, people: Iterable[int], joints: Sequence[int], visibility: int) -> int:
+    """Say that joints of people are not labelled (0), hidden (1) or visible (2), beside what was predicted."""
+    wanted, count = set(people), 0
+    for person, was in _visibilities(dataset, wanted):
+        values = [visibility if joint in joints else v for joint, v in enumerate(was)]
+        stamp = {"visible_set": values, "reviewer": reviewer(), "decided_at": _now()}
+        count += _set(dataset, [person], stamp)
+    return count
+
+
+def people_of_labels(labels: Iterable[dict[str, Any]]) -> list[int]:
+    """The predicted people that labels selected in the App belong to: box, skeleton or lines, each once."""
+    found = (person_of(label["label_id"]) for label in labels)
+    return list(dict.fromkeys(person for person in found if person is not None))
+
+
+def people_in(view: Any) -> list[int]:
+    """The predicted people of a view, as it filters them."""
+    if getattr(view, "_is_patches", False):
+        return [person for person in view.values(f"{KEYPOINTS}.person") if person is not None]
+    return [person for of_image in view.values(f"{KEYPOINT_LIST}.person") for person in of_image or ()]
+
+
+def undecided(view: Any) -> Any:
+    """The part of a view that still has people without a decision, in its own order."""
+    from fiftyone import ViewField as F
+
+    if getattr(view, "_is_patches", False):
+        return view.match(F(f"{KEYPOINTS}.decision") == None)  # noqa: E711 - an expression
+    return view.filter_labels(KEYPOINTS, F("decision") == None)  # noqa: E711
+
+
+def next_in(view: Any, current: str | None, skip: bool) -> tuple[str | None, list[dict[str, Any]]]:
+    """Where a reviewer goes on: a sample of the view, and its undecided people as labels that can be selected.
+
+    Args:
+        current: id of the sample that is open.
+        skip: leave the open one behind even if somebody in it is undecided.
+
+    Returns:
+        The id, None when nobody is left, and {"label_id", "sample_id", "field"} of each undecided person.
+    """
+    left = undecided(view)
+    place = current
+    if current is None or skip or not len(left.select(current)):
+        ids = left.limit(2).values("id") if not skip else left.values("id")
+        if not ids:
+            return None, []
+        after = ids.index(current) + 1 if skip and current in ids else 0
+        place = ids[after % len(ids)]
+    labels = [
+        {"label_id": str(label_id), "sample_id": place, "field": KEYPOINTS}
+        for of_image in left.select(place).values(_label_ids(view))
+        for label_id in (of_image if isinstance(of_image, list) else [of_image])
+    ]
+    return place, labels
+
+
+def _label_ids(view: Any) -> str:
+    return f"{KEYPOINTS}.id" if getattr(view, "_is_patches", False) else f"{KEYPOINT_LIST}.id"
+
+
+def _set(dataset: Any, people: Iterable[int], values: dict[str, Any]) -> int:
+    from pymongo import UpdateOne
+
+    assert values.keys() <= DECISION.keys()
+    of_image: dict[int, list[int]] = defaultdict(list)
+    for person in people:
+        of_image[image_of(person)].append(person)
+    collection = dataset._sample_collection
+    ids = {
+        found["index"]: found["_id"]
+        for found in collection.find({"index": {"$in": list(of_image)}}, {"index": 1})
+    }
+    change = {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in values.items()}
+    change["last_modified_at"] = _now()
+    updates = [
+        UpdateOne({"_id": ids[index]}, {"$set": change}, array_filters=[{"one.person": {"$in": persons}}])
+        for index, persons in of_image.items()
+        if index in ids
+    ]
+    if updates:
+        # FiftyOne's own, so that the samples that this process holds are read anew.
+        dataset._bulk_write(updates, ids=[str(identifier) for identifier in ids.values()])
+    return sum(len(persons) for index, persons in of_image.items() if index in ids)
+
+
+def _visibilities(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int]]]:
+    """Of each person: its visibilities as set before, else as predicted."""
+    places = list({image_of(person) for person in people})
+    wanted = {f"{KEYPOINT_LIST}.{name}": 1 for name in ("person", "visible", "visible_set")}
+    for document in dataset._sample_collection.find({"index": {"$in": places}}, wanted):
+        for label in document[KEYPOINTS]["keypoints"]:
+            if label["person"] in people:
+                yield label["person"], label.get("visible_set") or label["visible"]
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
