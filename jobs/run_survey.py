@@ -30,7 +30,14 @@ from annotator.parity.random_weights import responsive
 from annotator.parity.survey import SURVEY, Row
 from annotator.store.reader import Run
 
-_SCORES = ("out_cls", "out_obj", "keypoint_root_conv", "iia_module.keypoint")
+# Layers whose outputs become scores, and what is added for whole-image models to see somebody.
+_SCORES = {
+    "out_cls": 4.0,
+    "out_obj": 4.0,
+    "keypoint_root_conv": 4.0,
+    "heatmap_conv": 0.5,
+    "head.final_layer": 0.3,
+}
 
 
 def main() -> None:
@@ -89,8 +96,12 @@ def _credulous(source: ModelSource, photos: str, folder: Path) -> str:
     checkpoint = torch.load(path)
     for name, tensor in checkpoint["state_dict"].items():
         # Biases of the layers whose outputs become scores start out at "there is nobody".
-        if name.endswith(".bias") and any(layer in name for layer in _SCORES):
-            tensor += 4.0
+        for layer, more in _SCORES.items():
+            if name.endswith(".bias") and layer in name:
+                tensor[:17] += more
+        if "out_pose" in name:
+            # Larger ones put RTMO's joints at infinity.
+            tensor *= 0.05
     torch.save(checkpoint, path)
     return path
 

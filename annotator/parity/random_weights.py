@@ -46,7 +46,10 @@ def responsive(source: ModelSource, pictures: Sequence[Picture], folder: Path) -
         norm.train()
         norm.momentum = 1.0
     with torch.no_grad():
-        network.head.forward(network.extract_feat(pixels))
+        features = network.extract_feat(pixels)
+        # CID's head takes one picture at a time.
+        one = type(network.head).__name__ == "CIDHead"
+        network.head.forward(tuple(level[:1] for level in features) if one else features)
     path = folder / f"{Path(source.config_path).stem}.pth"
     torch.save({"state_dict": network.state_dict(), "meta": {}}, path)
     return replace(source, weights_path=str(path), sha256=RANDOM)
