@@ -3,28 +3,31 @@
 One small file an attempt at a shard: a header line, then one character an item: `.` at rest, `d` being read
 and decoded, `m` in the models. Marks are plain writes into the page cache, a few microseconds each: they
 survive the process, not a power cut, and need not: nobody is blamed for that. Beside them each process keeps
-a crash file, into which a native crash writes its stack.
+a crash file, into which a native crash writes its stack. They lie in the run folder; where that is in an
+object store, in a temporary folder of the worker's node.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import hashlib
 import json
 import os
 import re
 import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from annotator.runtime.blame import Cause, Death, Ledger
-from annotator.store.durable import replace_file
+from annotator.runtime.blame import Cause, Death
+from annotator.runtime.cases import FOLDER
+from annotator.store.locations import absolute, is_remote
 
-FOLDER = "intents"
 AT_REST, DECODING, IN_MODELS = b".", b"d", b"m"
 
 
@@ -129,44 +132,21 @@ def forget(run_dir: str | Path, attempt: str) -> None:
         _path(run_dir, attempt).unlink()
 
 
-# What is known of bad items, from one driver to the next
-
-
-def save_cases(run_dir: str | Path, shard: int, generation: int, ledger: Ledger) -> None:
-    """Keep what `ledger` knows of a shard; losing it would only cost the next driver a worker."""
-    cases = ledger.to_json(shard)
-    if cases:
-        with contextlib.suppress(OSError):
-            path = _cases_path(run_dir, shard)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps({"generation": generation, "cases": cases}).encode())
-
-
-def load_cases(run_dir: str | Path, shard: int, generation: int, ledger: Ledger) -> None:
-    """Take over what an earlier driver knew of a shard; a retry gives every item a new chance."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        document = json.loads(_cases_path(run_dir, shard).read_bytes())
-        if document["generation"] == generation:
-            ledger.load(shard, document["cases"])
-
-
-def forget_cases(run_dir: str | Path, shard: int) -> None:
-    """The shard is committed."""
-    with contextlib.suppress(OSError):
-        _cases_path(run_dir, shard).unlink()
-
-
-def _cases_path(run_dir: str | Path, shard: int) -> Path:
-    return Path(run_dir) / FOLDER / f"s{shard:06d}.cases.json"
-
-
 def sweep(run_dir: str | Path) -> None:
     """Remove all records: every shard is committed, so nobody will be judged any more."""
-    shutil.rmtree(Path(run_dir) / FOLDER, ignore_errors=True)
+    shutil.rmtree(folder(run_dir), ignore_errors=True)
+
+
+def folder(run_dir: str | Path) -> Path:
+    """Where processes of this machine keep records for a run."""
+    if not is_remote(run_dir):
+        return Path(run_dir) / FOLDER
+    name = hashlib.sha256(absolute(run_dir).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"annotator-{os.getuid()}-{name}"
 
 
 def _path(run_dir: str | Path, attempt: str) -> Path:
-    return Path(run_dir) / FOLDER / f"{attempt}.intent"
+    return folder(run_dir) / f"{attempt}.intent"
 
 
 # Crash files
@@ -211,4 +191,4 @@ def forget_crash(run_dir: str | Path, worker: str) -> None:
 
 
 def _crash_path(run_dir: str | Path, worker: str) -> Path:
-    return Path(run_dir) / FOLDER / f"{worker}.crash"
+    return folder(run_dir) / f"{worker}.crash"

@@ -1,7 +1,7 @@
 """What a start of a run leaves for others to read: a log of one JSON line a shard, and a sign of life.
 
 Both lie in RUN/logs, named after the start, so that several drivers do not disturb each other. The run itself
-reads nothing of it, and a disk that fails here does not stop it.
+reads nothing of it, and a storage that fails here does not stop it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from annotator.runtime.job import News, Progress, WorkerNews
+from annotator.runtime.log_file import LogFile
 from annotator.runtime.progress import Tally
-from annotator.store.durable import replace_file
+from annotator.store.storage import storage_at
 
 FOLDER = "logs"
 LIFE_SECONDS = 3.0
 # Three signs of life missed, and then some for a slow file system.
 SILENT_SECONDS = 15.0
+# Signs of life between two looks at what of the log has still to be written.
+FLUSH_TICKS = 5
 WINDOW_SECONDS = 120.0
 
 
@@ -106,7 +111,8 @@ class Journal:
     def __init__(self, run_dir: str | Path, total: int, before: int) -> None:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         self.start = f"{moment}-{secrets.token_hex(2)}"
-        self._folder = Path(run_dir) / FOLDER
+        self._storage = storage_at(run_dir)
+        self._log = LogFile(run_dir, f"{FOLDER}/{self.start}")
         self._total, self._before = total, before
         self._tally = Tally()
         self._workers: dict[str, WorkerLife] = {}
@@ -128,6 +134,7 @@ class Journal:
         self._thread.join()
         ended = "finished" if error is None else str(error) or type(error).__name__
         self.write("over", outcome=ended, images=self._tally.images, deaths=self._deaths)
+        self._log.flush()
         self._show(ended)
 
     def hear(self, news: News) -> None:
@@ -146,10 +153,7 @@ class Journal:
     def write(self, event: str, **fields: Any) -> None:
         """Append one line to the log."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event} | fields
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / f"{self.start}.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+        self._log.write(json.dumps(line))
 
     def _note(self, news: WorkerNews) -> None:
         if news.event in ("died", "ended"):
@@ -162,8 +166,12 @@ class Journal:
             self._heard[news.worker] = time.monotonic()
 
     def _live(self) -> None:
-        while not self._stop.wait(LIFE_SECONDS):
+        for tick in count(1):
+            if self._stop.wait(LIFE_SECONDS):
+                return
             self._show(None)
+            if tick % FLUSH_TICKS == 0:
+                self._log.flush()
 
     def _show(self, ended: str | None) -> None:
         now = time.monotonic()
@@ -193,16 +201,15 @@ class Journal:
                 },
             )
         with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            replace_file(self._folder / f"{self.start}.life.json", json.dumps(asdict(life)).encode())
+            self._storage.replace(f"{FOLDER}/{self.start}.life.json", json.dumps(asdict(life)).encode())
 
 
 def read_lives(run_dir: str | Path) -> list[Life]:
     """The last sign of life of each start of a run, the newest start last."""
     lives = []
-    for path in sorted((Path(run_dir) / FOLDER).glob("*.life.json")):
+    for read in _files(run_dir, ".life.json"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            body = json.loads(path.read_bytes())
+            body = json.loads(read())
             body["workers"] = {
                 name: WorkerLife(**worker | {"shards": tuple(worker["shards"])})
                 for name, worker in body["workers"].items()
@@ -213,7 +220,15 @@ def read_lives(run_dir: str | Path) -> list[Life]:
 
 def read_log(run_dir: str | Path) -> Iterator[dict[str, Any]]:
     """The lines of all logs of a run, start by start; a line cut short by a kill is left out."""
-    for path in sorted((Path(run_dir) / FOLDER).glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+    for read in _files(run_dir, ".jsonl"):
+        for line in read().splitlines():
             with contextlib.suppress(ValueError):
                 yield json.loads(line)
+
+
+def _files(run_dir: str | Path, suffix: str) -> Iterator[Callable[[], bytes]]:
+    """Readers of the files of a kind, in the order of their names."""
+    storage = storage_at(run_dir)
+    for name in sorted(storage.names(FOLDER)):
+        if name.endswith(suffix) and not name.startswith("."):
+            yield partial(storage.read, f"{FOLDER}/{name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,17 +15,21 @@ import numpy as np
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime import intents
+from annotator.runtime.cases import sweep_cases
+from annotator.runtime.destination import check_writable
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
 from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
 from annotator.runtime.second_figures import SecondFigures, second_figures
 from annotator.store import run_info
 from annotator.store.commit import sweep
+from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.recovery import repair
 from annotator.store.schema import FileRecord, ModelRecord, Provenance
 from annotator.store.status import Summary, summarise
+from annotator.tracks.layer import follow_run
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
@@ -85,7 +88,9 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     if config.engine == "onnx":
         # An engine that quietly is not used would be worse than none.
         raise UserError("--engine onnx: not built in yet; use auto or torch")
-    _check_writable(config.out)
+    warning = check_writable(config.out)
+    if warning is not None:
+        listener.stage(warning)
     listener.stage("planning ...")
     plan = build_plan(
         config.inputs,
@@ -99,7 +104,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     second = resolve_second(config, pose, listener)
     job = Job(
         config,
-        str(Path(config.out).absolute()),
+        absolute(config.out),
         pose,
         detector,
         make_provenance(config, plan, pose, detector, second),
@@ -153,7 +158,13 @@ def carry_out(
         raise RunFailed(
             f"{len(missing)} shards are not committed, the first is {missing[0]}; run again to go on"
         )
+    try:
+        follow_run(Run(out), listener.stage)
+    except AnnotatorError as error:
+        run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
+        raise
     sweep(out)
+    sweep_cases(out)
     intents.sweep(out)
     if not tasks:
         return report(out, notes=notes)
@@ -182,22 +193,6 @@ def report(
         examples=_examples(run),
         second=second_figures(run, CONFIDENT),
     )
-
-
-def _check_writable(out: str) -> None:
-    """Fail before any work when the run folder cannot be made or written."""
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {out} is a file; name a folder for the run")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / run_info.FILE_NAME).exists():
-        raise UserError(f"--out {out} holds other files and no run; name a new folder, or empty this one")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-test-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error.strerror}") from None
 
 
 def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
@@ -261,8 +256,16 @@ def make_provenance(
         boxes=boxes,
         config_sha256=config.sha256(),
         plan_sha256=plan.sha256,
+        calibration=_calibration(config.calibration, pose) if config.calibration else None,
         second_pose_model=_model_record(second) if second else None,
     )
+
+
+def _calibration(path: str, pose: ModelSource) -> FileRecord:
+    from annotator.quality.calibration import read_calibration, sha256
+
+    read_calibration(path).check_model(pose.sha256)
+    return FileRecord(Path(path).name, sha256(path))
 
 
 def _model_record(source: ModelSource) -> ModelRecord:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,16 @@ from ray.exceptions import (
     RayError,
     RayTaskError,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from annotator.runtime.blame import Care, Cause, Death
-from annotator.runtime.intents import IntentLog, read_crash, write_crashes_to
+from annotator.runtime.intents import InFlight, IntentLog, in_flight, read_crash, write_crashes_to
 from annotator.runtime.job import Job, Progress, ShardTask
 from annotator.runtime.line import DeviceLostError
+from annotator.store.locations import is_remote
+
+# What the node of a dead worker has to tell is waited for so long.
+LOOK_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +182,34 @@ class Crew:
                 self._places[worker] = answer
             yield worker, lease, answer
 
+    def in_flight(self, worker: int, attempts: dict[int, str]) -> dict[int, tuple[int, ...]]:
+        """Indices of the items that a worker is working on, or was when it died, by shard."""
+        found = self._there(worker, _in_flight, self.job.run_dir, attempts)
+        return {shard: items.indices for shard, items in (found or {}).items()}
+
+    def _there(self, worker: int, look: Callable[..., Any], *arguments: Any) -> Any:
+        """What `look` finds on the node of a worker; None where that node does not answer.
+
+        Only where the run folder is in an object store do nodes keep records to themselves.
+        """
+        place = self._places.get(worker)
+        here = ray.get_runtime_context().get_node_id()
+        if not is_remote(self.job.run_dir) or place is None or place.node == here:
+            return look(*arguments)
+        task = ray.remote(num_cpus=0, max_retries=0)(look)
+        there = NodeAffinitySchedulingStrategy(place.node, soft=False)
+        try:
+            return ray.get(task.options(scheduling_strategy=there).remote(*arguments), timeout=LOOK_SECONDS)
+        except (RayError, TimeoutError):
+            return None
+
     def death(self, worker: int, error: RayError) -> Death:
         """Why a worker is gone."""
         detail = _last_words(error)
         if isinstance(error, RayTaskError):
             lost = isinstance(error.cause, DeviceLostError)
             return Death(Cause.CRASHED if lost else Cause.KILLED, str(error.cause))
-        crash = read_crash(self.job.run_dir, self.name(worker))
+        crash = self._there(worker, read_crash, self.job.run_dir, self.name(worker))
         if crash is not None:
             return crash
         if isinstance(error, OutOfMemoryError) or "running low on memory" in str(error):
@@ -194,6 +220,10 @@ class Crew:
         if isinstance(error, ActorUnavailableError):
             return Death(Cause.LOST, detail)
         return Death(Cause.KILLED, detail)
+
+
+def _in_flight(run_dir: str, attempts: dict[int, str]) -> dict[int, InFlight]:
+    return {shard: in_flight(run_dir, attempt) for shard, attempt in attempts.items()}
 
 
 def _node_lives(node: str) -> bool:

@@ -18,6 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 from annotator.errors import AnnotatorError, RunFailed
 from annotator.runtime import intents
 from annotator.runtime.blame import Death, Ledger
+from annotator.runtime.cases import forget_cases, load_cases, save_cases
 from annotator.runtime.job import Job, Progress, Report, ShardTask, WorkerNews
 from annotator.runtime.leases import Scheduler
 from annotator.runtime.line import DeviceLostError
@@ -56,8 +57,8 @@ class Dispatcher:
         self._job, self._report = job, report
         self._tasks = {task.shard: task for task in tasks}
         ledger = Ledger()
-        for task in tasks:
-            intents.load_cases(job.run_dir, task.shard, task.generation, ledger)
+        generations = {task.shard: task.generation for task in tasks}
+        self._with_cases = load_cases(job.run_dir, generations, ledger)
         self._scheduler = Scheduler(self._tasks, policy, ledger)
         if job.config.address is not None:
             # A Ray of our own has no dashboard, and so nobody who would collect the figures.
@@ -123,7 +124,8 @@ class Dispatcher:
             self._tell(worker, "beat")
         elif isinstance(answer, Progress):
             if lease is not None and self._scheduler.done(worker, lease, now):
-                intents.forget_cases(self._job.run_dir, answer.shard)
+                if answer.shard in self._with_cases:
+                    forget_cases(self._job.run_dir, answer.shard)
                 self._report(replace(answer, worker=self._crew.name(worker)))
         elif isinstance(answer, RayTaskError) and not isinstance(answer.cause, DeviceLostError):
             self._excuse(worker, lease, answer)
@@ -146,17 +148,16 @@ class Dispatcher:
         run_dir, crew = self._job.run_dir, self._crew
         held = self._scheduler.holding(worker)
         attempts = {shard: crew.attempt(lease, shard) for lease, shard in held.items()}
-        in_flight = {shard: intents.in_flight(run_dir, attempt) for shard, attempt in attempts.items()}
+        in_flight = crew.in_flight(worker, attempts)
         log.warning("worker %s is gone (%s: %s)", crew.name(worker), death.cause.value, death.detail)
         self._tell(worker, "died", f"{death.cause.value}: {death.detail}")
         self._forget(worker)
         for attempt in attempts.values():
             intents.forget(run_dir, attempt)
-        self._scheduler.died(
-            worker, death, {shard: found.indices for shard, found in in_flight.items()}, time.monotonic()
-        )
+        self._scheduler.died(worker, death, in_flight, time.monotonic())
         for shard in held.values():
-            intents.save_cases(run_dir, shard, self._tasks[shard].generation, self._scheduler.ledger)
+            if save_cases(run_dir, shard, self._tasks[shard].generation, self._scheduler.ledger):
+                self._with_cases.add(shard)
 
     def _forget(self, worker: int) -> None:
         self._workers.discard(worker)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from annotator.config import PLACEMENT_FIELDS
@@ -11,6 +10,7 @@ from annotator.runtime import launch
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.progress import Listener
 from annotator.store import run_info
+from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.recovery import repair
 from annotator.store.status import summarise
@@ -59,7 +59,7 @@ def retry(
     run_info.update(run_dir, state="running", resumed_at=(*info.resumed_at, run_info.now()))
     again = sum(len(task.only or ()) for task in tasks)
     listener.stage(f"{again:,} error rows in {len(tasks):,} shards; executor {config.executor}")
-    job = Job(config, str(Path(run_dir).absolute()), pose, detector, provenance, second=second)
+    job = Job(config, absolute(run_dir), pose, detector, provenance, second=second)
     return launch.carry_out(job, tasks, standing, listener)
 
 

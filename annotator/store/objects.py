@@ -5,6 +5,7 @@ Everything goes through obstore, which takes credentials and endpoints from the 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -15,7 +16,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from annotator.errors import RunFailed
-from annotator.store.locations import Location, redacted
+from annotator.store.locations import Location, location, redacted
 from annotator.store.storage import UnsettledError
 
 # Seconds between attempts at a write of which nobody can tell whether it happened; obstore tries again by
@@ -68,7 +69,7 @@ class ObjectStorage:
 
     def create(self, name: str, data: bytes) -> bool:
         import obstore
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
         place = self._location.below(name)
         for pause in (*PAUSES, None):
@@ -78,6 +79,8 @@ class ObjectStorage:
                 return True
             except (AlreadyExistsError, PreconditionError):
                 pass
+            except NotSupportedError:
+                return self._create_unconditionally(name, data)
             except Exception as error:  # noqa: BLE001 - obstore raises its own family and plain OSErrors
                 failure = error
             try:
@@ -93,9 +96,14 @@ class ObjectStorage:
         reason = _first_line(failure) if failure is not None else "it conflicts, but nothing is there"
         raise UnsettledError(errno.EIO, f"nobody can tell whether the write happened: {reason}", place.url)
 
-    def remove(self, name: str) -> None:
-        import contextlib
+    def _create_unconditionally(self, name: str, data: bytes) -> bool:
+        """Where the store knows no conditions: of writers at one moment the last one wins, not the first."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.read(name) == data
+        self._put(name, data)
+        return self.read(name) == data
 
+    def remove(self, name: str) -> None:
         import obstore
 
         place = self._location.below(name)
@@ -122,9 +130,21 @@ def probe(storage: ObjectStorage, name: str) -> bool:
     Raises:
         OSError: it cannot be written at all.
     """
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
+
     try:
-        storage.create(name, b"first")
-        return not storage.create(name, b"second")
+        # Not through `create`, which makes do without conditions.
+        place = location(storage.place).below(name)
+        with _failures(place):
+            obstore.put(client(place.bucket), place.key, b"first")
+            try:
+                obstore.put(client(place.bucket), place.key, b"second", mode="create", use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                return True
+            except NotSupportedError:
+                return False
+        return False
     finally:
         storage.remove(name)
 
