@@ -93,6 +93,9 @@ class RunConfig(BaseModel):
     hidden_threshold: float = Field(
         default=0.05, ge=0, description="Keypoint score from which a joint is marked v=1"
     )
+    calibration: str | None = Field(
+        default=None, description="File of `annotator calibrate`: fills keypoint_probs"
+    )
     nms: Literal["flag", "drop"] = Field(
         default="flag", description="What becomes of people whom OKS-NMS suppresses: flagged, or left out"
     )

@@ -73,6 +73,7 @@ class Poses:
             models without.
         halves: (N, 2, K, 2) float32, pixels of the upright image: what the flip test averaged, the pose in
             the crop and that in its mirror image (mirrored back); None without a flip test.
+        keypoint_probs: (N, K) float32, calibrated probability that each joint is right; None uncalibrated.
         signals: how far to trust each person; None until `quality` has looked at them.
         second_oks: (N,) float32, OKS with the pose of a second model on the same box; NaN for people whom it
             was not asked about; None without a second model.
@@ -87,6 +88,7 @@ class Poses:
     scores: np.ndarray
     keypoint_entropies: np.ndarray | None = None
     halves: np.ndarray | None = None
+    keypoint_probs: np.ndarray | None = None
     signals: Signals | None = None
     second_oks: np.ndarray | None = None
     keypoint_agreement: np.ndarray | None = None

@@ -28,6 +28,7 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
     from annotator.cli import (
+        calibrate,
         demo,
         doctor,
         evaluate,
@@ -47,6 +48,7 @@ def main() -> NoReturn:
     app.command("verify")(status.verify)
     app.command("retry")(retry.retry)
     app.command("eval")(evaluate.evaluate)
+    app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
     app.command("report")(report.report)
     app.add_typer(models.app, name="models")

@@ -84,6 +84,10 @@ def run(
             "--flip/--no-flip", help="Flip test.  [default: as the model's config says]", show_default=False
         ),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        Option(metavar="FILE", help="Probabilities from `annotator calibrate`.", show_default=False),
+    ] = None,
     nms: Annotated[
         Literal["flag", "drop"] | None,
         Option(
@@ -166,6 +170,7 @@ def run(
         "engine": engine,
         "precision": precision,
         "flip": flip,
+        "calibration": calibration,
         "nms": nms,
         "device": device,
         "executor": executor,

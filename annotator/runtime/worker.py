@@ -9,17 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from annotator.errors import RunFailed, UserError
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
 from annotator.people import Poses
+from annotator.quality.calibration import read_calibration
 from annotator.quality.signals import measured
 from annotator.runtime.blame import Care
 from annotator.runtime.intents import IntentLog
@@ -81,6 +83,10 @@ class ShardWorker:
         self.pulses = 0
         if hasattr(self._pose, "on_batch"):
             self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
+        self._calibration = None
+        if config.calibration is not None:
+            self._calibration = read_calibration(config.calibration)
+            self._calibration.check(self._pose.skeleton, job.pose.sha256)
         self._models = threading.Lock()
         self._threads = config.decode_threads or threads or len(os.sched_getaffinity(0))
         self._max_ahead = max(1, config.prefetch_images // overlapping)
@@ -158,6 +164,12 @@ class ShardWorker:
 
     def _judge(self, poses: Poses) -> Poses:
         config = self._job.config
+        if self._calibration is not None:
+            probs = self._calibration(poses.keypoint_scores)
+            if poses.posed_by is not None:
+                # Scores of another model mean something else.
+                probs[poses.posed_by != self._job.pose.name] = np.nan
+            poses = replace(poses, keypoint_probs=probs)
         return measured(
             poses,
             self._pose.skeleton,

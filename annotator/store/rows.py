@@ -161,7 +161,7 @@ def _signals(index: int, poses: Poses) -> dict[str, np.ndarray]:
     """Signal columns of the people of one image; those that are not there are left out, and become null."""
     found: dict[str, np.ndarray | None] = {
         name: getattr(poses, name)
-        for name in ("keypoint_entropies", "second_oks", "keypoint_agreement", "posed_by")
+        for name in ("keypoint_probs", "keypoint_entropies", "second_oks", "keypoint_agreement", "posed_by")
     }
     if poses.signals is not None:
         found |= {field.name: getattr(poses.signals, field.name) for field in fields(poses.signals)}
