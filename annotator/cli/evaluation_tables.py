@@ -56,7 +56,7 @@ def _table(*columns: str) -> Table:
 
 
 def _coco(figures: dict[str, Any]) -> Table:
-    names = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR", "AR50", "AR75")
+    names = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR", "AR75")
     table = _table("COCO", *names)
     for kind in ("keypoints", "bbox"):
         table.add_row(kind, *(_figure(figures[kind].get(name), 4) for name in names))

@@ -1,0 +1,87 @@
+"""Reading ground truth: in any order of its parts, and in memory that does not grow with the file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from annotator.errors import UserError
+from annotator.evaluate.truth import read_truth
+from tests.evaluate.big_truth import write_big_truth
+
+IMAGES = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+PERSON = {"image_id": 2, "category_id": 1, "bbox": [1, 2, 30, 40.5], "keypoints": [5, 6, 2] * 17}
+
+
+def write(path: Path, **document) -> Path:
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_parts_may_come_in_any_order_and_fields_may_be_left_out(tmp_path) -> None:
+    path = write(
+        tmp_path / "gt.json",
+        annotations=[PERSON, {**PERSON, "category_id": 7}, {**PERSON, "image_id": 99}],
+        info={"images": [{"id": 1}]},
+        categories=[{"id": 7, "name": "dog"}, {"id": 1, "name": "person", "keypoints": ["nose"]}],
+        images=IMAGES,
+    )
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    truth = read_truth(path, [(5, "x/b.jpg")], 17)
+    people = truth.of(2)
+    assert truth.matching.gt_of == {5: 2} and truth.matching.not_in_run == 1
+    assert truth.joint_names == ("nose",) and len(truth.of(1)) == 0
+    np.testing.assert_array_equal(people.bboxes, [[1, 2, 30, 40.5]])
+    assert people.areas[0] == 30 * 40.5 and people.num_keypoints[0] == 17 and not people.crowd[0]
+
+
+def test_names_that_images_outside_the_run_share_stay_ambiguous(tmp_path) -> None:
+    images = [{"id": 1, "file_name": "x/a.jpg"}, {"id": 2, "file_name": "y/a.jpg"}]
+    path = write(
+        tmp_path / "gt.json",
+        images=[*images, {"id": 3, "file_name": "b.jpg"}],
+        annotations=[PERSON],
+        categories=[{"id": 1, "name": "person"}],
+    )
+    truth = read_truth(path, [(50, "a.jpg"), (51, "b.jpg")], 17)
+    assert truth.matching.gt_of == {51: 3} and truth.matching.unmatched == ("a.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not JSON"),
+        ('{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{', "is not JSON"),
+        ("[1, 2]", "no images and categories"),
+        ('{"images": [{"id": "one", "file_name": "a.jpg"}]}', "not an image id"),
+        ('{"images": [7], "annotations": [], "categories": []}', "lacks 'id'"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "gt.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_truth(path, [(1, "a.jpg")], 17)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path) -> None:
+    """The same ten images of the run in 3 MB and in 60 MB of annotations."""
+    program = (
+        "import resource, sys; from annotator.evaluate.truth import read_truth; "
+        "t = read_truth(sys.argv[1], [(i, f'{i:012d}.jpg') for i in range(10)], 17); "
+        "assert len(t.people) == 10; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for name, megabytes in (("small", 3), ("large", 60)):
+        path = write_big_truth(tmp_path / f"{name}.json", megabytes)
+        assert path.stat().st_size > 0.99e6 * megabytes
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+        )
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] < peaks[0] + 12, peaks
