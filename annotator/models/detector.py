@@ -14,7 +14,7 @@ from torch import Tensor
 from annotator.errors import ItemError, UserError
 from annotator.models.build import build, default_scope
 from annotator.models.configs import dataset_of, test_pipeline, type_name
-from annotator.models.engines import PRECISIONS
+from annotator.models.detector_engines import OnnxDetector, TorchDetector
 from annotator.models.sources import ModelSource
 from annotator.people import Detections
 
@@ -42,9 +42,13 @@ class Detector:
         source: the model.
         device: torch device.
         precision: of backbone and neck: "fp32" ("auto"), "bf16" or "fp16"; heads and boxes stay float32.
+        engine: what carries out the network: "torch", "onnx" or "tensorrt".
         score_threshold: boxes below it are dropped.
         nms_iou: overlap above which the weaker of two boxes is dropped; None: as the config says.
         max_people: at most this many boxes an image, best first; None: as many as the config allows.
+
+    Attributes:
+        engine: carries out the network, and says in which precision.
 
     Raises:
         UserError: the model knows no people, or cannot be built.
@@ -56,6 +60,7 @@ class Detector:
         *,
         device: str = "cpu",
         precision: str = "fp32",
+        engine: str = "torch",
         score_threshold: float = 0.1,
         nms_iou: float | None = None,
         max_people: int | None = None,
@@ -71,10 +76,12 @@ class Detector:
             self._transforms = Compose([transform for transform in pipeline if transform not in loaders])
         if nms_iou is not None:
             _set_nms_iou(built.network, nms_iou)
-        self.precision = "fp32" if precision == "auto" else precision
         self._network: Any = built.network.to(device)
-        self._features = _FeatureExtractor(self._network, self.precision, torch.device(device).type)
-        self._network.extract_feat = self._features
+        if engine == "torch":
+            self.engine = TorchDetector(self._network, torch.device(device), precision)
+        else:
+            self.engine = OnnxDetector(self._network, source.name, torch.device(device), precision, engine)
+        self._network.extract_feat = self.engine
         self._score_threshold = score_threshold
         self._max_people = max_people
 
@@ -112,7 +119,7 @@ class Detector:
         data = {"inputs": [one.pixels for one in inputs], "data_samples": [one.sample for one in inputs]}
         data = self._network.data_preprocessor(data, False)
         samples = self._network(**data, mode="predict")
-        if not self._features.finite:
+        if not self.engine.finite:
             raise ItemError("detect", "non_finite", "the detector's network gave values that are not finite")
         return [
             self._people(sample.pred_instances, one.width, one.height)
@@ -128,28 +135,6 @@ class Detector:
         whole = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         order = whole[np.argsort(-scores[whole], kind="stable")][: self._max_people]
         return Detections(boxes[order], scores[order])
-
-
-class _FeatureExtractor:
-    """A detector's backbone and neck in a chosen precision, watching that what comes out is finite.
-
-    Heads stay in float32: box sides need more than the eight bits of bfloat16.
-    """
-
-    def __init__(self, network: Any, precision: str, device: str) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
-        self._extract = network.extract_feat
-        self._device, self._dtype = device, PRECISIONS[precision]
-        self.finite = True
-
-    def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
-        with torch.autocast(self._device, self._dtype, enabled=self._dtype != torch.float32):
-            features = self._extract(batch)
-        features = tuple(feature.float() for feature in features)
-        # What is not finite falls below every score threshold: an image full of people would look empty.
-        self.finite = all(bool(feature.isfinite().all()) for feature in features)
-        return features
 
 
 def _person_label(config: Any, meta: Mapping[str, Any], name: str) -> int:

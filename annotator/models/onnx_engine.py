@@ -59,11 +59,13 @@ class OnnxSession:
         if used != provider:
             raise UserError(f"--engine {engine}: ONNX Runtime took {used} instead of {provider}")
         self._device = device
-        self._outputs = self._session.get_outputs()
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._shapes: dict[tuple[int, int], list[tuple[int, ...]]] = {}
 
-    def __call__(self, pixels: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
-        """Outputs of shape (N, *shape) for pixels (N, 3, H, W), contiguous and on the device."""
+    def __call__(self, pixels: Tensor) -> list[Tensor]:
+        """The outputs, flat, for pixels (N, 3, H, W) on the device."""
         pixels = pixels.contiguous()
+        shapes = self._shapes_for(pixels)
         outputs = [
             torch.empty(len(pixels), *shape, dtype=pixels.dtype, device=self._device) for shape in shapes
         ]
@@ -71,8 +73,8 @@ class OnnxSession:
         kind = np.float16 if pixels.dtype == torch.float16 else np.float32
         place = (self._device.type, self._device.index or 0, kind)
         binding.bind_input(INPUT, *place, tuple(pixels.shape), pixels.data_ptr())
-        for output, tensor in zip(self._outputs, outputs, strict=True):
-            binding.bind_output(output.name, *place, tuple(tensor.shape), tensor.data_ptr())
+        for output, tensor in zip(self._names, outputs, strict=True):
+            binding.bind_output(output, *place, tuple(tensor.shape), tensor.data_ptr())
         if self._device.type == "cuda":
             # ONNX Runtime has a stream of its own.
             torch.cuda.current_stream(self._device).synchronize()
@@ -84,6 +86,14 @@ class OnnxSession:
                 raise torch.OutOfMemoryError(str(error)[:300]) from error
             raise
         return outputs
+
+    def _shapes_for(self, pixels: Tensor) -> list[tuple[int, ...]]:
+        """Shapes of the outputs of one picture, without the first axis; learnt once for each size."""
+        size = (pixels.shape[2], pixels.shape[3])
+        if size not in self._shapes:
+            found = self._session.run(None, {INPUT: pixels[:1].cpu().numpy()})
+            self._shapes[size] = [np.shape(part)[1:] for part in found]
+        return self._shapes[size]
 
 
 class OnnxEngine:
@@ -126,14 +136,13 @@ class OnnxEngine:
             self._like: Any = network(
                 torch.zeros(1, 3, size[1], size[0], dtype=self._dtype, device=self.device)
             )
-        self._shapes = [tuple(part.shape[1:]) for part in _flat(self._like)]
         self._normalise: Callable[[Tensor, bool], Tensor] = normaliser(normalization, self.device)
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
         """See `Engine`."""
         pixels = self._normalise(crops, mirror).to(self._dtype)
-        return nested(self._session(pixels, self._shapes), self._like)
+        return nested(self._session(pixels), self._like)
 
 
 def check_precision(precision: str, device: torch.device) -> None:
@@ -163,9 +172,3 @@ def _provider_options(provider: str, device: torch.device, path: Path) -> dict[s
         "trt_engine_cache_path": str(path.parent),
         "trt_fp16_enable": False,  # the graph itself is in the precision asked for
     }
-
-
-def _flat(outputs: Any) -> list[Tensor]:
-    if isinstance(outputs, list | tuple):
-        return [tensor for part in outputs for tensor in _flat(part)]
-    return [outputs]

@@ -98,9 +98,9 @@ def test_no_people_is_an_empty_result(detector: Detector, monkeypatch: pytest.Mo
 def test_values_that_are_not_finite_are_an_error_and_not_an_empty_image(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extract = detector._features._extract
+    extract = detector.engine._extract
     monkeypatch.setattr(
-        detector._features, "_extract", lambda batch: tuple(f * torch.nan for f in extract(batch))
+        detector.engine, "_extract", lambda batch: tuple(f * torch.nan for f in extract(batch))
     )
     with pytest.raises(ItemError, match="non_finite"):
         detector.detect([detector.prepare(picture(60, 100))])
@@ -140,3 +140,32 @@ def test_coco_detectors_know_people_as_their_first_class() -> None:
 def test_a_precision_that_cannot_be_used_is_an_error() -> None:
     with pytest.raises(UserError, match="int4"):
         Detector(resolve_detector("rtmdet-nano", "random"), precision="int4")
+
+
+def test_the_engines_compute_the_same(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANNOTATOR_WEIGHTS_DIR", str(tmp_path))
+    other = Detector(resolve_detector("rtmdet-nano", "random"), score_threshold=0.0, engine="onnx")
+    assert (other.engine.name, other.engine.precision, detector.engine.name) == ("onnx", "fp32", "torch")
+    for shape in ((2, 3, 320, 320), (1, 3, 64, 96)):
+        batch = torch.randn(shape)
+        with torch.inference_mode():
+            expected = detector._network.bbox_head(detector._network.extract_feat(batch))
+            found = other._network.bbox_head(other._network.extract_feat(batch))
+        for ours, theirs in zip(found, expected, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                assert a.shape == b.shape and float((a - b).abs().max()) < 1e-4 * float(b.abs().max())
+    assert len(other.detect([other.prepare(picture(60, 100)), other.prepare(picture(64, 64))])) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("faster-rcnn", {}, "no one-stage detector"),
+        ("rtmdet-nano", {"precision": "bf16"}, "fp32, not in 'bf16'"),
+    ],
+)
+def test_an_engine_that_cannot_be_used_is_an_error(name: str, options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Detector(resolve_detector(name, "random"), engine="onnx", **options)
