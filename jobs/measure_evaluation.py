@@ -1,17 +1,15 @@
-"""Time and memory of `annotator eval` against an annotation file of any size, 5 GB by default, written here first."""
+"""Time and memory of `annotator eval` against an annotation file of any size, written here first."""
 
 from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from big_truth import write_big_truth
 
 from annotator.evaluate.truth import read_truth
-from tests.evaluate.big_truth import write_big_truth
 
 
 def main() -> None:
@@ -30,7 +28,7 @@ def main() -> None:
     path.unlink()
     print(
         f"{megabytes:,.0f} MB, {len(truth.people):,} images of the run read in {seconds:.0f} s "
-        f"({megabytes / seconds:.0f} MB/s), peak memory {peak:.0f} MB, {peak - before:.0f} MB of it by reading"
+        f"({megabytes / seconds:.0f} MB/s), peak {peak:.0f} MB, {peak - before:.0f} MB of it by reading"
     )
 
 

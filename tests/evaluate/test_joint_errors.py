@@ -101,7 +101,7 @@ def test_what_is_not_labelled_is_not_judged() -> None:
 
 
 def test_a_good_joint_near_its_mirrored_one_is_good() -> None:
-    """Wrists clasped: the left one lies exactly where the right one is labelled, and near enough to its own."""
+    """Wrists clasped: the left one lies where the right one is labelled, and near enough to its own."""
     labelled = truth()
     labelled.keypoints[0, MIRRORED, :2] = labelled.keypoints[0, WRIST, :2] + at(0.9, 0, WRIST)
     xy = labelled.keypoints[..., :2].copy()
