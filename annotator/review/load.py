@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import UserError
-from annotator.review import copies, fields, plugin_folder, views
+from annotator.review import annotation, copies, fields, plugin_folder, views
 from annotator.review.documents import Document, Extras, documents
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.identifiers import Identifiers
@@ -99,6 +99,7 @@ def load(
             dataset.create_index(path)
         fields.dress(dataset, run, truth is not None)
         views.save(dataset, truth is not None)
+        annotation.prepare(dataset)
         dataset.info["annotator"] = state | {"run": str(run.path.absolute()), "counts": done.counts()}
         dataset.save()
     counts = dataset.info["annotator"]["counts"]

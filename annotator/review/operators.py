@@ -8,7 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from annotator.review import decisions
-from annotator.review.fields import POSES
+from annotator.review.fields import BOXES, KEYPOINTS, POSES
 
 SCOPES = {
     "selected": "Selected people, else the open image, else the selected images",
@@ -136,9 +136,11 @@ class CorrectJoints(_Operator):
     name_, label_, icon_ = "correct_joints", "Correct joints", "edit"
 
     def execute(self, ctx: Any) -> None:
-        ctx.ops.set_active_fields([POSES])
-        if ctx.current_sample:
-            ctx.trigger("open_sample", {"id": ctx.current_sample, "mode": "annotate"})
+        if not ctx.current_sample:
+            ctx.ops.notify("Open an image first", "warning")
+            return
+        ctx.trigger("open_sample", {"id": ctx.current_sample, "mode": "annotate"})
+        ctx.ops.set_active_fields([BOXES, KEYPOINTS, POSES])
 
 
 OPERATORS = (Accept, Reject, SendBack, ClearDecision, SetVisibility, NextPerson, CorrectJoints)

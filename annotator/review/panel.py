@@ -7,9 +7,9 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from annotator.durations import duration
 from annotator.review.decisions import REASONS, reviewer
 from annotator.review.progress import Progress, progress
-from annotator.runtime.progress import duration
 
 _KEYS = """
 | key | does |

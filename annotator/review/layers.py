@@ -1,0 +1,155 @@
+"""Layers of reviews: what people said of a run's people, one file a pull, merged by time when they are read."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from annotator.errors import RunFailed, UserError
+from annotator.store.durable import replace_file, write_failure
+from annotator.store.reader import Run
+from annotator.store.schema import METADATA_KEY, SCHEMAS, metadata, parse_metadata
+
+FOLDER = "reviews"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What is known of one person: a row of a layer, or several merged. See `schemas/pose/v1/arrow.json`.
+
+    Attributes:
+        instance_id, image_id: as in the run.
+        decision, reason, reviewer, time: the decision; `time` is ISO 8601 in UTC, so that text sorts by time.
+        keypoints: [x, y, v] x K in pixels, or None. corrected_by, corrected_at, moved_joints, moved_by: of it.
+        flags: "broken", "stale", "gone", "outside".
+    """
+
+    instance_id: int
+    image_id: int
+    decision: str | None = None
+    reason: str | None = None
+    reviewer: str | None = None
+    time: str | None = None
+    keypoints: tuple[float, ...] | None = None
+    corrected_by: str | None = None
+    corrected_at: str | None = None
+    moved_joints: tuple[int, ...] | None = None
+    moved_by: tuple[float, ...] | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anybody decided, withdrew, or corrected."""
+        return self.time is not None or self.corrected_at is not None
+
+
+def merge(rows: Iterable[Review]) -> dict[int, Review]:
+    """One review a person: the latest decision and the latest correction, whichever layers they are from."""
+    merged: dict[int, Review] = {}
+    for row in rows:
+        before = merged.get(row.instance_id)
+        merged[row.instance_id] = row if before is None else _merged(before, row)
+    return merged
+
+
+def _merged(a: Review, b: Review) -> Review:
+    # Equal times: the order of their contents decides, so that no order of reading does.
+    decided = max(a, b, key=lambda r: (r.time or "", repr(asdict(r))))
+    corrected = max(a, b, key=lambda r: (r.corrected_at or "", repr(asdict(r))))
+    latest = max(a, b, key=lambda r: (r.time or "", r.corrected_at or "", repr(asdict(r))))
+    return Review(
+        a.instance_id,
+        a.image_id,
+        decided.decision,
+        decided.reason,
+        decided.reviewer,
+        decided.time,
+        corrected.keypoints,
+        corrected.corrected_by,
+        corrected.corrected_at,
+        corrected.moved_joints,
+        corrected.moved_by,
+        latest.flags,
+    )
+
+
+def read(run: Run) -> dict[int, Review]:
+    """All layers of a run, merged; empty when nothing was pulled yet.
+
+    Raises:
+        RunFailed: a layer is damaged.
+    """
+    return merge(row for path in layers(run) for row in read_layer(path))
+
+
+def layers(run: Run) -> list[Path]:
+    """The files of the layers, in the order of their pulls."""
+    return sorted(path for path in (run.path / FOLDER).glob("*.parquet") if not path.name.startswith("."))
+
+
+def read_layer(path: Path) -> list[Review]:
+    """The rows of one layer.
+
+    Raises:
+        RunFailed: missing, damaged, or of another major version.
+    """
+    try:
+        table = pq.read_table(str(path), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise RunFailed(f"the review layer {path} is missing or damaged ({error})") from error
+    parse_metadata(table.schema, str(path))
+    names = [field.name for field in fields(Review)]
+    if set(names) - set(table.column_names):
+        raise RunFailed(f"{path} is not a layer of reviews: it lacks columns")
+    rows = []
+    for values in table.select(names).to_pylist():
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        rows.append(Review(**values | lists))
+    return rows
+
+
+def write_layer(run: Run, rows: list[Review]) -> Path:
+    """Write one layer, in one step; its name begins with the time, so that layers sort by it.
+
+    Raises:
+        UserError, RunFailed: it cannot be written.
+    """
+    rows = sorted(rows, key=lambda row: row.instance_id)
+    schema = SCHEMAS["reviews"]
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    about = metadata(
+        "reviews",
+        skeleton=run.skeleton,
+        visibility=run.metadata["visibility"],
+        provenance=run.info.provenance,
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata({METADATA_KEY: about[METADATA_KEY]}),
+        sink,
+        compression="zstd",
+        write_page_checksum=True,
+    )
+    data = sink.getvalue().to_pybytes()
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
+    path = run.path / FOLDER / f"{moment}-{hashlib.sha256(data).hexdigest()[:8]}.parquet"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, data)
+    except PermissionError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    except OSError as error:
+        raise write_failure(error, path) from error
+    return path
+
+
+def as_float32(values: np.ndarray) -> tuple[float, ...]:
+    """Numbers as a layer keeps them, so that what was written equals what is read."""
+    return tuple(np.asarray(values, np.float32).ravel().tolist())

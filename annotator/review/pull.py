@@ -1,0 +1,237 @@
+"""Decisions and corrections out of FiftyOne, as a new layer of the run; predictions stay what they are."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.errors import UserError
+from annotator.review import layers
+from annotator.review.decisions import SENT_BACK
+from annotator.review.documents import Document, drawn
+from annotator.review.fields import KEYPOINTS, POSES
+from annotator.review.fiftyone_process import import_fiftyone
+from annotator.review.layers import Review, as_float32
+from annotator.review.mirror import MOVED, Mirror, mirror_of, to_fractions, to_pixels
+from annotator.review.snapshot import Snapshot
+from annotator.review.workplace import Workplace, dataset_name
+from annotator.store.durable import replace_file
+from annotator.store.reader import Run
+
+SEND_BACK_FILE = "send-back.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull brought.
+
+    Attributes:
+        layer: the new file; None when nothing was new.
+        new: rows in it. decided, corrected: of them.
+        decisions: people by decision, all layers together.
+        broken: corrections that cannot be read, in the new layer.
+        send_back: manifest of the images to annotate again, None without any; images: how many.
+    """
+
+    layer: Path | None
+    new: int
+    decided: int
+    corrected: int
+    decisions: dict[str, int]
+    broken: int
+    send_back: Path | None
+    send_back_images: int
+
+
+def pull(run: Run, place: Workplace) -> Pulled:
+    """Bring back what people decided and corrected since the last pull, and what other databases do not have.
+
+    Raises:
+        UserError: the run is not in this database.
+    """
+    fo = import_fiftyone(place)
+    name = dataset_name(run)
+    if not fo.dataset_exists(name):
+        raise UserError(f"{name} is not in this database; `annotator review load {run.path}` brings it there")
+    dataset = fo.load_dataset(name)
+    run = Snapshot(run)
+    known = {row for path in layers.layers(run) for row in layers.read_layer(path)}
+    before = layers.merge(known)
+    found = list(_reviews(run, dataset._sample_collection, before))
+    new = [row for row in found if row not in known]
+    layer = layers.write_layer(run, new) if new else None
+    merged = layers.merge([*known, *new])
+    decisions: dict[str, int] = {}
+    for row in merged.values():
+        if row.decision:
+            decisions[row.decision] = decisions.get(row.decision, 0) + 1
+    manifest, images = write_manifest(run, merged, dataset._sample_collection)
+    return Pulled(
+        layer=layer,
+        new=len(new),
+        decided=sum(row.time is not None for row in new),
+        corrected=sum(row.keypoints is not None for row in new),
+        decisions=decisions,
+        broken=sum("broken" in row.flags for row in new),
+        send_back=manifest,
+        send_back_images=images,
+    )
+
+
+def _reviews(run: Snapshot, collection: Any, before: dict[int, Review]) -> Iterator[Review]:
+    """What the samples that somebody touched say, shard by shard."""
+    touched = _touched(collection)
+    mirror = mirror_of(run.skeleton)
+    for record, images, instances in run.shards():
+        documents = touched.get(record.shard, [])
+        if not documents:
+            continue
+        sizes = {row["image_id"]: (row["width"], row["height"]) for row in images.to_pylist()}
+        predicted = _predicted(instances)
+        for identifier in documents:
+            document = collection.find_one({"_id": identifier})
+            size = sizes.get(document["image_id"])
+            yield from _of_image(document, size, predicted, mirror, before)
+
+
+def _touched(collection: Any) -> dict[int, list[Any]]:
+    """Ids of the samples that changed after they were loaded, by shard."""
+    changed = {"$expr": {"$ne": ["$last_modified_at", "$loaded_at"]}}
+    found: dict[int, list[Any]] = {}
+    for document in collection.find(changed, {"shard": 1, "index": 1}).sort("index", 1):
+        found.setdefault(document["shard"], []).append(document["_id"])
+    return found
+
+
+def _predicted(instances: pa.RecordBatch) -> dict[int, np.ndarray]:
+    """(K, 3) float32 of each person."""
+    count = instances.num_rows
+    xyv = instances["keypoints"].flatten().to_numpy().reshape(count, -1, 3) if count else []
+    return dict(zip(instances["id"].to_pylist(), xyv, strict=True))
+
+
+def _of_image(
+    document: Document,
+    size: tuple[int, int] | None,
+    predicted: dict[int, np.ndarray],
+    mirror: Mirror,
+    before: dict[int, Review],
+) -> Iterator[Review]:
+    poses = {pose.get("person"): pose for pose in (document.get(POSES) or {}).get("polylines") or ()}
+    for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
+        person = label.get("person")
+        if person is None:
+            continue
+        row = predicted.get(person)
+        flags = [name for name in ("stale", "gone") if label.get(name)]
+        correction: dict[str, Any] = {}
+        if size is not None and row is not None:
+            correction = _correction(label, poses.get(person), row, size, mirror, flags)
+        earlier = before.get(person)
+        if correction or "broken" in flags:
+            correction |= {
+                "corrected_by": document.get("edited_by") or label.get("reviewer"),
+                "corrected_at": _iso(document.get("edited_at") or label.get("decided_at"))
+                or _iso(document["last_modified_at"]),
+            }
+        elif earlier and earlier.keypoints and (_iso(document.get("edited_at")) or "") > earlier.corrected_at:
+            # Joints were put back where they had been.
+            correction = {"corrected_by": document["edited_by"], "corrected_at": _iso(document["edited_at"])}
+        review = Review(
+            instance_id=person,
+            image_id=document["image_id"],
+            decision=label.get("decision"),
+            reason=label.get("reason"),
+            reviewer=label.get("reviewer"),
+            time=_iso(label.get("decided_at")),
+            flags=tuple(flags),
+            **correction,
+        )
+        if review.says_something:
+            yield review
+
+
+def _correction(
+    label: Document,
+    pose: Document | None,
+    row: np.ndarray,
+    size: tuple[int, int],
+    mirror: Mirror,
+    flags: list[str],
+) -> dict[str, Any]:
+    """What was moved and set, against the prediction; empty when nothing was. Flags are added to `flags`."""
+    was = to_fractions(row[:, :2], np.array(size))
+    now = was
+    if pose is not None and drawn(pose.get("points") or []) != pose.get("drawn"):
+        lines = mirror.to_points(pose["points"])
+        if lines is None:
+            flags.append("broken")
+            return {}
+        now = lines
+    now = _with_dragged_keypoints(label, row, was, now)
+    moved = np.abs(now - was).max(axis=1) > MOVED
+    visible = row[:, 2].copy()
+    # Somebody who moves a joint sees it, or knows where it is: it is labelled from now on.
+    visible[moved & (visible == 0)] = 2
+    if label.get("visible_set"):
+        visible = np.array(label["visible_set"], np.float32)
+    changed = moved | (visible != row[:, 2])
+    if not changed.any():
+        return {}
+    xy = np.where(moved[:, None], to_pixels(now, np.array(size)), row[:, :2])
+    if ((now[moved] < 0) | (now[moved] > 1)).any():
+        flags.append("outside")
+    distance = np.linalg.norm(xy - row[:, :2], axis=1)
+    return {
+        "keypoints": as_float32(np.concatenate([xy, visible[:, None]], axis=1)),
+        "moved_joints": tuple(np.flatnonzero(changed).tolist()),
+        "moved_by": as_float32(distance[changed]),
+    }
+
+
+def _with_dragged_keypoints(label: Document, row: np.ndarray, was: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """Points that were moved on the skeleton itself, which later versions of the App can do."""
+    points = np.array([[np.nan if c is None else c for c in point] for point in label["points"]], np.float64)
+    if points.shape != was.shape:
+        return now
+    shown = np.isfinite(points).all(axis=1)
+    dragged = shown & ((row[:, 2] == 0) | (np.abs(points - was).max(axis=1) > MOVED))
+    return np.where(dragged[:, None], points, now)
+
+
+def write_manifest(run: Run, merged: dict[int, Review], collection: Any) -> tuple[Path | None, int]:
+    """The images to annotate again, as a manifest for `annotator run`; an old one goes when there are none."""
+    wanted: dict[int, list[str]] = {}
+    for row in merged.values():
+        if row.decision == SENT_BACK:
+            wanted.setdefault(row.image_id, []).append(str(row.instance_id))
+    path = run.path / layers.FOLDER / SEND_BACK_FILE
+    if not wanted:
+        path.unlink(missing_ok=True)
+        return None, 0
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["uri", "image_id", "people"])
+    columns = {"image_id": 1, "uri": 1, "video_uri": 1, "filepath": 1, "index": 1}
+    rows = collection.find({"image_id": {"$in": list(wanted)}}, columns).sort("index", 1)
+    for row in rows:
+        # A manifest names pictures: of a frame, the copy that people saw.
+        uri = row["filepath"] if row.get("video_uri") else row["uri"]
+        out.writerow([uri, row["image_id"], " ".join(wanted[row["image_id"]])])
+    path.parent.mkdir(exist_ok=True)
+    replace_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    return path, len(wanted)
+
+
+def _iso(moment: datetime.datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
