@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,3 +176,41 @@ def picture() -> type[Picture]:
 def make_run(tmp_path: Path) -> Callable[..., MadeRun]:
     """Makes a run folder from pictures: `make_run(pictures, shard_size=2).commit()`."""
     return lambda pictures, shard_size=2: MadeRun(tmp_path / "run", pictures, shard_size)
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The endpoint of an S3 server on loopback that lives as long as the tests."""
+    import logging
+
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty bucket, which this process and its children can reach."""
+    import urllib.request
+
+    from annotator.store import objects, storage
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": object_store,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "AKIATESTKEYID",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-tests",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    urllib.request.urlopen(urllib.request.Request(f"{object_store}/{name}", method="PUT")).close()
+    objects.client.cache_clear()
+    storage._storage.cache_clear()
+    yield f"s3://{name}"
+    objects.client.cache_clear()

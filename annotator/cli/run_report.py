@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.runtime.progress import duration
+from annotator.durations import duration
 
 if TYPE_CHECKING:
     from annotator.runtime.launch import RunReport

@@ -53,7 +53,7 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 def _describe_driver(life: Life) -> list[str]:
     """A driver and its workers, for people."""
-    from annotator.runtime.progress import duration
+    from annotator.durations import duration
 
     where = f"  driver   {life.host}, process {life.pid}"
     if life.ended is not None:

@@ -16,7 +16,9 @@ from annotator.errors import ItemError
 from annotator.media.decoders import decode
 from annotator.media.header import Header, read_header
 from annotator.media.orientation import exif_orientation, png_orientation, upright
+from annotator.media.remote import read_bytes
 from annotator.sources.uris import local_path
+from annotator.store.locations import is_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def read_image(
     """Read and decode one picture; the first frame of an animation, the main picture of a HEIC file.
 
     Args:
-        uri: absolute path or file:// URI.
+        uri: absolute path, file:// URI, or URL of an object store.
         limits: default: `ImageLimits()`.
         admit: called with the bytes of memory that decoding will take, known from the header, before it
             starts; it
@@ -99,6 +101,8 @@ def read_image(
 
 
 def _read(uri: str, limits: ImageLimits, admit: Callable[[int], None] | None) -> tuple[bytes, Header]:
+    if is_remote(uri):
+        return _read_remote(uri, limits, admit)
     path = local_path(uri)
     try:
         # A pipe that nobody writes to would hold up an ordinary open for ever.
@@ -120,6 +124,17 @@ def _read(uri: str, limits: ImageLimits, admit: Callable[[int], None] | None) ->
         raise ItemError("read", kind, error.strerror or str(error)) from None
     except ValueError as error:
         raise ItemError("read", "unreadable", f"the path cannot be opened: {error}") from None
+
+
+def _read_remote(
+    uri: str, limits: ImageLimits, admit: Callable[[int], None] | None
+) -> tuple[bytes, Header]:
+    data = read_bytes(uri, limits.max_file_bytes)
+    header = read_header(io.BytesIO(data))
+    _check_header(header, limits)
+    if admit is not None:
+        admit(header.memory(limits.factor(header.width * header.height)) + len(data))
+    return data, header
 
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.errors import ItemError
+from annotator.media.remote import local_copy
 from annotator.sources.uris import is_text, local_path
+from annotator.store.locations import is_remote
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -71,11 +73,17 @@ def open_video(uri: str) -> tuple[InputContainer, VideoStream]:
         ItemError: stage "read" with kind missing, unreadable, empty or not_a_file; stage "decode" with kind
             not_a_video, truncated or no_video_stream.
     """
+    if is_remote(uri):
+        with local_copy(uri) as path:
+            return _open(path)
+    return _open(local_path(uri))
+
+
+def _open(path: str) -> tuple[InputContainer, VideoStream]:
     import av
     from av.container import InputContainer
     from av.error import FFmpegError
 
-    path = local_path(uri)
     _check_file(path)
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     source: Any = path if is_text(path) else open(path, "rb")  # noqa: SIM115 - closed with the container

@@ -6,16 +6,19 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from annotator.config import RunConfig
+from annotator.durations import duration
 from annotator.export.atomic import atomic_text
 from annotator.report import charts
 from annotator.report.figures import CONFIDENT, Figures, collect
 from annotator.report.thumbnails import Gallery, make_gallery
+from annotator.store.durable import write_failure
+from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.run_info import RunInfo, now
 from annotator.store.status import Summary, summarise
@@ -53,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the file, its size in bytes, pictures that could not be shown, its figures."""
+    """What was written: the file (or its URL), its bytes, pictures that could not be shown, its figures."""
 
     path: Path
     bytes: int
@@ -77,14 +80,26 @@ def write_report(run: Run, to: str | Path | None = None, gt: str | Path | None =
         from annotator.evaluate.evaluation import evaluate
 
         evaluation = evaluate(run, gt)
-    summary, figures = summarise(run.path), collect(run)
+    summary, figures = summarise(run.place), collect(run)
     gallery = make_gallery(run, figures)
     html = render(run, summary, figures, gallery, evaluation, gt)
+    path = _write(run, html, to)
+    document = figures.to_dict() | ({"evaluation": evaluation} if evaluation else {})
+    return Written(path, len(html.encode()), gallery.missing, document)
+
+
+def _write(run: Run, html: str, to: str | Path | None) -> Any:
+    """Write the page to `to`, or into the run folder wherever that is; returns where it is."""
+    if to is None and run.storage.remote:
+        try:
+            run.storage.replace(FILE_NAME, html.encode())
+        except OSError as error:
+            raise write_failure(error, f"{run.place}/{FILE_NAME}") from error
+        return f"{run.place}/{FILE_NAME}"
     path = Path(to) if to is not None else run.path / FILE_NAME
     with atomic_text(path) as out:
         out.write(html)
-    document = figures.to_dict() | ({"evaluation": evaluation} if evaluation else {})
-    return Written(path, len(html.encode()), gallery.missing, document)
+    return path
 
 
 def render(
@@ -104,7 +119,7 @@ def render(
     environment.filters["share"] = share
     source = (files("annotator.report") / "template.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
-        name=run.path.absolute().name,
+        name=PurePosixPath(absolute(run.place)).name,
         info=run.info,
         summary=summary,
         figures=figures,
@@ -126,7 +141,7 @@ def render(
 
 def next_steps(run: Run, summary: Summary, figures: Figures, gt: str | Path | None) -> list[Step]:
     """What to do with this run now, most urgent first."""
-    path = shlex.quote(str(run.path))
+    path = shlex.quote(run.place)
     steps = []
     if not summary.complete:
         left = summary.shards - summary.shards_done
@@ -182,15 +197,6 @@ def _changed_settings(info: RunInfo) -> set[str]:
     return {
         name for name, value in info.config.items() if name not in fields or value != fields[name].default
     }
-
-
-def duration(seconds: float) -> str:
-    """12.3 s, 4 min 05 s, 3 h 07 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
 
 
 def moment(iso: str) -> str:

@@ -108,12 +108,3 @@ class ProgressBar:
             return
         self._bar.set_postfix(people=self._tally.people, errors=self._tally.errors, refresh=False)
         self._bar.update(self._tally.images - self._bar.n)
-
-
-def duration(seconds: float) -> str:
-    """A time span as a person says it."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

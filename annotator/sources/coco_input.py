@@ -9,6 +9,7 @@ from typing import Any
 from annotator.errors import UserError
 from annotator.sources.coco_json import integer_id, load_coco, records
 from annotator.sources.uris import to_path
+from annotator.store.locations import is_remote
 
 # So many of the first files are looked for in each candidate folder.
 _PROBES = 100
@@ -57,6 +58,9 @@ def _entry(image: dict[str, Any], path: str, place: int) -> tuple[str, str, int]
 
 
 def _image_root(path: str, image_root: str | None, names: list[str]) -> str:
+    if image_root is not None and is_remote(image_root):
+        return image_root
+    names = [name for name in names if not is_remote(name)]
     relative = [name for name in (to_path(name, path) for name in names) if not os.path.isabs(name)]
     folder = os.path.dirname(path)
     candidates = [os.path.abspath(image_root)] if image_root else _near(path)

@@ -128,7 +128,7 @@ def expand_pattern(folder: str, pattern: str, notes: Notes) -> Iterator[tuple[st
             return
         parts = rest.split("/")
         for path in walk(folder, Notes(), None):
-            if _matches(path.split("/"), ["**", *parts]):
+            if matches(path.split("/"), ["**", *parts]):
                 yield path, False
         return
     try:
@@ -147,9 +147,10 @@ def expand_pattern(folder: str, pattern: str, notes: Notes) -> Iterator[tuple[st
                 yield f"{name}/{path}", found_folder
 
 
-def _matches(parts: list[str], patterns: list[str]) -> bool:
+def matches(parts: list[str], patterns: list[str]) -> bool:
+    """Whether the parts of a path match those of a pattern, in which "**" stands for any number of parts."""
     if not patterns:
         return not parts
     if patterns[0] == "**":
-        return any(_matches(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])
+        return any(matches(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and matches(parts[1:], patterns[1:])

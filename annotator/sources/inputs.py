@@ -6,17 +6,21 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from annotator.errors import UserError
+from annotator.sources.buckets import expand_key, fetched, is_object, key_below, split_key, walk_prefix
 from annotator.sources.coco_input import coco_images
 from annotator.sources.folders import INPUT_SUFFIXES, expand_pattern, is_pattern, split_pattern, suffix, walk
 from annotator.sources.listing import Listing
 from annotator.sources.manifests import MANIFEST_SUFFIXES, manifest_rows
 from annotator.sources.notes import Notes
-from annotator.sources.uris import to_path
+from annotator.sources.uris import is_path, to_path
+from annotator.store.locations import Location, absolute, is_remote, location
 
 ACCEPTED = (
     "a folder, a glob pattern in quotes, a picture, a video, a .txt list, a COCO .json, or a .csv, .tsv, "
     ".jsonl or .parquet manifest"
 )
+
+LIST_SUFFIXES = MANIFEST_SUFFIXES | {".txt", ".json"}
 
 _SUFFIXES = " ".join(sorted(INPUT_SUFFIXES))
 
@@ -38,8 +42,8 @@ def list_inputs(inputs: Sequence[str], *, image_root: str | None, limit: int | N
     if not inputs:
         raise UserError(f"no INPUT given; expected {ACCEPTED}")
     if image_root is not None:
-        image_root = os.path.abspath(to_path(image_root, "--image-root"))
-        if not os.path.isdir(image_root):
+        image_root = absolute(image_root if is_remote(image_root) else to_path(image_root, "--image-root"))
+        if not is_remote(image_root) and not os.path.isdir(image_root):
             raise UserError(f"--image-root {image_root} is not a folder")
     listing = Listing()
     for text in inputs:
@@ -53,6 +57,9 @@ def list_inputs(inputs: Sequence[str], *, image_root: str | None, limit: int | N
 
 def _expand(text: str, image_root: str | None, listing: Listing, notes: Notes) -> Iterator[None]:
     """Add what one argument stands for; yields now and then, so that the caller can stop it."""
+    if is_remote(text):
+        yield from _remote(location(text, "INPUT"), image_root, listing, notes)
+        return
     path = os.path.abspath(to_path(text, "INPUT")) if text else ""
     if os.path.isdir(path):
         yield from _folder(text, path, listing, notes)
@@ -91,18 +98,59 @@ class _Both(Notes):
         self._folder.skip(kind, count)
 
 
-def _file(path: str, image_root: str | None, listing: Listing) -> Iterator[None]:
+def _file(path: str, image_root: str | None, listing: Listing, home: str | None = None) -> Iterator[None]:
+    """Add a file, or what it names; `home` is the folder that it was fetched from."""
     kind = suffix(path)
-    folder = image_root or os.path.dirname(path)
+    folder = image_root or home or os.path.dirname(path)
     if kind == ".txt":
         yield from _named(path, _text_list(path), folder, listing)
     elif kind == ".json":
-        folder, images = coco_images(path, image_root)
+        folder, images = coco_images(path, image_root or home)
         yield from _named(path, images, folder, listing)
     elif kind in MANIFEST_SUFFIXES:
         yield from _named(path, manifest_rows(path, kind), folder, listing)
     else:
         listing.add(listing.folder(os.path.dirname(path)), os.path.basename(path))
+        yield
+
+
+def _remote(place: Location, image_root: str | None, listing: Listing, notes: Notes) -> Iterator[None]:
+    """Add an object, or what it names, or everything below a prefix or that matches a pattern."""
+    if "*" not in place.key and is_object(place):
+        yield from _object(place, image_root, listing)
+        return
+    skipped, before = Notes(), len(listing)
+    if is_pattern(place.key):
+        folder, pattern = split_key(place)
+        spelled = suffix(pattern) != "" and not is_pattern(suffix(pattern))
+        for name in expand_key(folder, pattern):
+            if spelled and suffix(name) in LIST_SUFFIXES:
+                yield from _object(folder.below(name), image_root, listing)
+            elif spelled or suffix(name) in INPUT_SUFFIXES:
+                listing.add(listing.folder(folder.url), name)
+            else:
+                notes.skip(suffix(name) or "without suffix")
+            yield
+    else:
+        root = listing.folder(place.url)
+        for count, name in enumerate(walk_prefix(place, _Both(notes, skipped)), 1):
+            listing.add(root, name)
+            if count % 4096 == 0:
+                yield
+    if len(listing) == before:
+        found = f" (found {skipped.skipped})" if skipped.skipped else ""
+        raise UserError(f"no picture or video at {place.url}{found}; accepted suffixes: {_SUFFIXES}")
+    yield
+
+
+def _object(place: Location, image_root: str | None, listing: Listing) -> Iterator[None]:
+    """Add one object, or what it names when it is a list."""
+    folder, _, name = place.url.rpartition("/")
+    if suffix(name) in LIST_SUFFIXES:
+        with fetched(place) as path:
+            yield from _file(path, image_root, listing, home=folder)
+    else:
+        listing.add(listing.folder(folder), name)
         yield
 
 
@@ -117,7 +165,7 @@ def _pattern(text: str, path: str, image_root: str | None, listing: Listing, not
         if is_folder:
             for below in walk(full, notes):
                 listing.add(root, f"{name}/{below}")
-        elif spelled and suffix(name) in MANIFEST_SUFFIXES | {".txt", ".json"}:
+        elif spelled and suffix(name) in LIST_SUFFIXES:
             yield from _file(full, image_root, listing)
         elif spelled or suffix(name) in INPUT_SUFFIXES:
             listing.add(root, name)
@@ -155,6 +203,15 @@ def _named(source: str, entries: Iterable[Entry], folder: str, listing: Listing)
     inside = folder.rstrip("/") + "/"
     root, elsewhere = listing.folder(folder), listing.scattered(source)
     for count, (text, where, image_id) in enumerate(entries, 1):
+        if count % 4096 == 0:
+            yield
+        if is_remote(text) or (is_remote(folder) and not is_path(text)):
+            place = location(text, where) if is_remote(text) else key_below(folder, text)
+            if place.url.startswith(inside):
+                listing.add(root, place.url[len(inside) :], image_id)
+            else:
+                listing.add(listing.folder(place.bucket), place.key, image_id)
+            continue
         path = os.path.normpath(os.path.join(inside, to_path(text, where)))
         if "\0" in path:
             raise UserError(f"{where}: the path {path!r} holds a NUL character")
@@ -162,6 +219,4 @@ def _named(source: str, entries: Iterable[Entry], folder: str, listing: Listing)
             listing.add(root, path[len(inside) :], image_id)
         else:
             listing.add(elsewhere, path, image_id)
-        if count % 4096 == 0:
-            yield
     yield

@@ -1,4 +1,4 @@
-"""Names of inputs: local paths and file:// URIs, and what is refused."""
+"""Names of inputs: local paths and file:// URIs, and what is refused. For object stores see `buckets`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from annotator.errors import UserError
+from annotator.store.locations import redacted
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _FILE = "file://"
@@ -27,13 +28,18 @@ def to_path(text: str, where: str) -> str:
         return text
     if scheme[1].lower() != "file":
         raise UserError(
-            f"{where}: {text} cannot be read: only local paths and file:// URIs are supported so far; "
-            "copy or mount the data and name it by its path"
+            f"{where}: {redacted(text)} cannot be read here: local paths, file:// URIs and, for inputs, "
+            "s3://, gs:// and az:// can; copy or mount the data and name it by its path"
         )
     host = urlsplit(text).netloc
     if host not in ("", "localhost"):
         raise UserError(f"{where}: {text} is on the host {host!r}; file:///path names a file of this machine")
     return os.fsdecode(unquote_to_bytes(text[len(_FILE) + len(host) :]))
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is an absolute path or a URI, not a name to be looked up in some folder."""
+    return text.startswith("/") or _SCHEME.match(text) is not None
 
 
 def local_path(uri: str) -> str:
