@@ -4,7 +4,7 @@
 
 Twenty people walk to and fro before one camera. "true": every visible person with its true box and joints.
 "missing": a quarter of the detections is not there (first of all the hidden ones), boxes and joints are off
-by 1% of the person's height, scores vary. Truth counts everybody in both, so that with a quarter missing
+by 1% of the person's height. Truth counts everybody in both, so that with a quarter missing
 nobody can have an IDF1 above 0.857.
 """
 
@@ -43,7 +43,6 @@ def scene(seed: int, seconds: float, fps: float, missing: float) -> Scene:
         truth.append(Identities(shown.identities, shown.bboxes))
         keep = np.ones(len(shown.identities), bool)
         bboxes, keypoints = shown.bboxes.copy(), shown.keypoints.copy()
-        scores = np.ones(len(bboxes), np.float32)
         if missing:
             # Whoever is mostly hidden is missed; of the others, chance decides.
             hidden = shown.shares < 0.5
@@ -52,13 +51,12 @@ def scene(seed: int, seconds: float, fps: float, missing: float) -> Scene:
             off = 0.01 * bboxes[:, 3]
             bboxes += rng.normal(size=bboxes.shape) * off[:, None]
             keypoints[..., :2] += rng.normal(size=keypoints[..., :2].shape) * off[:, None, None]
-            scores = rng.uniform(0.35, 0.95, len(bboxes)).astype(np.float32)
         people.append(
             FramePeople(
                 frame=number,
                 time=number / fps,
                 bboxes=bboxes[keep],
-                bbox_scores=scores[keep],
+                sure=np.ones(int(keep.sum()), bool),
                 keypoints=keypoints[keep, :, :2],
                 located=keypoints[keep, :, 2] > 0,
             )
@@ -82,7 +80,7 @@ def theirs(made: Scene, fps: float, name: str) -> Iterator[Identities]:
         xyxy = np.concatenate([people.bboxes[:, :2], people.bboxes[:, :2] + people.bboxes[:, 2:]], axis=1)
         given = supervision.Detections(
             xyxy=xyxy.astype(np.float32),
-            confidence=people.bbox_scores,
+            confidence=np.full(len(xyxy), 0.9, np.float32),
             class_id=np.zeros(len(xyxy), int),
         )
         found = tracker.update(given)
@@ -102,16 +100,22 @@ def main() -> None:
     print(f"{'detections':<12}{'tracker':<18}{'IDF1':>7}{'IDP':>7}{'IDR':>7}{'switches':>10}{'frames/s':>10}")
     for kind, missing in (("true", 0.0), ("missing", MISSING)):
         made = [scene(seed, options.seconds, options.fps, missing) for seed in range(options.seeds)]
-        lost = 1 - sum(len(p) for m in made for p in m.people) / sum(len(t.ids) for m in made for t in m.truth)
+        lost = 1 - sum(len(p) for m in made for p in m.people) / sum(
+            len(t.ids) for m in made for t in m.truth
+        )
         for name in ("ours", "SORTTracker", "ByteTrackTracker"):
             began = time.perf_counter()
             found = [list(ours(m) if name == "ours" else theirs(m, options.fps, name)) for m in made]
             rate = options.seeds * len(made[0].truth) / (time.perf_counter() - began)
-            all_scores = [identity_scores(zip(m.truth, f, strict=True)) for m, f in zip(made, found, strict=True)]
+            all_scores = [
+                identity_scores(zip(m.truth, f, strict=True)) for m, f in zip(made, found, strict=True)
+            ]
             mean = np.mean([[s.idf1, s.precision, s.recall] for s in all_scores], axis=0)
             switches = sum(s.switches for s in all_scores)
             label = kind if not missing else f"-{100 * lost:.0f}%"
-            print(f"{label:<12}{name:<18}{mean[0]:>7.3f}{mean[1]:>7.3f}{mean[2]:>7.3f}{switches:>10}{rate:>10.0f}")
+            print(
+                f"{label:<12}{name:<18}{mean[0]:>7.3f}{mean[1]:>7.3f}{mean[2]:>7.3f}{switches:>10}{rate:>10.0f}"
+            )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from annotator.store.records import (
 )
 from annotator.store.schema import PERSON_BITS, follows, parse_metadata
 from annotator.store.storage import Storage, storage_at
+from annotator.store.verify_tracks import TrackLedger
 
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
 EXAMPLES = 20
@@ -98,9 +99,10 @@ def verify(run_dir: str | Path) -> Report:
     storage = storage_at(run_dir)
     report = Report()
     plan = _Plan.read(storage, report)
-    _check_run_info(run_dir, report)
+    followed = _check_run_info(run_dir, report)
     report.planned, report.shards = len(plan.index), plan.shards
     rows_of = np.zeros(report.planned, np.uint8)
+    ledger = TrackLedger(followed)
     named: set[str] = set()
     known = generations(run_dir)
     for shard, record in iter_records(run_dir):
@@ -115,24 +117,27 @@ def verify(run_dir: str | Path) -> Report:
             report.add("foreign", where, f"the plan has {plan.shards} shards; this is number {shard}")
             continue
         report.shards_done += 1
-        _check_shard(storage, record, plan, rows_of, report)
+        _check_shard(storage, record, plan, rows_of, ledger, report)
     report.missing = int((rows_of == 0).sum())
     report.doubled = int((rows_of > 1).sum())
     _name_missing(plan, rows_of, report)
+    ledger.close(report)
     _check_strays(storage, named, known, report)
     return report
 
 
-def _check_run_info(run_dir: str | Path, report: Report) -> None:
+def _check_run_info(run_dir: str | Path, report: Report) -> bool:
+    """Check run.json; returns whether it says that people are to be followed through films."""
     from annotator.sources.plan import read_plan
 
     try:
         info = run_info.read(run_dir)
     except RunFailed as error:
         report.add("unreadable", run_info.FILE_NAME, str(error))
-        return
+        return False
     if read_plan(run_dir).sha256 != info.provenance.plan_sha256:
         report.add("plan", "plan", "it is not the plan that run.json names (sha256 differs)")
+    return bool(info.config.get("track"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,12 @@ def _id_columns(storage: Storage, name: str) -> pa.Table:
 
 
 def _check_shard(
-    storage: Storage, record: CommitRecord, plan: _Plan, rows_of: np.ndarray, report: Report
+    storage: Storage,
+    record: CommitRecord,
+    plan: _Plan,
+    rows_of: np.ndarray,
+    ledger: TrackLedger,
+    report: Report,
 ) -> None:
     where = f"shard {record.shard}"
     if set(record.files) < set(TABLES):
@@ -224,6 +234,8 @@ def _check_shard(
     if instances is not None:
         report.instances += instances.num_rows
         _check_instances(where, images, instances, report)
+        tracks = _read(storage, record, "tracks", report) if "tracks" in record.files else None
+        ledger.add(where, images, instances, tracks, report)
 
 
 def _check_instances(where: str, images: pa.Table, instances: pa.Table, report: Report) -> None:
@@ -255,8 +267,9 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
     """The id columns of a data file, once its bytes, schema, metadata and size are what the record says."""
     entry = record.files[table]
     needed = {
-        "images": ["index", "image_id", "shard", "status", "num_instances"],
-        "instances": ["id", "image_id", "person_index"],
+        "images": ["index", "image_id", "shard", "status", "num_instances", "frame_index"],
+        "instances": ["id", "image_id", "person_index", "track_id"],
+        "tracks": None,
     }[table]
     try:
         data = storage.read(entry.name)

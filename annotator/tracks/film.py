@@ -10,6 +10,9 @@ from annotator.tracks.follow import Follower, FollowSettings
 from annotator.tracks.link import LinkSettings, link
 from annotator.tracks.people import FramePeople
 
+# Who is seen less often in a whole film is nobody's track: mostly flicker of the detector.
+FEWEST_OBSERVATIONS = 3
+
 
 def follow_film(
     frames: Iterable[FramePeople],
@@ -28,5 +31,7 @@ def follow_film(
     follower = Follower(sigmas, settings)
     found = [follower.step(people).astype(np.int32) for people in frames]
     track = link(follower.tracklets, links)
+    seen = np.bincount(track, [tracklet.count for tracklet in follower.tracklets], len(track))
+    track[seen[track] < FEWEST_OBSERVATIONS] = -1
     for tracklets in found:
         yield np.where(tracklets >= 0, track[tracklets], -1) if len(track) else tracklets.astype(np.int64)

@@ -25,14 +25,14 @@ class FollowSettings:
     """How people are followed from frame to frame.
 
     Attributes:
-        start_score: box score from which a person may begin a track; below it people only go on with one.
-        sure_similarity, unsure_similarity: least similarity for people from `start_score` on, and below.
+        similarities: least similarity of people who are sure, one matching after the other: pairs that are
+            beyond doubt are made first, whatever that costs the others.
+        unsure_similarity: of the others, with whom only tracks go on.
         lost_frames, lost_seconds: so long a person is looked for where the filter expects them; what is
             found later is linked afterwards (`tracks.link`), with both sides known.
     """
 
-    start_score: float = 0.3
-    sure_similarity: float = 0.2
+    similarities: tuple[float, ...] = (0.5, 0.25)
     unsure_similarity: float = 0.4
     lost_frames: int = 12
     lost_seconds: float = 1.0
@@ -95,10 +95,12 @@ class Follower:
         if not len(people):
             return found
         similarity = self._similarity(people)
-        sure = people.bbox_scores >= settings.start_score
+        sure = people.sure
         rows = np.full(len(people), _NOBODY, np.int64)
         free = np.ones(len(self._filter), bool)
-        for those, least in ((sure, settings.sure_similarity), (~sure, settings.unsure_similarity)):
+        rounds = [(sure, least) for least in settings.similarities]
+        for wanted, least in (*rounds, (~sure, settings.unsure_similarity)):
+            those = wanted & (rows == _NOBODY)
             a, b = _match(similarity[np.ix_(free, those)], least)
             a, b = np.flatnonzero(free)[a], np.flatnonzero(those)[b]
             rows[b], free[a] = a, False

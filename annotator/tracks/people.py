@@ -15,7 +15,7 @@ class FramePeople:
         frame: number of the frame in its film.
         time: seconds from the film's first frame.
         bboxes: (N, 4) float64 [x, y, w, h], pixels of the upright image.
-        bbox_scores: (N,) float32.
+        sure: (N,) bool, people of whom the models are sure enough to begin a track with.
         keypoints: (N, K, 2) float64, pixels of the upright image.
         located: (N, K) bool, joints whose place is known well enough to compare (v > 0).
     """
@@ -23,7 +23,7 @@ class FramePeople:
     frame: int
     time: float
     bboxes: np.ndarray
-    bbox_scores: np.ndarray
+    sure: np.ndarray
     keypoints: np.ndarray
     located: np.ndarray
 

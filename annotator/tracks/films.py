@@ -1,0 +1,130 @@
+"""The films of a run: which shards they are in, and their people frame by frame, a shard in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.errors import RunFailed
+from annotator.sources.plan import Plan
+from annotator.store.parquet import open_parquet
+from annotator.store.reader import Run
+from annotator.store.records import CommitRecord
+from annotator.store.schema import PERSON_BITS, completed
+from annotator.tracks.people import FramePeople
+
+# Box score from which somebody may begin a track, unless likely a phantom; others only go on with one.
+SURE_SCORE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A video of a run: its URI and the shards that hold its frames, neighbours of which it may share."""
+
+    uri: str
+    shards: range
+
+
+@dataclass(frozen=True, slots=True)
+class FilmShard:
+    """The part of a film that is in one shard.
+
+    Attributes:
+        frames: of all items that are frames, with or without people, in the order of time.
+        ids: (N,) int64, the instances of the people of all frames, one frame after the other.
+        frame_numbers: (N,) int64, the frame that each is in.
+        scores: (N,) float32, of each.
+    """
+
+    frames: list[FramePeople]
+    ids: np.ndarray
+    frame_numbers: np.ndarray
+    scores: np.ndarray
+
+
+def films_of(plan: Plan) -> list[Film]:
+    """The films of a plan in its order; empty without videos, at no cost."""
+    if plan.starts is None:
+        return []
+    films: list[Film] = []
+    for table in plan.tables():
+        uris, shards = table["video_uri"].combine_chunks(), table["shard"].to_numpy()
+        codes = np.asarray(uris.dictionary_encode().indices.fill_null(-1))
+        starts = np.flatnonzero(np.append(True, np.diff(codes) != 0))
+        for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
+            uri = uris[int(start)].as_py()
+            if uri is None:
+                continue
+            first, last = int(shards[start]), int(shards[end - 1])
+            if films and films[-1].uri == uri:
+                films[-1] = Film(uri, range(films[-1].shards.start, last + 1))
+            else:
+                films.append(Film(uri, range(first, last + 1)))
+    return films
+
+
+def read_rows(run: Run, record: CommitRecord, table: str) -> pa.Table:
+    """All rows of one table of a shard.
+
+    Raises:
+        RunFailed: the file is missing or damaged.
+    """
+    name = record.files[table].name
+    try:
+        with open_parquet(run.storage, name) as file:
+            return completed(file.read(), table)
+    except (pa.ArrowException, OSError) as error:
+        raise RunFailed(
+            f"{run.place}/{name} cannot be read ({error}); `annotator verify` names what is wrong"
+        ) from error
+
+
+def film_shards(run: Run, records: dict[int, CommitRecord], film: Film) -> Iterator[FilmShard]:
+    """The people of a film, shard by shard in the order of time."""
+    for shard in film.shards:
+        record = records[shard]
+        yield film_shard(film, read_rows(run, record, "images"), read_rows(run, record, "instances"))
+
+
+def film_shard(film: Film, images: pa.Table, instances: pa.Table) -> FilmShard:
+    """The part of a film in the tables of one shard; people whom OKS-NMS suppresses are left out."""
+    import pyarrow.compute as pc
+
+    of_film = pc.and_(pc.equal(images["video_uri"], film.uri), pc.is_valid(images["frame_index"]))
+    rows = images.filter(of_film).select(["index", "frame_index", "time"]).to_pydict()
+    instances = instances.filter(pc.invert(pc.fill_null(instances["nms_suppressed"], False)))
+    ids = instances["id"].to_numpy()
+    count = len(ids)
+    bboxes = _numbers(instances["bbox"]).reshape(count, 4)
+    keypoints = _numbers(instances["keypoints"]).reshape(count, -1, 3)
+    phantom = instances["likely_phantom"].fill_null(False).to_numpy()
+    sure = (instances["bbox_score"].to_numpy() >= SURE_SCORE) & ~phantom
+    owner = ids >> PERSON_BITS
+    begins = np.searchsorted(owner, rows["index"], "left")
+    ends = np.searchsorted(owner, rows["index"], "right")
+    places = [slice(a, b) for a, b in zip(begins, ends, strict=True)]
+    frames = [
+        FramePeople(
+            frame=frame,
+            time=time,
+            bboxes=bboxes[place],
+            sure=sure[place],
+            keypoints=keypoints[place, :, :2],
+            located=keypoints[place, :, 2] > 0,
+        )
+        for place, frame, time in zip(places, rows["frame_index"], rows["time"], strict=True)
+    ]
+    people = np.concatenate([np.arange(place.start, place.stop) for place in places] or [np.zeros(0, int)])
+    return FilmShard(
+        frames=frames,
+        ids=ids[people],
+        frame_numbers=np.repeat(np.array(rows["frame_index"], np.int64), ends - begins),
+        scores=instances["score"].to_numpy()[people],
+    )
+
+
+def _numbers(lists: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(lists.combine_chunks().flatten()).astype(np.float64)
