@@ -69,7 +69,7 @@ class ObjectStorage:
 
     def create(self, name: str, data: bytes) -> bool:
         import obstore
-        from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         place = self._location.below(name)
         for pause in (*PAUSES, None):
@@ -79,9 +79,9 @@ class ObjectStorage:
                 return True
             except (AlreadyExistsError, PreconditionError):
                 pass
-            except NotSupportedError:
-                return self._create_unconditionally(name, data)
-            except Exception as error:  # noqa: BLE001 - obstore raises its own family and plain OSErrors
+            except Exception as error:  # noqa: BLE001 - obstore's own family and Python's kinds
+                if _knows_no_conditions(error):
+                    return self._create_unconditionally(name, data)
                 failure = error
             try:
                 return read_object(place) == data
@@ -131,7 +131,7 @@ def probe(storage: ObjectStorage, name: str) -> bool:
         OSError: it cannot be written at all.
     """
     import obstore
-    from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     try:
         # Not through `create`, which makes do without conditions.
@@ -142,8 +142,9 @@ def probe(storage: ObjectStorage, name: str) -> bool:
                 obstore.put(client(place.bucket), place.key, b"second", mode="create", use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
                 return True
-            except NotSupportedError:
-                return False
+            except Exception as error:
+                if not _knows_no_conditions(error):
+                    raise
         return False
     finally:
         storage.remove(name)
@@ -288,6 +289,14 @@ class _failures:  # noqa: N801 - reads as a statement: with _failures(place)
 
         if isinstance(error, BaseError) or (isinstance(error, OSError) and error.errno is None):
             raise _os_error(error, self._place) from None
+
+
+def _knows_no_conditions(error: Exception) -> bool:
+    """Whether conditional writes are switched off in the settings, or unknown to the server."""
+    from obstore.exceptions import NotSupportedError
+
+    refused = isinstance(error, (NotSupportedError, NotImplementedError))
+    return refused or "501 Not Implemented" in _first_line(error)
 
 
 def _is_final(error: Exception) -> bool:

@@ -14,6 +14,7 @@ import failpoints
 from annotator.cli import main
 from annotator.models.sources import ModelSource
 from annotator.runtime import launch, retry
+from annotator.runtime.engine_settings import Resolved
 from annotator.runtime.job import Job
 from annotator.store.schema import ModelRecord, Provenance
 
@@ -29,6 +30,7 @@ def _provenance(config, plan, pose, detector, second=None):
 if __name__ == "__main__":
     launch.resolve_models = _resolve
     launch.make_provenance = _provenance
+    launch.resolve_engines = lambda config, pose, detector: Resolved(config, "fakes")
     launch.Job = retry.Job = partial(Job, models="fake_models:build")
     failpoints.arm(os.environ.get("ANNOTATOR_FAILPOINT", ""))
     main()
