@@ -35,6 +35,7 @@ def main() -> NoReturn:
         export,
         models,
         parity,
+        queue,
         report,
         retry,
         run,
@@ -48,6 +49,7 @@ def main() -> NoReturn:
     app.command("verify")(status.verify)
     app.command("retry")(retry.retry)
     app.command("eval")(evaluate.evaluate)
+    app.command("queue")(queue.queue)
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
     app.command("report")(report.report)
