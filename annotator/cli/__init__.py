@@ -62,9 +62,9 @@ def main() -> NoReturn:
         app(_optional_json_file(sys.argv[1:]))
     except AnnotatorError as error:
         fail(error)
-    except KeyboardInterrupt:
-        print("annotator: interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        print(f"annotator: {error or 'interrupted'}; run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + getattr(error, "signal", 2))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

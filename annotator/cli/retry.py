@@ -31,6 +31,7 @@ def retry(
     from annotator.cli.run_report import describe
     from annotator.runtime.progress import ProgressBar
     from annotator.runtime.retry import retry as retry_run
+    from annotator.runtime.stopping import stopping_in_order
 
     placement = {
         "weights_dir": weights_dir,
@@ -39,7 +40,7 @@ def retry(
         "address": address,
         "workers": workers,
     }
-    with ProgressBar() as bar:
+    with stopping_in_order(), ProgressBar() as bar:
         report = retry_run(run, placement, bar, frozenset(kind or ()))
     if as_json:
         print_json(asdict(report) | {"exit_code": report.exit_code})

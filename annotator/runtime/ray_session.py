@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from annotator.errors import RunFailed
+from annotator.runtime.stopping import handlers_kept
 
 START_ATTEMPTS = 3
 
@@ -60,7 +61,8 @@ def ray_session(address: str | None) -> Iterator[ModuleType]:
     prepare_environment(local=address is None)
     import ray
 
-    _connect(ray, address)
+    with handlers_kept():
+        _connect(ray, address)
     try:
         yield ray
     finally:
