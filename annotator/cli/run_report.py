@@ -19,7 +19,8 @@ def describe(report: RunReport) -> str:
         f"{run}: {'done' if report.images else 'finished before, nothing left to do'}.",
         f"  {totals.images:,} images: {totals.ok:,} with people, {totals.empty:,} without, "
         f"{totals.error:,} errors.",
-        f"  {totals.people:,} people, {report.confident:,} of them with a box score of 0.3 or more.",
+        f"  {totals.people:,} people, {report.phantoms:,} of them likely phantoms (kept, but shown only when "
+        f"asked for); {report.confident:,} with a box score of 0.3 or more.",
     ]
     if report.images:
         lines.append(

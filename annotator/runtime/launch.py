@@ -50,6 +50,7 @@ class RunReport:
         images, people, seconds: of this start alone; all zero when there was nothing left to do.
         stages: seconds the workers of this start spent by stage.
         confident: people of the whole run whose box has a score of at least `CONFIDENT`.
+        phantoms: likely phantoms of the whole run: stored, and shown only when asked for.
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
         second: what the second pose model did in the whole run, if there is one.
@@ -62,6 +63,7 @@ class RunReport:
     seconds: float
     stages: dict[str, float]
     confident: int
+    phantoms: int
     notes: tuple[str, ...]
     examples: dict[str, str]
     second: SecondFigures | None = None
@@ -181,6 +183,7 @@ def report(
 ) -> RunReport:
     """The run as it stands, and what this start did, if anything."""
     run = Run(out)
+    confident, phantoms = _confident(run)
     return RunReport(
         run=out,
         totals=summarise(out),
@@ -188,7 +191,8 @@ def report(
         people=tally.people if tally else 0,
         seconds=seconds,
         stages=stages or {},
-        confident=_confident(run),
+        confident=confident,
+        phantoms=phantoms,
         notes=notes,
         examples=_examples(run),
         second=second_figures(run, CONFIDENT),
@@ -347,11 +351,13 @@ def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str
     return dict(total)
 
 
-def _confident(run: Run) -> int:
-    return sum(
-        int(np.count_nonzero(batch["bbox_score"].to_numpy() >= CONFIDENT))
-        for batch in run.instances(["bbox_score"])
-    )
+def _confident(run: Run) -> tuple[int, int]:
+    """How many people have a sure box, and how many are likely phantoms."""
+    confident = phantoms = 0
+    for batch in run.instances(["bbox_score", "likely_phantom"]):
+        confident += int(np.count_nonzero(batch["bbox_score"].to_numpy() >= CONFIDENT))
+        phantoms += batch["likely_phantom"].true_count
+    return confident, phantoms
 
 
 def _examples(run: Run) -> dict[str, str]:
