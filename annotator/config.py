@@ -78,8 +78,18 @@ class RunConfig(BaseModel):
     )
     weights_dir: str | None = None
     flip: bool | None = Field(default=None, description="Flip test; default: as the model's config says")
-    engine: Literal["auto", "torch", "onnx"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    engine: Literal["auto", "torch", "compile", "onnx", "tensorrt"] = Field(
+        default="auto", description="What carries out the pose model; auto is resolved when a run starts"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Of the pose model; auto is resolved when a run starts"
+    )
+    detector_engine: Literal["auto", "torch", "onnx", "tensorrt"] = Field(
+        default="auto", description="What carries out the detector; auto is resolved when a run starts"
+    )
+    detector_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Of the detector; auto is resolved when a run starts"
+    )
 
     detector_threshold: float = Field(
         default=0.1, ge=0, le=1, description="Person boxes below this score are dropped"

@@ -73,7 +73,8 @@ def run(
         Option(metavar="DIR", help="Where official weights are looked up and kept.", show_default=False),
     ] = None,
     engine: Annotated[
-        Literal["auto", "torch", "onnx"] | None, Option(help="[default: auto]", show_default=False)
+        Literal["auto", "torch", "compile", "onnx", "tensorrt"] | None,
+        Option(help="[default: auto]", show_default=False),
     ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"] | None, Option(help="[default: auto]", show_default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -79,10 +80,9 @@ class OnnxDetector:
             raise UserError(f"--engine {engine}: detectors are carried out in fp32, not {self.precision}")
         if not exportable(network):
             raise UserError(f"{name} is no one-stage detector: it has no ONNX engine, take torch for it")
-        raw = RawDetector(network).eval()
         with torch.inference_mode():
-            self._like: Any = raw(torch.zeros(1, 3, _SIZE[1], _SIZE[0], device=device))
-        path = exported(raw, name, _SIZE, any_size=True)
+            self._like: Any = RawDetector(network)(torch.zeros(1, 3, _SIZE[1], _SIZE[0], device=device))
+        path = export_detector(network, name)
         self._session = OnnxSession(path, device, engine, torch.get_num_threads())
         network.bbox_head.forward = lambda outputs: outputs
         self.finite = True
@@ -104,6 +104,11 @@ class RawDetector(nn.Module):
     def forward(self, pixels: Tensor) -> Any:
         """pixels: (N, 3, H, W), normalised."""
         return self.network.bbox_head(self.network.extract_feat(pixels))
+
+
+def export_detector(network: Any, name: str) -> Path:
+    """The ONNX file of a one-stage detector's raw outputs; errors as `onnx_export.exported`."""
+    return exported(RawDetector(network), name, _SIZE, any_size=True)
 
 
 def exportable(network: Any) -> bool:

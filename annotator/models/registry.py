@@ -22,6 +22,7 @@ def build_estimator(
     *,
     device: str = "cpu",
     precision: str = "auto",
+    engine: str = "torch",
     flip: bool | None = None,
     batch_people: int = 32,
     score_threshold: float | None = None,
@@ -30,7 +31,7 @@ def build_estimator(
     """The estimator of a pose model, its weights loaded.
 
     Args:
-        batch_people: of top-down models.
+        engine, batch_people: of top-down models.
         score_threshold, max_people: limits on the people that models for whole images find.
 
     Raises:
@@ -39,7 +40,9 @@ def build_estimator(
     if needs_boxes(source):
         from annotator.models.topdown import TopDown
 
-        return TopDown(source, device=device, precision=precision, flip=flip, batch_people=batch_people)
+        return TopDown(
+            source, device=device, precision=precision, engine=engine, flip=flip, batch_people=batch_people
+        )
     from annotator.models.whole_image import WholeImage
 
     return WholeImage(

@@ -17,6 +17,7 @@ from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime import intents
 from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
+from annotator.runtime.engine_settings import resolve_engines
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
 from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
@@ -84,12 +85,9 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
             was started with.
         RunFailed: shards are left that could not be carried out; what was committed stays.
     """
-    from annotator.sources.plan import build_plan, write_plan
+    from annotator.sources.plan import build_plan
     from annotator.sources.videos import Sampling
 
-    if config.engine == "onnx":
-        # An engine that quietly is not used would be worse than none.
-        raise UserError("--engine onnx: not built in yet; use auto or torch")
     warning = check_writable(config.out)
     if warning is not None:
         listener.stage(warning)
@@ -104,6 +102,9 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     )
     pose, detector = resolve_models(config, listener)
     second = resolve_second(config, pose, listener)
+    resolved = resolve_engines(config, pose, detector)
+    config = resolved.config
+    listener.stage(resolved.opening)
     job = Job(
         config,
         absolute(config.out),

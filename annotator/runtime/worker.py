@@ -268,6 +268,7 @@ def build_models(
         job.pose,
         device=device,
         precision=config.precision,
+        engine="torch" if config.engine == "auto" else config.engine,
         flip=config.flip,
         batch_people=config.batch_people,
         score_threshold=config.detector_threshold,
@@ -280,6 +281,8 @@ def build_models(
     detector = Detector(
         job.detector,
         device=device,
+        precision=config.detector_precision,
+        engine="torch" if config.detector_engine == "auto" else config.detector_engine,
         score_threshold=config.detector_threshold,
         max_people=config.max_people,
     )

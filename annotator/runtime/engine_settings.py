@@ -1,0 +1,73 @@
+"""`auto` engines and precisions become names once, at the start of a run, so that all its rows are alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from annotator.config import RunConfig
+from annotator.errors import UserError
+from annotator.store import run_info
+
+if TYPE_CHECKING:
+    from annotator.models.sources import ModelSource
+
+FIELDS = ("engine", "precision", "detector_engine", "detector_precision")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings without `auto` among `FIELDS`, and what to tell the user about them."""
+
+    config: RunConfig
+    opening: str
+
+
+def resolve_engines(config: RunConfig, pose: ModelSource, detector: ModelSource | None) -> Resolved:
+    """What carries out the models of a run.
+
+    A run that exists goes on with what it was started with, on whatever machine that is. A new one takes what
+    is known to be best for the models on the device that its workers will have.
+
+    Raises:
+        UserError: an engine was asked for that cannot carry out the model.
+    """
+    from annotator.models.engine_choice import choose_detector, choose_pose
+
+    config = config.model_copy(update=_standing(config))
+    device = workers_device(config)
+    chosen = choose_pose(pose, device, config.engine, config.precision)
+    update = {"engine": chosen.engine, "precision": chosen.precision}
+    opening = f"pose model by {chosen}"
+    if detector is not None:
+        found = choose_detector(detector, device, config.detector_engine, config.detector_precision)
+        update |= {"detector_engine": found.engine, "detector_precision": found.precision}
+        opening += f", detector by {found}"
+    return Resolved(config.model_copy(update=update), opening)
+
+
+def _standing(config: RunConfig) -> dict[str, str]:
+    """What a run that exists has for the settings left to `auto`."""
+    try:
+        before = run_info.read(config.out).config
+    except UserError:
+        return {}
+    return {
+        name: before[name]
+        for name in FIELDS
+        if getattr(config, name) == "auto" and before.get(name, "auto") != "auto"
+    }
+
+
+def workers_device(config: RunConfig) -> str:
+    """ "cpu" or "cuda...": what the workers of a run will calculate on, as far as this process can tell."""
+    if config.device != "auto":
+        return config.device
+    if config.executor == "ray" and config.address is not None:
+        from annotator.runtime.ray_session import ray_session
+
+        with ray_session(config.address) as ray:
+            return "cuda" if ray.cluster_resources().get("GPU", 0) > 0 else "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
