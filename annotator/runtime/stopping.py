@@ -1,4 +1,4 @@
-"""How a driver is stopped from outside: in order, whoever asks, a terminal, `ray job stop`, a batch system."""
+"""How a driver is stopped from outside: in order, by a terminal, `ray job stop` or a batch system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(KeyboardInterrupt):  # noqa: N818 - like its parent no error, and not to be caught as one
+class Stopped(KeyboardInterrupt):
     """The process was asked to end.
 
     Attributes:

@@ -85,7 +85,7 @@ def test_only_the_shard_under_way_is_blamed():
     run.start()
     first, second = run.scheduler.holding(0).values()
     run.died(0, CRASH)
-    assert run.scheduler._fruitless == {first: 1}
+    assert run.scheduler._backlog._fruitless == {first: 1}
     run.start()
     assert set(run.scheduler.holding(1).values()) == {first, second}
 

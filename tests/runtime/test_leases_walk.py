@@ -226,5 +226,5 @@ def test_two_thousand_workers_cost_the_scheduler_little():
         if event % 200 == 0:
             for worker in range(2_000):
                 scheduler.progressed(worker, now, now)
-        assert len(scheduler._deadlines) <= 2 * 2_000
+        assert len(scheduler._roster._deadlines) <= 2 * 2_000
     assert scheduler.finished
