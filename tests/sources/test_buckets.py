@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -115,7 +116,7 @@ def test_copies_of_films_stay_within_their_bound(bucket, monkeypatch):
     monkeypatch.setattr(remote, "MOST_BYTES", 25)
     for name in ("1", "2", "3"):
         put(bucket, name, data=name.encode() * 10)
-        with local_copy(f"{bucket}/{name}") as path, open(path, "rb") as file:
+        with local_copy(f"{bucket}/{name}") as path, Path(path).open("rb") as file:
             assert file.read() == name.encode() * 10
     assert list(remote._copies._files) == [f"{bucket}/2", f"{bucket}/3"]
     with pytest.raises(ItemError) as caught, local_copy(f"{bucket}/gone"):
