@@ -155,11 +155,17 @@ class RunConfig(BaseModel):
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
-def load_config(path: str | None, overrides: dict[str, Any], settings: list[str]) -> RunConfig:
+def load_config(
+    path: str | None,
+    overrides: dict[str, Any],
+    settings: list[str],
+    base: dict[str, Any] | None = None,
+) -> RunConfig:
     """A configuration from a YAML file, then command-line options, then `key=value` settings; later ones win.
 
     Args:
         path: YAML file of `RunConfig` fields, or None.
+        base: values by field name that all of these win over.
         overrides: values by field name; None means "not given".
         settings: strings such as "batch_people=64"; the value is read as YAML.
 
@@ -168,7 +174,7 @@ def load_config(path: str | None, overrides: dict[str, Any], settings: list[str]
     """
     import yaml
 
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(base or {})
     if path is not None:
         try:
             loaded = yaml.safe_load(Path(path).read_text())

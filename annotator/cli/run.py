@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -24,6 +25,16 @@ def run(
         str | None,
         Option(
             "--out", "-o", metavar="RUN", help="Run folder; an existing one is continued.", show_default=False
+        ),
+    ] = None,
+    from_run: Annotated[
+        str | None,
+        Option(
+            "--from",
+            metavar="RUN",
+            help="A finished run instead of INPUT: only what is to be different is made anew in --out. A new "
+            "--pose takes its boxes; thresholds, policy and calibration need no model.",
+            show_default=False,
         ),
     ] = None,
     pose: Annotated[
@@ -186,9 +197,16 @@ def run(
         "keyframes_only": keyframes_only,
         "track": track,
     }
-    run_config = load_config(config, given, settings or [])
+    if from_run is not None:
+        from annotator.runtime.derive import launch_from, settings_of
+
+        run_config = load_config(config, given, settings or [], settings_of(from_run, given))
+        carry_out = partial(launch_from, run_config, from_run)
+    else:
+        run_config = load_config(config, given, settings or [])
+        carry_out = partial(launch, run_config)
     with ProgressBar(quiet=run_config.quiet) as bar:
-        report = launch(run_config, bar)
+        report = carry_out(bar)
     if as_json:
         print_json(asdict(report) | {"exit_code": report.exit_code})
     else:

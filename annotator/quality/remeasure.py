@@ -7,29 +7,40 @@ from typing import Literal
 
 import numpy as np
 
-from annotator.people import Poses, Signals
-from annotator.quality.signals import measured
+from annotator.people import Poses
+from annotator.quality.signals import measure
 from annotator.skeletons import Skeleton
 
-# What the flip test's halves tell, which are not stored.
+# Told by the halves of the flip test, which are not stored.
 _OF_HALVES = ("flip_oks", "keypoint_flip_oks", "likely_swap")
 
 
 def remeasured(
     poses: Poses,
+    kept: np.ndarray,
     skeleton: Skeleton,
     input_size: tuple[int, int] | None,
     *,
     nms: Literal["flag", "drop"],
     phantom_below: float,
 ) -> Poses:
-    """The people of one image with new signals; those of the flip test are the stored ones.
+    """Some of the people of one image with signals of their own; those of the flip test are the stored ones.
 
-    Arguments as of `signals.measured`.
+    Args:
+        kept: (N,) bool, who stays.
+        skeleton, input_size, nms, phantom_below: as of `signals.measured`.
     """
     stored = poses.signals
-    # Carried through the choice of people as if it were a column of theirs.
-    places = np.arange(len(poses))
-    poses = measured(replace(poses, track=places), skeleton, input_size, nms=nms, phantom_below=phantom_below)
-    assert isinstance(poses.signals, Signals)
-    return poses
+    poses = poses.of(kept)
+    signals = measure(poses, skeleton, input_size, phantom_below)
+    if nms == "drop" and signals.nms_suppressed.any():
+        kept = kept.copy()
+        kept[kept] = ~signals.nms_suppressed
+        poses = poses.of(~signals.nms_suppressed)
+        signals = measure(poses, skeleton, input_size, phantom_below)
+    if stored is not None:
+        of_halves = {name: getattr(stored, name) for name in _OF_HALVES}
+        signals = replace(
+            signals, **{name: values[kept] for name, values in of_halves.items() if values is not None}
+        )
+    return replace(poses, signals=signals)

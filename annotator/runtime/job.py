@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """The run that a job starts from instead of from nothing.
+
+    Attributes:
+        run_dir: its folder, reachable under this path from every worker.
+        keypoints: they are taken over too; otherwise a pose model looks at its boxes, which are in the plan.
+        given_boxes: its boxes came with the inputs, from no detector.
+        whole_image: its pose model found the people by itself.
+    """
+
+    run_dir: str
+    keypoints: bool
+    given_boxes: bool
+    whole_image: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """All a worker needs to know; small enough to send to every node.
 
@@ -26,6 +43,7 @@ class Job:
         models: "module:function" that makes a worker's detector (or None) and pose estimator, given a job and
             CPUs to use. The tests of faults name cheap ones here that break on demand.
         second: the second pose model on the same boxes, resolved to files, or None.
+        base: the run that this one starts from, or None.
     """
 
     config: RunConfig
@@ -35,6 +53,7 @@ class Job:
     provenance: Provenance
     models: str = "annotator.runtime.worker:build_models"
     second: ModelSource | None = None
+    base: Base | None = None
 
 
 @dataclass(frozen=True, slots=True)

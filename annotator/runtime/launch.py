@@ -113,16 +113,32 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         make_provenance(config, plan, pose, detector, second),
         second=second,
     )
-    info = run_info.RunInfo(config.model_dump(mode="json"), job.provenance, len(plan), len(plan.shards))
-    if run_info.create(config.out, info):
-        write_plan(plan, config.out)
-    else:
-        _resume(config.out, info, plan)
+    return begin(job, plan, _opening(plan, pose, detector, config), listener)
 
-    before = Run(config.out).committed()
+
+def begin(job: Job, plan: Plan, opening: str, listener: Listener, notes: Sequence[str] = ()) -> RunReport:
+    """Start the run of a job, or go on with it.
+
+    Args:
+        opening: what is going to be done, for a person.
+        notes: for the report, beside those of the plan.
+
+    Raises:
+        UserError, RunFailed: as `launch`.
+    """
+    from annotator.sources.plan import write_plan
+
+    out = job.config.out
+    info = run_info.RunInfo(job.config.model_dump(mode="json"), job.provenance, len(plan), len(plan.shards))
+    if run_info.create(out, info):
+        write_plan(plan, out)
+    else:
+        _resume(out, info, plan)
+    before = Run(out).committed()
     tasks = [ShardTask(shard) for shard in plan.shards if shard not in before]
-    listener.stage(_opening(plan, pose, detector, len(before), config))
-    return carry_out(job, tasks, summarise(config.out), listener, tuple(plan.notes))
+    resumed = f"; {len(before):,} shards committed before" if before else ""
+    listener.stage(f"{opening}{resumed}; executor {job.config.executor}")
+    return carry_out(job, tasks, summarise(out), listener, (*plan.notes, *notes))
 
 
 def carry_out(
@@ -146,7 +162,7 @@ def carry_out(
         listener.begin(standing.items, before, standing.people, standing.error - again)
         try:
             with Journal(out, standing.items, before) as journal:
-                _executor(job.config)(job, tasks, _all(tally, listener, journal))
+                _executor(job)(job, tasks, _all(tally, listener, journal))
         except AnnotatorError as error:
             run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
@@ -238,8 +254,8 @@ def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> 
     for source in (pose, second):
         if not needs_boxes(source):
             raise UserError(
-                f"--second-pose: {source.name} finds people by itself; a second opinion is on the same boxes, "
-                "so both must be top-down models"
+                f"--second-pose: {source.name} finds people by itself; a second opinion is on the same "
+                "boxes, so both must be top-down models"
             )
     return second
 
@@ -261,16 +277,23 @@ def make_provenance(
         boxes=boxes,
         config_sha256=config.sha256(),
         plan_sha256=plan.sha256,
-        calibration=_calibration(config.calibration, pose) if config.calibration else None,
+        calibration=calibration_record(config, pose),
         second_pose_model=_model_record(second) if second else None,
     )
 
 
-def _calibration(path: str, pose: ModelSource) -> FileRecord:
+def calibration_record(config: RunConfig, pose: ModelSource) -> FileRecord | None:
+    """The calibration of a run, if it has one.
+
+    Raises:
+        UserError: it cannot be read, or is of another model.
+    """
     from annotator.quality.calibration import read_calibration, sha256
 
-    read_calibration(path).check_model(pose.sha256)
-    return FileRecord(Path(path).name, sha256(path))
+    if config.calibration is None:
+        return None
+    read_calibration(config.calibration).check_model(pose.sha256)
+    return FileRecord(Path(config.calibration).name, sha256(config.calibration))
 
 
 def _model_record(source: ModelSource) -> ModelRecord:
@@ -304,7 +327,12 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
         run_info.update(out, state="running", resumed_at=(*standing.resumed_at, run_info.now()))
 
 
-def _executor(config: RunConfig) -> Executor:
+def _executor(job: Job) -> Executor:
+    config = job.config
+    if job.base is not None and job.base.keypoints:
+        from annotator.runtime.rewrite import run_rewrite
+
+        return run_rewrite
     if config.executor == "inline":
         from annotator.runtime.inline import run_inline
 
@@ -327,16 +355,10 @@ def _all(tally: Tally, listener: Listener, journal: Journal) -> Report:
     return hear
 
 
-def _opening(
-    plan: Plan, pose: ModelSource, detector: ModelSource | None, done: int, config: RunConfig
-) -> str:
+def _opening(plan: Plan, pose: ModelSource, detector: ModelSource | None, config: RunConfig) -> str:
     given = "people as given" if config.boxes is not None else f"people by {pose.name}"
     people = f"people by {detector.name}" if detector else given
-    resumed = f", {done:,} of them committed before" if done else ""
-    return (
-        f"{len(plan):,} images in {len(plan.shards):,} shards{resumed}; {people}; keypoints by {pose.name}; "
-        f"executor {config.executor}"
-    )
+    return f"{len(plan):,} images in {len(plan.shards):,} shards; {people}; keypoints by {pose.name}"
 
 
 def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str, float]:

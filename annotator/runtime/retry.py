@@ -37,6 +37,11 @@ def retry(
     if unknown:
         raise UserError(f"retry keeps the settings of the run; it cannot change {', '.join(sorted(unknown))}")
     config = info.run_config.model_copy(update=given | {"out": run_dir})
+    if info.provenance.derived_from is not None:
+        raise UserError(
+            f"{run_dir} was made from the rows of {info.provenance.derived_from.run}: mend its errors there, "
+            "then make this one anew with --from"
+        )
     repair(run_dir)
     standing = summarise(run_dir)
     if not standing.complete:

@@ -49,6 +49,9 @@ def second_figures(run: Run, confident: float) -> SecondFigures | None:
     first, second, first_seconds, second_seconds = (
         sum(float(one.get(name, 0.0)) for one in stats) for name in names
     )
+    if not first:
+        # Made from the rows of another run, without a model.
+        return None
     cascade = run.info.run_config.cascade
     saved = None
     if cascade and second:

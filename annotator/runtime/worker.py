@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from annotator.errors import RunFailed, UserError
+from annotator.errors import ItemError, RunFailed, UserError
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
 from annotator.people import Poses
-from annotator.quality.calibration import read_calibration
 from annotator.quality.signals import measured
 from annotator.runtime.blame import Care
 from annotator.runtime.intents import IntentLog
@@ -35,13 +34,14 @@ from annotator.runtime.line import (
     WholeImageEstimator,
     annotate,
 )
+from annotator.runtime.rows import Probabilities, row_builder
 from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
 from annotator.store.generations import merge
+from annotator.store.reader import Run
 from annotator.store.records import CommitRecord, CorruptRecordError, standing_record
-from annotator.store.rows import RowBuilder
-from annotator.store.visibility import ScoreThresholds
+from annotator.store.results import stored_results
 
 # Failures of storage that often pass: a server that restarts, a lost connection.
 _PASSING = (
@@ -83,10 +83,8 @@ class ShardWorker:
         self.pulses = 0
         if hasattr(self._pose, "on_batch"):
             self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
-        self._calibration = None
-        if config.calibration is not None:
-            self._calibration = read_calibration(config.calibration)
-            self._calibration.check(self._pose.skeleton, job.pose.sha256)
+        self._probable = Probabilities(job, self._pose.skeleton)
+        self._base = None if job.base is None else Run(job.base.run_dir)
         self._models = threading.Lock()
         self._threads = config.decode_threads or threads or len(os.sched_getaffinity(0))
         self._max_ahead = max(1, config.prefetch_images // overlapping)
@@ -117,12 +115,13 @@ class ShardWorker:
         items = self._plan.items(task.shard)
         if task.only is not None:
             items = [item for item in items if item.index in task.only]
-        clock, rows = StageClock(), self._rows()
-        for item in items:
-            if item.index in care.condemned:
-                outcome = Outcome(item, None, care.condemned[item.index])
-                clock.count(outcome)
-                rows.add(item, None, outcome.result)
+        clock, rows = StageClock(), row_builder(self._job, self._pose.skeleton)
+        settled = self._settled(task, items, care)
+        for outcome in settled:
+            clock.count(outcome)
+            rows.add(outcome.item, outcome.size, outcome.result)
+        done_with = {outcome.item.index for outcome in settled}
+        items = [item for item in items if item.index not in done_with]
         began = time.monotonic()
         with ExitStack() as stack:
             batches = self._feeds(stack, items, care, intents)
@@ -164,24 +163,31 @@ class ShardWorker:
 
     def _judge(self, poses: Poses) -> Poses:
         config = self._job.config
-        if self._calibration is not None:
-            probs = self._calibration(poses.keypoint_scores)
-            if poses.posed_by is not None:
-                # Scores of another model mean something else.
-                probs[poses.posed_by != self._job.pose.name] = np.nan
-            poses = replace(poses, keypoint_probs=probs)
         return measured(
-            poses,
+            self._probable(poses),
             self._pose.skeleton,
             getattr(self._pose, "input_size", None),
             nms=config.nms,
             phantom_below=config.phantom_threshold,
         )
 
-    def _rows(self) -> RowBuilder:
-        config = self._job.config
-        policy = ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold)
-        return RowBuilder(self._pose.skeleton, policy, self._job.provenance)
+    def _settled(self, task: ShardTask, items: Sequence[Item], care: Care) -> list[Outcome]:
+        """What needs no work: items that are not to be run, and errors and empty images of the base run."""
+        settled = {
+            index: Outcome(item, None, care.condemned[index])
+            for item in items
+            if (index := item.index) in care.condemned
+        }
+        if self._base is not None:
+            mine = {item.index: item for item in items if not item.boxes}
+            for stored in stored_results(self._base, task.shard):
+                if stored.index in mine:
+                    result = stored.result
+                    nobody = (
+                        result if isinstance(result, ItemError) else result.of(np.zeros(len(result), bool))
+                    )
+                    settled[stored.index] = Outcome(mine[stored.index], stored.size, nobody)
+        return list(settled.values())
 
     def _feeds(
         self, stack: ExitStack, items: Sequence[Item], care: Care, intents: IntentLog | None
@@ -191,9 +197,7 @@ class ShardWorker:
         Decoding begins at once where no suspect has to be waited for.
         """
         suspects = [item for item in items if item.index in care.suspects]
-        others = [
-            item for item in items if item.index not in care.suspects and item.index not in care.condemned
-        ]
+        others = [item for item in items if item.index not in care.suspects]
         ready = None if suspects else stack.enter_context(self._feed(others, self._threads, intents))
         return self._one_after_another(suspects, others, ready, intents)
 

@@ -15,7 +15,7 @@ from annotator.errors import RunFailed, UserError
 from annotator.skeletons import Skeleton
 from annotator.store import run_info
 from annotator.store.parquet import open_parquet
-from annotator.store.records import CommitRecord, CorruptRecordError, iter_records
+from annotator.store.records import CommitRecord, CorruptRecordError, iter_records, standing_record
 from annotator.store.schema import SCHEMAS, completed, parse_metadata
 from annotator.store.storage import storage_at
 
@@ -108,6 +108,18 @@ class Run:
     def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The instances table, as `images`; people of an image are neighbours in one batch."""
         return self._batches("instances", columns)
+
+    def rows(self, table: str, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of one committed shard: `images` or `instances`, in plan order.
+
+        Raises:
+            FileNotFoundError: the shard is not committed.
+            RunFailed: its data file is missing or damaged.
+        """
+        wanted = list(columns) if columns is not None else None
+        with self._open(standing_record(self.place, shard).files[table].name) as file:
+            rows = file.read(columns=wanted)
+        return _with_columns(rows, table, wanted)
 
     def _batches(
         self, table: str, columns: Sequence[str] | None, only_errors: bool = False
