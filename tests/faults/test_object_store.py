@@ -10,8 +10,11 @@ import pytest
 from fake_models import Fate
 from program import Program, until
 
+from annotator.export import FORMATS
+from annotator.report.page import write_report
 from annotator.store.locations import location
 from annotator.store.objects import list_objects, read_object
+from annotator.store.reader import Run
 from annotator.store.storage import storage_at
 from annotator.store.verify import verify
 
