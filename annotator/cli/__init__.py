@@ -38,6 +38,7 @@ def main() -> NoReturn:
         queue,
         report,
         retry,
+        review,
         run,
         status,
         synth,
@@ -54,6 +55,7 @@ def main() -> NoReturn:
     app.command("export")(export.export)
     app.command("report")(report.report)
     app.add_typer(models.app, name="models")
+    app.add_typer(review.app, name="review")
     app.command("parity")(parity.parity)
     app.command("demo")(demo.demo)
     app.command("synth")(synth.synth)

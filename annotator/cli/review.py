@@ -94,3 +94,32 @@ def open_app(
             served.process.wait()
     except KeyboardInterrupt:
         print(f"\n  annotator review pull {run}")
+
+
+@app.command("pull")
+def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = False) -> None:
+    """Bring decisions and corrections back as a new layer in RUN/reviews; predictions stay as they are."""
+    from dataclasses import asdict
+
+    from annotator.cli import print_json
+    from annotator.review.pull import pull as pull_reviews
+    from annotator.review.workplace import workplace
+    from annotator.store.reader import Run
+
+    opened = Run(run)
+    pulled = pull_reviews(opened, workplace(opened.path, database_dir))
+    if as_json:
+        paths = {"layer": pulled.layer, "send_back": pulled.send_back}
+        print_json(asdict(pulled) | {name: path and str(path) for name, path in paths.items()})
+        return
+    if pulled.layer is None:
+        print(f"{run}: nothing new")
+    else:
+        print(f"{pulled.layer}: {pulled.decided:,} people decided, {pulled.corrected:,} corrected")
+    if pulled.decisions:
+        print("  in all: " + ", ".join(f"{count:,} {name}" for name, count in sorted(pulled.decisions.items())))
+    if pulled.broken:
+        print(f"  {pulled.broken:,} corrections cannot be read: vertices were added or removed (flag broken)")
+    if pulled.send_back is not None:
+        print(f"  {pulled.send_back_images:,} images to annotate again: annotator run {pulled.send_back} --out AGAIN")
+    print(f"  annotator export {run} --reviewed accepted --to annotations.json")

@@ -24,7 +24,7 @@ from annotator.review.workplace import Workplace
 
 # FiftyOne's own port, where bookmarks point to.
 USUAL_PORT = 5151
-_START_SECONDS = 120
+_START_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from annotator.review import decisions
-from annotator.review.fields import BOXES, KEYPOINTS, POSES
 
 SCOPES = {
     "selected": "Selected people, else the open image, else the selected images",
@@ -130,20 +129,7 @@ class NextPerson(_Operator):
         _go_on(ctx, skip=True, one_by_one=bool(ctx.selected_labels))
 
 
-class CorrectJoints(_Operator):
-    """Show the lines whose vertices can be dragged, in the App's own annotation."""
-
-    name_, label_, icon_ = "correct_joints", "Correct joints", "edit"
-
-    def execute(self, ctx: Any) -> None:
-        if not ctx.current_sample:
-            ctx.ops.notify("Open an image first", "warning")
-            return
-        ctx.trigger("open_sample", {"id": ctx.current_sample, "mode": "annotate"})
-        ctx.ops.set_active_fields([BOXES, KEYPOINTS, POSES])
-
-
-OPERATORS = (Accept, Reject, SendBack, ClearDecision, SetVisibility, NextPerson, CorrectJoints)
+OPERATORS = (Accept, Reject, SendBack, ClearDecision, SetVisibility, NextPerson)
 
 
 def _people(ctx: Any, scope: str) -> tuple[list[int], bool]:

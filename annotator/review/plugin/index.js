@@ -12,10 +12,31 @@
     return keys[event.code] ? [keys[event.code], {}] : null;
   }
 
+  // The App edits labels whose field is shown in the open sample, and offers no call to show one there.
+  function showLines() {
+    const box = document.querySelector('[data-cy="modal"] [data-cy="checkbox-poses"]');
+    const input = box && (box.matches("input") ? box : box.querySelector("input"));
+    if (input && !input.checked) input.click();
+  }
+
+  class CorrectJoints extends window.__foo__.Operator {
+    get config() {
+      return new window.__foo__.OperatorConfig({ name: "correct_joints", label: "Correct joints", icon: "edit" });
+    }
+    async execute(context) {
+      const id = context.currentSample;
+      if (!id) return;
+      showLines();
+      await new Promise((done) => setTimeout(done, 300));
+      window.__foo__.executeOperator("@voxel51/operators/open_sample", { id, mode: "annotate" });
+    }
+  }
+  window.__foo__.registerOperator(CorrectJoints, "@pose-annotator/review");
+
   document.addEventListener(
     "keydown",
     (event) => {
-      const typing = event.target.closest && event.target.closest("input, textarea, [contenteditable=true]");
+      const typing = event.target.closest && event.target.closest("input[type=text], input:not([type]), textarea, [contenteditable=true]");
       if (!event.altKey || event.ctrlKey || event.metaKey || event.repeat || typing) return;
       const found = request(event);
       if (!found) return;

@@ -1,0 +1,91 @@
+"""A run as reviewed: the same rows, with people's decisions and corrections in place, for whoever exports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.errors import UserError
+from annotator.review import layers
+from annotator.review.decisions import ACCEPTED, REJECTED
+from annotator.review.layers import Review
+from annotator.store.reader import Run
+
+Choice = Literal["accepted", "all"]
+
+
+class ReviewedRun(Run):
+    """Reads as the run does; predictions on disk stay what they are.
+
+    "all": everybody who was not rejected, corrected where somebody was corrected. "accepted": images in which
+    somebody was accepted; the accepted with their keypoints, and those who are undecided or sent back as boxes
+    without keypoints (`num_keypoints` 0), which COCO's trainers and evaluators take for "not labelled".
+
+    Args:
+        run: the run. choice: whom to take.
+
+    Raises:
+        UserError: nothing was pulled yet, or no such choice.
+    """
+
+    def __init__(self, run: Run, choice: str) -> None:
+        if choice not in ("accepted", "all"):
+            raise UserError(f"--reviewed {choice}: choose accepted or all")
+        self.__dict__.update(run.__dict__)
+        self.choice = choice
+        self.reviews = layers.read(run)
+        if not self.reviews:
+            raise UserError(f"{run.path} has no reviews yet; `annotator review pull {run.path}` brings them back")
+        self._images = {r.image_id for r in self.reviews.values() if r.decision == ACCEPTED}
+
+    def images(
+        self, columns: Sequence[str] | None = None, only_errors: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """As `Run.images`; with "accepted" only images in which somebody was accepted."""
+        wanted = None if columns is None else list(dict.fromkeys([*columns, "image_id"]))
+        for batch in super().images(wanted, only_errors):
+            if self.choice == "accepted":
+                batch = batch.filter(self._of_images(batch))
+            yield batch if columns is None else batch.select(list(columns))
+
+    def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """As `Run.instances`, merged with the reviews."""
+        needed = ["id", "image_id", "keypoints", "num_keypoints"]
+        wanted = None if columns is None else list(dict.fromkeys([*columns, *needed]))
+        for batch in super().instances(wanted):
+            batch = self._merged(batch)
+            yield batch if columns is None else batch.select(list(columns))
+
+    def _of_images(self, batch: pa.RecordBatch) -> pa.Array:
+        return pa.array([image_id in self._images for image_id in batch["image_id"].to_pylist()], pa.bool_())
+
+    def _merged(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        reviews = [self.reviews.get(person) for person in batch["id"].to_pylist()]
+        keep = pa.array([review is None or review.decision != REJECTED for review in reviews], pa.bool_())
+        if batch.num_rows:
+            batch = self._with_keypoints(batch, reviews)
+        if self.choice == "accepted":
+            both = zip(keep.to_pylist(), self._of_images(batch).to_pylist(), strict=True)
+            keep = pa.array([a and b for a, b in both], pa.bool_())
+        return batch.filter(keep)
+
+    def _with_keypoints(self, batch: pa.RecordBatch, reviews: list[Review | None]) -> pa.RecordBatch:
+        lengths = np.diff(batch["keypoints"].offsets.to_numpy())
+        keypoints = batch["keypoints"].flatten().to_numpy().reshape(batch.num_rows, -1, 3).copy()
+        numbers = batch["num_keypoints"].to_numpy().copy()
+        for n, review in enumerate(reviews):
+            if review is not None and review.keypoints is not None:
+                keypoints[n] = np.array(review.keypoints, np.float32).reshape(-1, 3)
+            if self.choice == "accepted" and (review is None or review.decision != ACCEPTED):
+                keypoints[n] = 0
+            numbers[n] = (keypoints[n, :, 2] > 0).sum()
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        schema = batch.schema
+        kind = schema.field("keypoints").type
+        lists = pa.ListArray.from_arrays(offsets, pa.array(keypoints.ravel()), type=kind)
+        columns = {name: batch[name] for name in schema.names}
+        columns["keypoints"], columns["num_keypoints"] = lists, pa.array(numbers)
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
