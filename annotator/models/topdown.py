@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,14 @@ from torch import Tensor
 from annotator.errors import UserError
 from annotator.models.build import build
 from annotator.models.configs import find_transform, test_pipeline, type_name
+from annotator.models.crops_ahead import CropsAhead, Spent
 from annotator.models.engine_choice import make_engine
 from annotator.models.engines import Engine, Normalization, PoseNetwork, split
 from annotator.models.skeleton import skeleton_of, subset
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.pose.boxes import bbox_to_center_scale, usable, xyxy_to_xywh
-from annotator.pose.crops import crop_batch_cv2, to_image, warp_matrices
+from annotator.pose.crops import to_image, warp_matrices
 from annotator.pose.decoding import Outputs, make_decoder, select
 from annotator.pose.flip import FlipTest
 from annotator.pose.oks import instance_score
@@ -39,8 +41,10 @@ class TopDown:
         skeleton: of the keypoints that come out.
         input_size: (width, height) of the network's input in pixels.
         flip: whether the flip test is on.
+        batch_people: crops in one pass, at most; halved when the device runs out of memory.
         on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
         engine: carries out the network, with its normalisation.
+        spent: where the time of `estimate` has gone so far.
 
     Raises:
         UserError: the config is not one of a top-down model, or its weights do not fit.
@@ -79,7 +83,8 @@ class TopDown:
             shift_coords=bool(test_config.get("shift_coords", True)),
             input_width=self.input_size[0],
         )
-        self._batch_people = batch_people
+        self.batch_people = batch_people
+        self.spent = Spent()
         self.engine: Engine = (
             make_engine(
                 engine,
@@ -177,21 +182,24 @@ class TopDown:
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What `_look` finds in all crops, as numpy arrays, a batch at a time."""
         start = 0
-        while start < len(matrices):
-            end = start + self._batch_people
-            crops = crop_batch_cv2(images, image_index[start:end], matrices[start:end], self.input_size)
-            try:
-                found = self._look(torch.from_numpy(crops))
-            except torch.cuda.OutOfMemoryError:
-                if len(crops) == 1:
-                    raise
-                self._batch_people = len(crops) // 2
-            else:
-                yield tuple(part.cpu().numpy() for part in found)
-                start = end
-                continue
-            # Only here does nothing hold on to the tensors of the failed attempt any more.
-            torch.cuda.empty_cache()
+        with CropsAhead(images, image_index, matrices, self.input_size, self.spent) as cropper:
+            while start < len(matrices):
+                # Passes of one size rather than full ones and a small rest.
+                left = len(matrices) - start
+                passes = -(-left // self.batch_people)
+                crops = cropper.take(start, -(-left // passes))
+                try:
+                    found = self._look(torch.from_numpy(crops))
+                except torch.OutOfMemoryError:
+                    if len(crops) == 1:
+                        raise
+                    self.batch_people = len(crops) // 2
+                else:
+                    yield tuple(part.cpu().numpy() for part in found)
+                    start += len(crops)
+                    continue
+                # Only here does nothing hold on to the tensors of the failed attempt any more.
+                torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _look(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,11 +207,22 @@ class TopDown:
 
         With a flip test there are three poses: the average, that of the crop, that of its mirror image.
         """
+        started = time.perf_counter()
         outputs = self.engine(crops, mirror=self.flip)
+        if self.engine.device.type == "cuda":
+            torch.cuda.synchronize(self.engine.device)
+        decoding = time.perf_counter()
+        self.spent.network += decoding - started
+        try:
+            return self._decoded(outputs, len(crops))
+        finally:
+            self.spent.decode += time.perf_counter() - decoding
+
+    def _decoded(self, outputs: Outputs, count: int) -> tuple[Tensor, Tensor, Tensor]:
         if not self.flip:
             keypoints, scores = self.decode(outputs)
             return keypoints[:, None], scores, self._entropies(outputs, scores)
-        plain, mirrored = split(outputs, len(crops))
+        plain, mirrored = split(outputs, count)
         back = self._flip_test.back(mirrored)
         average = self._flip_test.average(plain, back)
         keypoints, scores = self.decode(average)

@@ -48,13 +48,14 @@ class WholeImageEstimator(Protocol):
 
 @dataclass
 class StageClock:
-    """Seconds a shard spent in each stage, and what it made."""
+    """Seconds a shard spent in each stage, and what it made; `detected`: images the detector looked at."""
 
     wait: float = 0.0
     detect: float = 0.0
     pose: float = 0.0
     signals: float = 0.0
     images: int = 0
+    detected: int = 0
     people: int = 0
     errors: int = 0
     error_kinds: dict[str, int] = field(default_factory=dict)
@@ -78,6 +79,12 @@ class Decoded:
     prepared: object | None
 
 
+Entry = tuple[Item, Decoded | ItemError]
+Around = Callable[[Sequence[Item]], AbstractContextManager[object]]
+# Batches of the detector that wait for more people, at most.
+_BATCHES_HELD = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One item, done: its poses (possibly none), or the error that becomes its row."""
@@ -93,8 +100,9 @@ def annotate(
     pose: PoseEstimator | WholeImageEstimator,
     batch_images: int,
     clock: StageClock,
-    around: Callable[[Sequence[Item]], AbstractContextManager[object]] = lambda items: nullcontext(),
+    around: Around = lambda items: nullcontext(),
     judge: Callable[[Poses], Poses] = lambda poses: poses,
+    max_bytes: int = 1 << 30,
 ) -> Iterator[Outcome]:
     """Outcomes in the order of the items, one for each.
 
@@ -103,16 +111,31 @@ def annotate(
     fault becomes an error. `around` is entered around the work of the models on a batch; `judge` gives
     the people of each image their signals.
 
+    People of several batches are posed together until they fill a pass of the pose model (`batch_people` of
+    the estimator), as long as the pixels held for that are fewer than `max_bytes`; so a batch of huge images
+    ends early.
+
     Raises:
         DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.
     """
-    batch: list[tuple[Item, Decoded | ItemError]] = []
+    wanted = getattr(pose, "batch_people", 0)
+    batch: list[Entry] = []
+    found: list[_Found] = []
+    held = 0
     for entry in _timed(decoded, clock):
         batch.append(entry)
-        if len(batch) == batch_images:
-            yield from _annotate_batch(batch, detector, pose, clock, around, judge)
-            batch = []
-    yield from _annotate_batch(batch, detector, pose, clock, around, judge)
+        held += _pixel_bytes(entry)
+        if len(batch) < batch_images and held < max_bytes:
+            continue
+        found.append(_find(batch, detector, pose, clock, around))
+        batch = []
+        if held < max_bytes and len(found) < _BATCHES_HELD and sum(one.people for one in found) < wanted:
+            continue
+        yield from _finish(found, pose, clock, around, judge)
+        found, held = [], 0
+    if batch:
+        found.append(_find(batch, detector, pose, clock, around))
+    yield from _finish(found, pose, clock, around, judge)
 
 
 def _timed(source: Iterable, clock: StageClock) -> Iterator:
@@ -129,47 +152,42 @@ def _timed(source: Iterable, clock: StageClock) -> Iterator:
         yield entry
 
 
-def _annotate_batch(
-    batch: Sequence[tuple[Item, Decoded | ItemError]],
+def _pixel_bytes(entry: Entry) -> int:
+    return entry[1].image.pixels.nbytes if isinstance(entry[1], Decoded) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A batch whose people are known, by place in the batch: their boxes, or already what becomes of it."""
+
+    batch: Sequence[Entry]
+    boxes: dict[int, Detections]
+    results: dict[int, Poses | ItemError]
+
+    @property
+    def people(self) -> int:
+        return sum(map(len, self.boxes.values()))
+
+
+def _find(
+    batch: Sequence[Entry],
     detector: PersonDetector | None,
     pose: PoseEstimator | WholeImageEstimator,
     clock: StageClock,
-    around: Callable[[Sequence[Item]], AbstractContextManager[object]],
-    judge: Callable[[Poses], Poses],
-) -> Iterator[Outcome]:
-    with around([item for item, _ in batch]):
-        results = _results(batch, detector, pose, clock)
-    for place, (item, entry) in enumerate(batch):
-        size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
-        result = results[place]
-        if isinstance(entry, Decoded) and isinstance(result, Poses):
-            result = _in_full_image(result, item, entry.image.scale)
-            start = time.perf_counter()
-            result = judge(result)
-            clock.signals += time.perf_counter() - start
-        outcome = Outcome(item, size, result)
-        clock.count(outcome)
-        yield outcome
-
-
-def _results(
-    batch: Sequence[tuple[Item, Decoded | ItemError]],
-    detector: PersonDetector | None,
-    pose: PoseEstimator | WholeImageEstimator,
-    clock: StageClock,
-) -> dict[int, Poses | ItemError]:
-    """What becomes of each item of a batch, by its place in it."""
+    around: Around,
+) -> _Found:
+    """The people of a batch: given, detected, or with their keypoints already by a whole-image estimator."""
     results: dict[int, Poses | ItemError] = {
         place: entry for place, (_, entry) in enumerate(batch) if isinstance(entry, ItemError)
     }
     good = {place: (item, entry) for place, (item, entry) in enumerate(batch) if isinstance(entry, Decoded)}
-
     start = time.perf_counter()
     if isinstance(pose, WholeImageEstimator):
         inputs = {place: entry.prepared for place, (_, entry) in good.items()}
-        found = _each(inputs, pose.find, "pose", results)
+        with around([item for item, _ in batch]):
+            results |= _each(inputs, pose.find, "pose", results)
         clock.pose += time.perf_counter() - start
-        return results | found
+        return _Found(batch, {}, results)
 
     boxes: dict[int, Detections] = {}
     to_detect = {}
@@ -181,24 +199,70 @@ def _results(
     if to_detect:
         if detector is None:
             raise ValueError("items without boxes need a detector")
-        boxes.update(_each(to_detect, detector.detect, "detect", results))
+        with around([item for item, _ in batch]):
+            boxes.update(_each(to_detect, detector.detect, "detect", results))
     clock.detect += time.perf_counter() - start
+    clock.detected += len(to_detect)
+    return _Found(batch, boxes, results)
 
-    start = time.perf_counter()
-    crowded = {place: (good[place][1].image.pixels, found) for place, found in boxes.items()}
-    poses = _each(crowded, lambda pairs: pose.estimate(*map(list, zip(*pairs, strict=True))), "pose", results)
-    clock.pose += time.perf_counter() - start
 
-    results.update(poses)
-    return results
+def _finish(
+    found: Sequence[_Found],
+    pose: PoseEstimator | WholeImageEstimator,
+    clock: StageClock,
+    around: Around,
+    judge: Callable[[Poses], Poses],
+) -> Iterator[Outcome]:
+    """Pose the people of all these batches together, and hand everything on in order."""
+    crowded = {
+        (number, place): (entry.image.pixels, boxes)
+        for number, one in enumerate(found)
+        for place, boxes in one.boxes.items()
+        if isinstance(entry := one.batch[place][1], Decoded)
+    }
+    failures: dict[Any, Poses | ItemError] = {}
+    poses: dict[Any, Poses] = {}
+    if crowded and not isinstance(pose, WholeImageEstimator):
+        start = time.perf_counter()
+        estimate = pose.estimate
+        with around([item for one in found for item, _ in one.batch]):
+            poses = _each(
+                crowded, lambda pairs: estimate(*map(list, zip(*pairs, strict=True))), "pose", failures
+            )
+        clock.pose += time.perf_counter() - start
+    results = {
+        (number, place): one.results[place] for number, one in enumerate(found) for place in one.results
+    }
+    results |= failures | poses
+    for number, one in enumerate(found):
+        for place, (item, entry) in enumerate(one.batch):
+            yield _outcome(item, entry, results[number, place], clock, judge)
+
+
+def _outcome(
+    item: Item,
+    entry: Decoded | ItemError,
+    result: Poses | ItemError,
+    clock: StageClock,
+    judge: Callable[[Poses], Poses],
+) -> Outcome:
+    size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
+    if isinstance(entry, Decoded) and isinstance(result, Poses):
+        result = _in_full_image(result, item, entry.image.scale)
+        start = time.perf_counter()
+        result = judge(result)
+        clock.signals += time.perf_counter() - start
+    outcome = Outcome(item, size, result)
+    clock.count(outcome)
+    return outcome
 
 
 def _each(
-    inputs: dict[int, Any],
+    inputs: dict[Any, Any],
     call: Callable[[list], list],
     stage: str,
-    failures: dict[int, Poses | ItemError],
-) -> dict[int, Any]:
+    failures: dict[Any, Poses | ItemError],
+) -> dict[Any, Any]:
     """`call` on all inputs at once; when that raises, on each alone, the failing ones going to `failures`."""
     if not inputs:
         return {}
@@ -215,7 +279,7 @@ def _each(
             )
             failures[place] = ItemError(stage, kind, message)
             return {}
-    done: dict[int, Any] = {}
+    done: dict[Any, Any] = {}
     for place, value in inputs.items():
         done.update(_each({place: value}, call, stage, failures))
     return done
