@@ -1,0 +1,182 @@
+"""The queue and its curve, on runs and rankings made to order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from annotator.cli.queue import queue as command
+from annotator.errors import UserError
+from annotator.people import Poses
+from annotator.quality.curve import review_curve
+from annotator.quality.missed import probably_missed
+from annotator.quality.queue import as_table, mean_rank, rank
+from annotator.quality.reviewed import reviewed, seconds_a_person, undecided, verdicts
+from annotator.quality.signals import measured
+from annotator.review.layers import Review, write_layer
+from annotator.skeletons import COCO_17
+
+FAR = 300.0
+
+
+def judged(people, places: list[float], scores: list[float], entropies: list[float] | None = None) -> Poses:
+    """People in a row, with signals; `scores` are those of boxes and joints alike."""
+    poses = people([[x, 10, 100, 200] for x in places], scores=scores)
+    if entropies is not None:
+        spread = np.repeat(np.array(entropies, np.float32)[:, None], 17, axis=1)
+        poses = replace(poses, keypoint_entropies=spread)
+    return measured(poses, COCO_17, (192, 256))
+
+
+@pytest.fixture
+def run(make_run, picture, people):
+    """Two images: a good and a doubtful person; a phantom far from the sure one, and one upon him."""
+    return make_run(
+        [
+            picture("a.jpg", judged(people, [0, FAR], [0.9, 0.5], [2.0, 4.0])),
+            picture("b.jpg", judged(people, [0, FAR, 5], [0.8, 0.1, 0.05], [3.0, 6.0, 6.0])),
+            picture("c.jpg"),
+        ]
+    ).commit()
+
+
+def test_the_worst_come_first_and_phantoms_not_at_all(run) -> None:
+    found = rank(run.open())
+    assert found.signals == ("score", "entropy")
+    assert found.shown.tolist() == [True, True, True, False, False]
+    assert found.ids[found.order].tolist() == [2, 1 << 12 | 1, 1]
+    assert found.risk[found.order] == pytest.approx([5 / 6, 3 / 6, 1 / 6])
+    everybody = rank(run.open(), ("person",), everybody=True)
+    assert everybody.ids[everybody.order][:2].tolist() == [1 << 12 | 3, 1 << 12 | 2]
+
+
+def test_the_table_tells_who_and_why(run) -> None:
+    table = as_table(run.open(), rank(run.open()))
+    assert table.column_names == [
+        "place", "id", "image_id", "file_name", "risk", "pose_score", "entropy", "duplicate_of",
+        "likely_swap",
+    ]  # fmt: skip
+    assert table["file_name"].to_pylist() == ["a.jpg", "b.jpg", "a.jpg"]
+    assert table["entropy"].to_pylist() == pytest.approx([4.0, 3.0, 2.0])
+
+
+def test_ranks_share_ties_and_know_no_nan() -> None:
+    assert mean_rank(np.array([5, 1, 5, np.nan])).tolist() == pytest.approx([2 / 3, 1 / 6, 2 / 3, 0.5])
+
+
+def test_what_cannot_be_ranked_is_said(make_run, picture, people) -> None:
+    plain = make_run([picture("a.jpg", people([[0, 0, 10, 10]]))]).commit().open()
+    with pytest.raises(UserError, match="has none of score, entropy, flip"):
+        rank(plain)
+    with pytest.raises(UserError, match="no signal 'beauty'"):
+        rank(plain, ("beauty",))
+
+
+def test_a_perfect_queue_reaches_the_ceiling() -> None:
+    rng = np.random.default_rng(0)
+    bad = rng.uniform(size=1000) < 0.25
+    curve = review_curve(bad + rng.uniform(0, 0.5, 1000), bad, np.arange(1000) // 5)
+    assert curve.base_rate == pytest.approx(bad.mean()) and curve.images == 200
+    assert curve.auroc == (1, 1, 1)
+    for one in curve.at:
+        assert one.found == pytest.approx(one.ceiling, abs=0.02) and one.of_ceiling == pytest.approx(
+            1, abs=0.02
+        )
+
+
+def test_a_queue_in_any_order_finds_the_base_rate() -> None:
+    rng = np.random.default_rng(1)
+    bad = rng.uniform(size=2000) < 0.2
+    curve = review_curve(rng.uniform(size=2000), bad, np.arange(2000) // 4)
+    for one in curve.at:
+        assert one.low < one.share < one.high
+    assert curve.auroc[1] < 0.5 < curve.auroc[2]
+
+
+def test_intervals_are_wider_when_people_of_an_image_are_alike() -> None:
+    rng = np.random.default_rng(2)
+    bad_image = rng.uniform(size=100) < 0.3
+    bad = np.repeat(bad_image, 10)
+    risk = bad + rng.normal(0, 1.0, 1000)
+    together = review_curve(risk, bad, np.repeat(np.arange(100), 10)).at[1]
+    apart = review_curve(risk, bad, np.arange(1000)).at[1]
+    assert together.found == apart.found
+    assert together.high - together.low > 1.3 * (apart.high - apart.low)
+
+
+def test_no_curve_without_both_kinds() -> None:
+    with pytest.raises(UserError, match="0 of 3 people"):
+        review_curve(np.arange(3), np.zeros(3, bool), np.arange(3))
+
+
+def test_a_phantom_that_is_nobody_shown_may_be_somebody_missed(run) -> None:
+    (only,) = probably_missed(run.open())
+    assert (only.file_name, only.candidates) == ("b.jpg", 1)
+    assert only.strongest == pytest.approx(0.1)
+
+
+def test_people_of_another_run_are_missed_here(make_run, picture, people, tmp_path) -> None:
+    from tests.conftest import MadeRun
+
+    mine = make_run([picture("a.jpg", judged(people, [0], [0.9])), picture("b.jpg")]).commit()
+    pictures = [
+        picture("a.jpg", judged(people, [5, FAR], [0.9, 0.6])),
+        picture("b.jpg", judged(people, [0], [0.7])),
+    ]
+    other = MadeRun(tmp_path / "other", pictures, 2).commit()
+    found = probably_missed(mine.open(), other.open())
+    assert [(one.file_name, one.candidates) for one in found] == [("b.jpg", 1), ("a.jpg", 1)]
+    strangers = MadeRun(tmp_path / "third", [picture("z.jpg", pictures[0].people, image_id=5)], 2).commit()
+    with pytest.raises(UserError, match="no image in common"):
+        probably_missed(mine.open(), strangers.open())
+
+
+def test_reviews_tell_what_was_bad_and_how_long_it_took(run) -> None:
+    opened = run.open()
+    assert seconds_a_person(opened) is None and undecided(opened, rank(opened)) == 3
+    (batch, *_) = opened.instances(["keypoints"])
+    moved = np.array(batch["keypoints"][1].as_py(), np.float32).reshape(17, 3)
+    moved[:9, 0] += 500
+    write_layer(
+        opened,
+        [
+            Review(1, 1000, "accepted", None, "ann", "2026-01-01T10:00:00+00:00"),
+            Review(
+                2, 1000, "accepted", None, "ann", "2026-01-01T10:00:08+00:00",
+                keypoints=tuple(moved.ravel().tolist()), corrected_by="ann",
+                corrected_at="2026-01-01T10:00:07+00:00",
+            ),
+            Review(1 << 12 | 1, 1001, "rejected", "nobody there", "ann", "2026-01-01T10:00:20+00:00"),
+        ],
+    )  # fmt: skip
+    known, bad = verdicts(opened, 0.75)
+    assert known.tolist() == [True, True, True, False, False]
+    assert bad.tolist() == [False, True, True, False, False]
+    assert seconds_a_person(opened) == 10 and undecided(opened, rank(opened)) == 0
+    joints = reviewed(opened)
+    assert joints.matched.tolist() == [True, True, False, False, False]
+    assert joints.right.sum(axis=1).tolist() == [17, 8, 0, 0, 0]
+
+
+def test_the_command(run, tmp_path, capsys) -> None:
+    to, curve = tmp_path / "queue.parquet", tmp_path / "curve.png"
+    options = {
+        "by": "score,entropy,flip",
+        "everybody": False,
+        "gt": None,
+        "reviews": False,
+        "bad_below": 0.75,
+    }
+    command(str(run.path), to=to, top=2, curve=curve, pace=6.0, other=None, as_json=True, **options)
+    told = json.loads(capsys.readouterr().out)
+    assert told["people"] == 3 and len(told["queue"]) == 2 and told["queue"][0]["id"] == 2
+    assert told["minutes_left"] == pytest.approx(0.3) and told["curve"] is None
+    assert pq.read_table(str(to)).num_rows == 3 and not curve.exists()
+    command(str(run.path), to=None, top=2, curve=None, pace=None, other=None, as_json=False, **options)
+    text = capsys.readouterr().out
+    assert "2 likely phantoms and suppressed doubles are not ranked" in text
+    assert "at least half and the worst 30% at least 70%" in text
