@@ -1,7 +1,7 @@
 """Other people's formats: a run's rows in, one file out, streamed and put in place in one step.
 
 Importers, and what the rows mean, belong elsewhere. A format is a function in `FORMATS`, called as
-`(run, path, min_score=...) -> Exported`; the modules behind it are imported only then.
+`(run, path, min_score=..., smooth=...) -> Exported`; the modules behind it are imported only then.
 """
 
 from __future__ import annotations
@@ -15,18 +15,37 @@ if TYPE_CHECKING:
     from annotator.store.reader import Run
 
 
-def _coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+def _coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
     """COCO keypoint annotations: images, people and the person category with its skeleton."""
     from annotator.export.coco import write_coco
 
-    return write_coco(run, path, min_score=min_score)
+    return write_coco(run, path, min_score=min_score, smooth=smooth)
 
 
-def _coco_results(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+def _coco_results(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
     """COCO results: one entry a person, all coordinates kept, as evaluation servers take them."""
     from annotator.export.coco import write_coco_results
 
-    return write_coco_results(run, path, min_score=min_score)
+    return write_coco_results(run, path, min_score=min_score, smooth=smooth)
 
 
-FORMATS: dict[str, Callable[..., Exported]] = {"coco": _coco, "coco-results": _coco_results}
+def _smoothed(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = True) -> Exported:
+    """One Parquet file of all instances, joints smoothed and raw, with the deviation of each joint."""
+    from annotator.export.smoothed import write_smoothed
+
+    return write_smoothed(run, path, min_score=min_score)
+
+
+def _overlay_video(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+    """A film with skeletons and identities drawn into it."""
+    from annotator.export.overlay_video import write_overlay_video
+
+    return write_overlay_video(run, path, min_score=min_score, smooth=smooth)
+
+
+FORMATS: dict[str, Callable[..., Exported]] = {
+    "coco": _coco,
+    "coco-results": _coco_results,
+    "smoothed": _smoothed,
+    "overlay-video": _overlay_video,
+}

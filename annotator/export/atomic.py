@@ -14,6 +14,18 @@ from annotator.store.durable import remove, sync_folder, write_failure
 
 
 @contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A hidden path beside `path` to write to, which takes its place at the end, or not at all.
+
+    Raises:
+        UserError, RunFailed: as `atomic_text`.
+    """
+    path = Path(path)
+    with atomic_text(path) as placeholder:
+        yield Path(placeholder.name)
+
+
+@contextlib.contextmanager
 def atomic_text(path: str | Path) -> Iterator[IO[str]]:
     """Write UTF-8 text to a hidden file beside `path`, which it replaces at the end, or not at all.
 

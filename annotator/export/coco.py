@@ -43,7 +43,7 @@ class Exported:
     below_score: int
 
 
-def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
     """A COCO keypoint file that annotation tools and pycocotools load.
 
     Joints with v = 0 are (0, 0, 0), as COCO has it. Beside COCO's fields there are `score`, `bbox_score` and
@@ -52,9 +52,11 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exporte
 
     Args:
         min_score: people below this score are left out; their images stay.
+        smooth: joints of followed people without their noise (`tracks.smoothed`), with `keypoints_raw`,
+            `keypoint_sigmas` in pixels, and `filled` for people put into short gaps.
 
     Raises:
-        UserError: nothing was committed yet, or the path cannot be written.
+        UserError: nothing was committed yet, nobody was followed, or the path cannot be written.
         RunFailed: a data file is damaged, or the disk is full; a file that was there before is untouched.
     """
     header = {"info": _info(run), "licenses": [], "categories": [_category(run)]}
@@ -65,7 +67,7 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exporte
         out.write(',\n"images": ')
         _write_list(out, _images(run, videos, tally))
         out.write(',\n"annotations": ')
-        _write_list(out, _people(run, min_score, tally, _annotation))
+        _write_list(out, _people(run, min_score, tally, _annotation, smooth))
         if videos:
             out.write(',\n"videos": ')
             _write_list(out, (json.dumps({"id": i, "name": uri}) for uri, i in videos.items()))
@@ -73,7 +75,9 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exporte
     return tally.exported(path)
 
 
-def write_coco_results(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+def write_coco_results(
+    run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False
+) -> Exported:
     """COCO results: a list with image_id, category_id, keypoints, score and bbox of each person.
 
     All coordinates are kept; the third number of a joint is v. Arguments and errors as of `write_coco`.
@@ -84,7 +88,7 @@ def write_coco_results(run: Run, path: str | Path, *, min_score: float = 0.0) ->
         tally.errors += errors
         tally.images += batch.num_rows - errors
     with atomic_text(path) as out:
-        _write_list(out, _people(run, min_score, tally, _result))
+        _write_list(out, _people(run, min_score, tally, _result, smooth))
         out.write("\n")
     return tally.exported(path)
 
@@ -144,8 +148,10 @@ def _images(run: Run, videos: dict[str, int], tally: _Tally) -> Iterator[str]:
             yield json.dumps(entry, ensure_ascii=False)
 
 
-def _people(run: Run, min_score: float, tally: _Tally, form) -> Iterator[str]:
-    for batch in run.instances():
+def _people(run: Run, min_score: float, tally: _Tally, form, smooth: bool) -> Iterator[str]:
+    from annotator.tracks.smoothed import smoothed_instances
+
+    for batch in smoothed_instances(run) if smooth else run.instances():
         keep = batch["score"].to_numpy() >= min_score
         tally.below_score += int((~keep).sum())
         tally.people += int(keep.sum())
@@ -166,9 +172,11 @@ def _annotation(batch: pa.RecordBatch) -> Iterable[str]:
         "bbox_score": batch["bbox_score"],
         "keypoint_scores": batch["keypoint_scores"],
     }
-    for name in ("keypoint_probs", "track_id"):
-        if batch[name].null_count < batch.num_rows:
+    for name in ("keypoint_probs", "track_id", "keypoints_raw", "keypoint_sigmas"):
+        if name in batch.schema.names and batch[name].null_count < batch.num_rows:
             columns[name] = batch[name]
+    if "filled" in batch.schema.names:
+        columns["filled"] = pc.if_else(batch["filled"], True, None)
     return _objects(columns)
 
 

@@ -1,4 +1,4 @@
-"""The films of a run: which shards they are in, and their people frame by frame, a shard in memory at a time."""
+"""The films of a run: the shards they are in, and their people frame by frame, a shard at a time."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def film_shard(film: Film, images: pa.Table, instances: pa.Table) -> FilmShard:
     ids = instances["id"].to_numpy()
     count = len(ids)
     bboxes = _numbers(instances["bbox"]).reshape(count, 4)
-    keypoints = _numbers(instances["keypoints"]).reshape(count, -1, 3)
+    numbers = _numbers(instances["keypoints"])
+    keypoints = numbers.reshape(count, len(numbers) // (3 * count) if count else 0, 3)
     phantom = instances["likely_phantom"].fill_null(False).to_numpy()
     sure = (instances["bbox_score"].to_numpy() >= SURE_SCORE) & ~phantom
     owner = ids >> PERSON_BITS

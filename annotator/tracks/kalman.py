@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # All in heights of the person, so that near and far people, and films of any size, are treated alike.
-OBSERVED = 0.03  # standard deviation of a detector's box
+OBSERVED = 0.04  # standard deviation of a detector's box
 ACCELERATION = 2.0  # standard deviation, a second squared
 FIRST_VELOCITY = 1.0  # standard deviation at the first sight, a second
 # Sizes change, but never for long in one direction: their velocity halves in so many seconds.

@@ -1,4 +1,4 @@
-"""The pass over a run whose shards are all committed: people are followed, and tracks become part of the rows.
+"""The pass over a run whose shards are all committed: people are followed, tracks become part of the rows.
 
 Who belongs to which track depends on the predictions alone, and a track is called by the id of its first
 instance. So a pass that died is simply made again: shards whose tracks are right already are left alone, the

@@ -56,7 +56,9 @@ def link(tracklets: Sequence[Tracklet], settings: LinkSettings | None = None) ->
     befores, afters, costs = _candidates(tracklets, settings)
     if not len(costs):
         return track
-    gaps = np.array([tracklets[b].begin[0][0] - tracklets[a].end[-1][0] for a, b in zip(befores, afters)])
+    starts = np.array([tracklet.begin[0][0] for tracklet in tracklets])
+    stops = np.array([tracklet.end[-1][0] for tracklet in tracklets])
+    gaps = starts[afters] - stops[befores]
     doubtful = (gaps > settings.long_seconds) & (_lead(befores, afters, costs) < settings.margin)
     keep = ~doubtful
     before_of = np.full(len(tracklets), -1)

@@ -1,0 +1,38 @@
+"""Smoothed joints as one Parquet file: the columns of `instances`, and what smoothing adds to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from annotator.export.atomic import atomic_path
+from annotator.export.coco import Exported
+from annotator.store.reader import Run
+from annotator.store.schema import METADATA_KEY
+from annotator.tracks.smoothed import SMOOTHED, smoothed_instances
+
+
+def write_smoothed(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
+    """Write `tracks.smoothed.smoothed_instances`: keypoints, keypoints_raw, keypoint_sigmas, filled.
+
+    Args:
+        min_score: people below this score are left out.
+
+    Raises:
+        UserError: nobody was followed, or the path cannot be written.
+        RunFailed: a data file is damaged, or the disk is full.
+    """
+    document = run.metadata | {"table": "smoothed"}
+    schema = SMOOTHED.with_metadata({METADATA_KEY: json.dumps(document, sort_keys=True).encode()})
+    people = below = 0
+    with atomic_path(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        for batch in smoothed_instances(run):
+            keep = batch["score"].to_numpy() >= min_score
+            people, below = people + int(keep.sum()), below + int((~keep).sum())
+            writer.write_batch(batch.filter(pa.array(keep)).replace_schema_metadata(schema.metadata))
+    statuses = [status for batch in run.images(["status"]) for status in batch["status"].to_pylist()]
+    errors = statuses.count("error")
+    return Exported(Path(path), len(statuses) - errors, people, errors, below)

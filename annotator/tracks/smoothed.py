@@ -1,0 +1,251 @@
+"""The instances of a run with smoothed joints: made when asked for, never stored, raw ones beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from annotator.errors import UserError
+from annotator.store.reader import Run
+from annotator.store.records import CommitRecord
+from annotator.store.schema import INSTANCES, MAX_PEOPLE, PERSON_BITS
+from annotator.tracks.films import Film, films_of, read_rows
+from annotator.tracks.smooth import smooth
+
+# Frames of context on either side of what is smoothed at once; farther ones have no say any more.
+_CONTEXT = 64
+# Longest gap of a track that is filled.
+FILL_FRAMES, FILL_SECONDS = 10, 0.5
+
+SMOOTHED = pa.schema(
+    [
+        *INSTANCES,
+        pa.field("keypoints_raw", pa.list_(pa.float32()), nullable=True),
+        pa.field("keypoint_sigmas", pa.list_(pa.float32()), nullable=True),
+        pa.field("filled", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of a film: M frames, N followed people in them.
+
+    Attributes:
+        frames: rows of `images`. people: rows of `instances` with a track.
+        row: (N,) int64, the frame of each. numbers: (N,) int64, the track of each, from 0.
+        mine: (M,) bool, frames that are wanted and no context.
+    """
+
+    frames: pa.Table
+    people: pa.Table
+    row: np.ndarray
+    numbers: np.ndarray
+    mine: np.ndarray
+
+
+def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
+    """All instances of a run, one batch a shard, schema `SMOOTHED`.
+
+    People with a track get smoothed `keypoints` (x and y; v stays), the standard deviation of each joint in
+    pixels as `keypoint_sigmas`, and what the model said as `keypoints_raw`. All others stay as they are, with
+    nulls there. Where a track has a short gap, the person is filled in: `filled`, with v = 1 for joints that
+    are located on both sides, no keypoint scores, and the lower scores of both sides.
+
+    Raises:
+        UserError: the run has no films, or nobody was followed.
+    """
+    films = films_of(run.plan)
+    records = run.committed()
+    if not films:
+        raise UserError(f"{run.place} has no videos, so there is nothing to smooth over time")
+    if not all(
+        "tracks" in records[shard].files for film in films for shard in film.shards if shard in records
+    ):
+        raise UserError(
+            f"{run.place}: people were not followed, so that nothing is known over time; "
+            "run again, without --no-track"
+        )
+    reader = _Shards(run, records)
+    for shard in records:
+        here = [film for film in films if shard in film.shards]
+        _, instances = reader.read(shard)
+        rows = _unsmoothed(instances)
+        for film in here:
+            rows = _with_smoothed(rows, _part(reader, film, shard))
+        reader.forget_before(min((film.shards.start for film in here), default=shard), shard)
+        yield from rows.sort_by("id").combine_chunks().to_batches() or [
+            pa.RecordBatch.from_pylist([], SMOOTHED)
+        ]
+
+
+class _Shards:
+    """Tables of shards, read once while they are in use."""
+
+    def __init__(self, run: Run, records: dict[int, CommitRecord]) -> None:
+        self._run, self._records = run, records
+        self._held: dict[int, tuple[pa.Table, pa.Table]] = {}
+
+    def read(self, shard: int) -> tuple[pa.Table, pa.Table]:
+        """Images and instances of a shard."""
+        if shard not in self._held:
+            record = self._records[shard]
+            tables = read_rows(self._run, record, "images"), read_rows(self._run, record, "instances")
+            self._held[shard] = tables
+        return self._held[shard]
+
+    def forget_before(self, start: int, shard: int) -> None:
+        """Let go of shards that no later one needs as context."""
+        frames = 0
+        for held in sorted((number for number in self._held if number <= shard), reverse=True):
+            if frames >= _CONTEXT or held < start:
+                del self._held[held]
+            else:
+                frames += self._held[held][0].num_rows
+
+
+def _part(reader: _Shards, film: Film, shard: int) -> _Part:
+    """The frames of a film in a shard, with context."""
+    chosen = {shard: _of_film(film, *reader.read(shard))}
+    for step in (-1, 1):
+        near, frames = shard + step, 0
+        while near in film.shards and frames < _CONTEXT:
+            chosen[near] = _of_film(film, *reader.read(near))
+            frames += chosen[near][0].num_rows
+            near += step
+    order = sorted(chosen)
+    frames = pa.concat_tables([chosen[number][0] for number in order])
+    people = pa.concat_tables([chosen[number][1] for number in order])
+    mine = frames["shard"].to_numpy() == shard
+    wanted = np.flatnonzero(mine)
+    low, high = max(0, wanted[0] - _CONTEXT), wanted[-1] + 1 + _CONTEXT
+    frames, mine = frames.slice(low, high - low), mine[low:high]
+    index = frames["index"].to_numpy()
+    owner = people["id"].to_numpy() >> PERSON_BITS
+    people = people.filter((owner >= index[0]) & (owner <= index[-1]))
+    row = np.searchsorted(index, people["id"].to_numpy() >> PERSON_BITS)
+    _, numbers = np.unique(people["track_id"].to_numpy(), return_inverse=True)
+    return _Part(frames, people, row, numbers, mine)
+
+
+def _of_film(film: Film, images: pa.Table, instances: pa.Table) -> tuple[pa.Table, pa.Table]:
+    of_film = pc.and_(pc.equal(images["video_uri"], film.uri), pc.is_valid(images["frame_index"]))
+    images = images.filter(pc.fill_null(of_film, False))
+    followed = instances.filter(pc.is_valid(instances["track_id"]))
+    return images, followed.filter(np.isin(followed["image_id"].to_numpy(), images["image_id"].to_numpy()))
+
+
+def _with_smoothed(rows: pa.Table, part: _Part) -> pa.Table:
+    """`rows` with the followed people of `part` smoothed, and those filled in added."""
+    count = part.people.num_rows
+    if not count:
+        return rows
+    keypoints = _numbers(part.people["keypoints"]).reshape(count, -1, 3)
+    scores = _numbers(part.people["keypoint_scores"]).reshape(count, -1)
+    bboxes = _numbers(part.people["bbox"]).reshape(count, 4)
+    moments, tracks, joints = part.frames.num_rows, int(part.numbers.max()) + 1, keypoints.shape[1]
+    points = np.full((moments, tracks, joints, 2), np.nan)
+    confidences = np.zeros((moments, tracks, joints))
+    points[part.row, part.numbers] = keypoints[..., :2]
+    confidences[part.row, part.numbers] = scores
+    heights = np.array([np.median(bboxes[part.numbers == track, 3]) for track in range(tracks)])
+    done = smooth(
+        part.frames["time"].to_numpy(),
+        points.reshape(moments, -1, 2),
+        confidences.reshape(moments, -1),
+        np.repeat(heights, joints),
+    )
+    places = done.points.reshape(points.shape)
+    sigmas = done.sigmas.reshape(confidences.shape)
+
+    here = np.flatnonzero(part.mine[part.row])
+    smoothed = keypoints[here].copy()
+    smoothed[..., :2] = places[part.row[here], part.numbers[here]]
+    mine = part.people.take(here)
+    changed = _columns(mine, smoothed, sigmas[part.row[here], part.numbers[here]], filled=False)
+    others = rows.filter(~np.isin(rows["id"].to_numpy(), mine["id"].to_numpy()))
+    return pa.concat_tables([others, changed, _filled(part, keypoints, bboxes, places, sigmas)])
+
+
+def _filled(
+    part: _Part, keypoints: np.ndarray, bboxes: np.ndarray, places: np.ndarray, sigmas: np.ndarray
+) -> pa.Table:
+    """People in the short gaps of their tracks, only in frames that were read and are wanted."""
+    times = part.frames["time"].to_numpy()
+    numbers = part.frames["frame_index"].to_numpy()
+    good = part.mine & (part.frames["status"].to_numpy(zero_copy_only=False) != "error")
+    sizes = np.stack([part.frames[side].fill_null(0).to_numpy() for side in ("width", "height")], axis=1)
+    image_ids, index = part.frames["image_id"].to_numpy(), part.frames["index"].to_numpy()
+    order = np.lexsort((part.row, part.numbers))
+    added: list[dict] = []
+    in_frame: dict[int, int] = {}
+    people = part.people.select(["track_id", "score", "bbox_score"]).to_pydict()
+    for before, after in zip(order[:-1].tolist(), order[1:].tolist(), strict=True):
+        start, stop = int(part.row[before]), int(part.row[after])
+        same = part.numbers[before] == part.numbers[after]
+        gap = numbers[stop] - numbers[start] - 1
+        if not same or gap < 1 or gap > FILL_FRAMES or times[stop] - times[start] > FILL_SECONDS:
+            continue
+        for row in range(start + 1, stop):
+            if not good[row]:
+                continue
+            share = (times[row] - times[start]) / (times[stop] - times[start])
+            bbox = (1 - share) * bboxes[before] + share * bboxes[after]
+            place = places[row, part.numbers[before]]
+            inside = ((place >= -0.5) & (place < sizes[row] - 0.5)).all(axis=-1)
+            located = (keypoints[before, :, 2] > 0) & (keypoints[after, :, 2] > 0) & inside
+            # Counted down from the top, where no person of the models is.
+            in_frame[row] = in_frame.get(row, 0) + 1
+            person = MAX_PEOPLE - in_frame[row]
+            joints = np.concatenate([place, located[:, None]], axis=1, dtype=np.float32)
+            added.append(
+                {
+                    "id": int(index[row] << PERSON_BITS | (person + 1)),
+                    "image_id": int(image_ids[row]),
+                    "category_id": 1,
+                    "bbox": bbox.tolist(),
+                    "area": float(bbox[2] * bbox[3]),
+                    "iscrowd": 0,
+                    "keypoints": joints.ravel().tolist(),
+                    "num_keypoints": int(located.sum()),
+                    "score": min(people["score"][before], people["score"][after]),
+                    "keypoint_scores": [0.0] * len(joints),
+                    "bbox_score": min(people["bbox_score"][before], people["bbox_score"][after]),
+                    "person_index": person,
+                    "track_id": people["track_id"][before],
+                    "keypoint_sigmas": sigmas[row, part.numbers[before]].astype(np.float32).tolist(),
+                    "filled": True,
+                }
+            )
+    return pa.Table.from_pylist(added, schema=SMOOTHED)
+
+
+def _unsmoothed(instances: pa.Table) -> pa.Table:
+    count = instances.num_rows
+    lists = [pa.nulls(count, pa.list_(pa.float32()))] * 2
+    columns = [*(instances[name] for name in INSTANCES.names), *lists, pa.repeat(False, count)]
+    return pa.table(columns, schema=SMOOTHED)
+
+
+def _columns(people: pa.Table, keypoints: np.ndarray, sigmas: np.ndarray, filled: bool) -> pa.Table:
+    """Rows of `people` with other keypoints (N, K, 3), and sigmas (N, K)."""
+    columns = {name: people[name] for name in INSTANCES.names}
+    columns["keypoints_raw"] = columns["keypoints"].cast(pa.list_(pa.float32()))
+    columns["keypoints"] = _lists(keypoints, INSTANCES.field("keypoints").type)
+    columns["keypoint_sigmas"] = _lists(sigmas, pa.list_(pa.float32()))
+    columns["filled"] = pa.repeat(filled, people.num_rows)
+    return pa.table([columns[name] for name in SMOOTHED.names], schema=SMOOTHED)
+
+
+def _lists(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    flat = values.reshape(len(values), -1).astype(np.float32)
+    offsets = np.arange(0, flat.size + 1, max(1, flat.shape[1]), dtype=np.int32)[: len(flat) + 1]
+    return pa.ListArray.from_arrays(offsets, pa.array(flat.ravel()), type=kind)
+
+
+def _numbers(lists: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(lists.combine_chunks().flatten()).astype(np.float64)

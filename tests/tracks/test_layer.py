@@ -1,0 +1,158 @@
+"""Tracks in the rows: whole over shard borders, the same after any crash, and nothing else changed."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from annotator.errors import ItemError
+from annotator.store.commit import ShardWriter, sweep
+from annotator.store.verify import verify
+from annotator.tracks.films import read_rows
+from annotator.tracks.layer import follow_run
+
+
+def follow(made) -> int:
+    """As a run ends: people followed, superseded rows swept away."""
+    films = follow_run(made.open())
+    sweep(made.path)
+    return films
+
+
+CROSSING = [(20.0, 100.0, 8.0), (500.0, 110.0, -8.0)]
+
+
+def test_a_reader_of_the_files_sees_one_track_a_person(film_run, walkers):
+    made = film_run([walkers(60, CROSSING)]).commit()
+    assert follow(made) == 1
+    sweep(made.path)
+    found = duckdb.sql(
+        f"""SELECT track_id, count(*), min(person_index), max(person_index)
+        FROM '{made.path}/instances/*.parquet' GROUP BY 1 ORDER BY 1"""
+    ).fetchall()
+    assert [row[1:] for row in found] == [(60, 0, 0), (60, 1, 1)]
+    tracks = duckdb.sql(f"SELECT * EXCLUDE score FROM '{made.path}/tracks/*.parquet' ORDER BY id").fetchall()
+    assert tracks == [(1, "/data/0.mp4", 0, 59, 60), (2, "/data/0.mp4", 0, 59, 60)]
+    assert verify(made.path).ok
+
+
+def test_nothing_but_identity_changes(film_run, walkers):
+    made = film_run([walkers(30, CROSSING)]).commit()
+    images, before = made.rows("images"), made.rows()
+    follow(made)
+    assert made.rows("images").equals(images)
+    assert made.rows().drop_columns(["track_id"]).equals(before.drop_columns(["track_id"]))
+    assert made.rows()["track_id"].null_count == 0
+
+
+def test_shard_borders_change_nothing(film_run, walkers):
+    missing = frozenset({(9, 0), (10, 0), (19, 1), (20, 1), (30, 0), (31, 0), (30, 1), (31, 1)})
+    names = []
+    for size in (1, 7, 10, 64):
+        made = film_run([walkers(64, CROSSING, missing)], size, f"run-{size}").commit()
+        follow(made)
+        names.append(made.names())
+    assert names[0] == names[1] == names[2] == names[3]
+    assert len(set(names[0].values())) == 2
+
+
+def test_films_that_share_a_shard_do_not_share_tracks(film_run, walkers):
+    made = film_run([walkers(25, CROSSING), walkers(3, CROSSING[:1]), walkers(25, CROSSING)]).commit()
+    assert follow(made) == 3
+    owners = {row["id"]: row["video_uri"] for row in made.rows("tracks").to_pylist()}
+    assert sorted(owners.values()) == ["/data/0.mp4"] * 2 + ["/data/1.mp4"] + ["/data/2.mp4"] * 2
+    assert verify(made.path).ok
+
+
+def test_a_second_pass_has_nothing_to_do(film_run, walkers):
+    made = film_run([walkers(25, CROSSING)]).commit()
+    follow(made)
+    records = made.open().committed()
+    assert follow(made) == 0
+    assert made.open().committed() == records
+
+
+@pytest.mark.parametrize("commits", range(5))
+def test_a_pass_that_died_is_made_good_by_the_next(film_run, walkers, monkeypatch, commits):
+    films = [walkers(25, CROSSING), walkers(25, CROSSING)]
+    whole = film_run(films, name="whole").commit()
+    follow(whole)
+    made = film_run(films).commit()
+    _die_after(monkeypatch, commits)
+    with pytest.raises(KeyboardInterrupt):
+        follow_run(made.open())
+    monkeypatch.undo()
+    unfinished = verify(made.path)
+    assert set(unfinished.counts) <= {"not-followed", "orphan", "leftover", "mismatch"}
+    assert not unfinished.ok
+    follow(made)
+    assert made.names() == whole.names()
+    assert made.rows("tracks").equals(whole.rows("tracks"))
+    assert verify(made.path).ok
+
+
+@pytest.mark.parametrize("commits", range(5))
+def test_after_a_retry_films_are_followed_anew_whatever_dies(film_run, walkers, monkeypatch, commits):
+    """While frames 10 to 29 could not be read, everybody was split; once they can, nobody is."""
+    good = walkers(50, CROSSING)
+    bad = [
+        ItemError("decode", "corrupt", "damaged") if 10 <= n < 30 else people for n, people in enumerate(good)
+    ]
+    other = walkers(17, CROSSING[1:])
+    whole = film_run([good, other], name="whole").commit()
+    follow(whole)
+    made = film_run([bad, other]).commit()
+    follow(made)
+    assert verify(made.path).ok
+    made.people = [*good, *other]
+    made.commit(1, 2, generation=2)
+    if commits:
+        _die_after(monkeypatch, commits - 1)
+        with pytest.raises(KeyboardInterrupt):
+            follow_run(made.open())
+        monkeypatch.undo()
+        assert not verify(made.path).ok
+    follow(made)
+    assert made.names() == whole.names()
+    assert made.rows("tracks").equals(whole.rows("tracks"))
+    assert verify(made.path).ok
+
+
+def _die_after(monkeypatch, commits: int) -> None:
+    original, done = ShardWriter.commit, []
+
+    def commit(self, *arguments):
+        if len(done) == commits:
+            raise KeyboardInterrupt
+        done.append(original(self, *arguments))
+        return done[-1]
+
+    monkeypatch.setattr(ShardWriter, "commit", commit)
+
+
+def test_no_track_leaves_rows_alone(film_run, walkers):
+    made = film_run([walkers(15, CROSSING)], track=False).commit()
+    assert follow(made) == 0
+    assert not (made.path / "tracks").exists()
+    assert verify(made.path).ok
+
+
+def test_verify_names_films_that_were_not_followed(film_run, walkers):
+    made = film_run([walkers(15, CROSSING)]).commit()
+    assert verify(made.path).counts == {"not-followed": 2}
+
+
+def test_verify_sees_a_track_that_its_instances_do_not_bear_out(film_run, walkers):
+    made = film_run([walkers(25, CROSSING)]).commit()
+    follow(made)
+    run = made.open()
+    record = run.committed()[1]
+    images, instances, tracks = (read_rows(run, record, name) for name in ("images", "instances", "tracks"))
+    place = instances.schema.get_field_index("track_id")
+    swapped = instances["track_id"].to_pylist()
+    swapped[0] = swapped[1]
+    wrong = instances.set_column(place, instances.schema.field(place), pa.array(swapped, pa.int64()))
+    ShardWriter(made.path, 1, 2).commit(images, wrong, {}, tracks)
+    sweep(made.path)
+    assert verify(made.path).counts == {"doubled": 1, "mismatch": 2}
