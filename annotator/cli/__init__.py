@@ -28,6 +28,7 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Entry point of `annotator`. Exit codes: 0 done, 3 done with error rows, 2 user's mistake, 1 failed."""
     from annotator.cli import (
+        bench,
         calibrate,
         demo,
         doctor,
@@ -57,6 +58,7 @@ def main() -> NoReturn:
     app.add_typer(models.app, name="models")
     app.add_typer(review.app, name="review")
     app.command("parity")(parity.parity)
+    app.command("bench")(bench.bench)
     app.command("demo")(demo.demo)
     app.command("synth")(synth.synth)
     app.command("doctor")(doctor.doctor)

@@ -14,7 +14,7 @@ from annotator.pose.crops import crop_batch_cv2
 
 @dataclass
 class Spent:
-    """Seconds since the estimator was made: waiting for crops, in the network, and decoding its outputs."""
+    """Seconds: waiting for crops, in the network, and decoding its outputs."""
 
     crop: float = 0.0
     network: float = 0.0

@@ -44,7 +44,7 @@ class TopDown:
         batch_people: crops in one pass, at most; halved when the device runs out of memory.
         on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
         engine: carries out the network, with its normalisation.
-        spent: where the time of `estimate` has gone so far.
+        spent: where the time of `estimate` has gone since `take_figures`.
 
     Raises:
         UserError: the config is not one of a top-down model, or its weights do not fit.
@@ -143,6 +143,11 @@ class TopDown:
             _poses(found, *parts, self._decode.kind != "regression")
             for found, *parts in zip(people, *arrays, strict=True)
         ]
+
+    def take_figures(self) -> dict[str, float]:
+        """Seconds since the last call: waiting for crops, in the network, decoding keypoints."""
+        spent, self.spent = self.spent, Spent()
+        return {"crop": spent.crop, "network": spent.network, "keypoints": spent.decode}
 
     def regions(self, bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the network sees of each person.

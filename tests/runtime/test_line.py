@@ -89,7 +89,7 @@ def test_huge_images_end_a_batch_early() -> None:
 
 
 def test_a_failure_costs_nobody_else() -> None:
-    models, clock, outcomes = run([1, None, 99, 2])
+    _, clock, outcomes = run([1, None, 99, 2])
     assert [type(outcome.result) for outcome in outcomes] == [Poses, ItemError, ItemError, Poses]
     assert (clock.errors, clock.people, outcomes[2].result.stage) == (2, 3, "pose")
     assert clock.error_kinds == {"decode/broken": 1, "pose/RuntimeError": 1}

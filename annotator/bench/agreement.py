@@ -1,0 +1,51 @@
+"""Whether two sides say the same: boxes matched, keypoints compared in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotator.bench.sides import People
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two sides lie apart.
+
+    Attributes:
+        people: found by both, with equal boxes.
+        alone: found by one side only.
+        median, p99, p999: percentiles of the distance of a keypoint, pixels of the photo; 0 without people.
+    """
+
+    people: int
+    alone: int
+    median: float
+    p99: float
+    p999: float
+
+
+def compare(ours: Sequence[People], theirs: Sequence[People], same_box: float = 0.5) -> Agreement:
+    """Compare what two sides found in the same photos.
+
+    Args:
+        same_box: sides of a box may differ by so many pixels.
+    """
+    distances, alone = [np.zeros(0)], 0
+    for a, b in zip(ours, theirs, strict=True):
+        free = list(range(len(b.boxes)))
+        for box, keypoints in zip(a.boxes, a.keypoints, strict=True):
+            apart = [float(np.abs(box - b.boxes[j]).max()) for j in free]
+            if not apart or min(apart) > same_box:
+                alone += 1
+                continue
+            j = free.pop(int(np.argmin(apart)))
+            distances.append(np.linalg.norm(keypoints - b.keypoints[j], axis=-1))
+        alone += len(free)
+    all_ = np.concatenate(distances)
+    if not len(all_):
+        return Agreement(0, alone, 0.0, 0.0, 0.0)
+    median, p99, p999 = (float(value) for value in np.percentile(all_, [50, 99, 99.9]))
+    return Agreement(len(distances) - 1, alone, median, p99, p999)

@@ -1,0 +1,183 @@
+"""The sides of a benchmark: the loop that MMPose's users write, and our line, from files to people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from annotator.bench.photos import Photo
+from annotator.errors import RunFailed
+from annotator.media.feed import ImageFeed
+from annotator.models.build import build, default_scope
+from annotator.models.detector import Detector
+from annotator.models.sources import ModelSource
+from annotator.models.topdown import TopDown
+from annotator.parity.reference import Reference
+from annotator.people import Poses
+from annotator.runtime.line import Decoded, StageClock, annotate
+from annotator.sources.items import GivenBox, Item
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of one photo: boxes (N, 4) [x1, y1, x2, y2] and keypoints (N, K, 2), pixels."""
+
+    boxes: np.ndarray
+    keypoints: np.ndarray
+
+
+class Side(Protocol):
+    """One contestant."""
+
+    name: str
+
+    def __call__(self, photos: Sequence[Photo]) -> list[People]:
+        """Reads the photos and finds the people in them."""
+        ...
+
+
+class MMPoseLoop:
+    """`inference_detector` and `inference_topdown`, photo by photo, in MMDetection's and MMPose's own code.
+
+    Weights are ours, so that random ones are the same. Each photo is read once; MMPose's own demo, which
+    hands its path on, reads it again for each person.
+    """
+
+    name = "MMPose's loop"
+
+    def __init__(
+        self,
+        pose: ModelSource,
+        detector: ModelSource | None,
+        threshold: float,
+        flip: bool | None,
+        device: str,
+    ) -> None:
+        self._pose = Reference(pose).estimator.to(device)
+        if flip is not None:
+            self._pose.test_cfg["flip_test"] = flip
+        self._detector: Any = None if detector is None else _mmdet(detector, device)
+        self._threshold = threshold
+
+    def __call__(self, photos: Sequence[Photo]) -> list[People]:
+        """See `Side`."""
+        import mmcv
+        from mmdet.apis import inference_detector
+        from mmpose.apis import inference_topdown
+
+        found = []
+        for photo in photos:
+            pixels = mmcv.imread(photo.path)
+            boxes = photo.boxes
+            if boxes is None:
+                instances = inference_detector(self._detector, pixels).pred_instances.cpu().numpy()
+                kept = (instances.labels == 0) & (instances.scores >= self._threshold)
+                boxes = instances.bboxes[kept]
+            if not len(boxes):
+                # Without boxes it would take the whole photo for a person.
+                found.append(People(np.zeros((0, 4)), np.zeros((0, 0, 2))))
+                continue
+            with default_scope("mmpose"):
+                samples = inference_topdown(self._pose, pixels, boxes)
+            keypoints = np.concatenate([sample.pred_instances.keypoints for sample in samples])
+            found.append(People(np.asarray(boxes, np.float64), keypoints[..., :2]))
+        return found
+
+
+class Line:
+    """Our own: decode threads, detector and pose model in batches, all of `runtime.line`."""
+
+    name = "pose-annotator"
+
+    def __init__(
+        self,
+        pose: TopDown,
+        detector: Detector | None,
+        batch_images: int = 16,
+        threads: int | None = None,
+    ) -> None:
+        self.pose, self.detector = pose, detector
+        self._batch_images = batch_images
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self.clock = StageClock()
+
+    def __call__(self, photos: Sequence[Photo]) -> list[People]:
+        """See `Side`."""
+        self.clock = StageClock()
+        with ImageFeed(list(_items(photos)), threads=self._threads, prepare=self._prepare) as feed:
+            outcomes = list(
+                annotate(feed, self.detector, self.pose, self._batch_images, self.clock)  # type: ignore[arg-type]
+            )
+        found = []
+        for outcome in outcomes:
+            if not isinstance(outcome.result, Poses):
+                raise RunFailed(f"{outcome.item.uri}: {outcome.result}")
+            boxes = outcome.result.bboxes.copy()
+            boxes[:, 2:] += boxes[:, :2]
+            found.append(People(boxes, outcome.result.keypoints))
+        return found
+
+    def _prepare(self, image: Any) -> Decoded:
+        return Decoded(image, None if self.detector is None else self.detector.prepare(image.pixels))
+
+
+class Rtmlib:
+    """rtmlib's `RTMPose` on the ONNX file of our own engine, person by person as it does it."""
+
+    name = "rtmlib"
+
+    def __init__(self, path: str, input_size: tuple[int, int]) -> None:
+        from rtmlib import RTMPose
+
+        with Path(os.devnull).open("w") as quiet, redirect_stdout(quiet):
+            self._pose = RTMPose(path, model_input_size=input_size, backend="onnxruntime", device="cpu")
+
+    def __call__(self, photos: Sequence[Photo]) -> list[People]:
+        """See `Side`."""
+        import cv2
+
+        found = []
+        for photo in photos:
+            assert photo.boxes is not None
+            # It normalises in the order of the channels it is given.
+            pixels = cv2.cvtColor(cv2.imread(photo.path), cv2.COLOR_BGR2RGB)
+            keypoints, _ = self._pose(pixels, photo.boxes)
+            found.append(People(photo.boxes, keypoints))
+        return found
+
+
+def _items(photos: Sequence[Photo]) -> Iterator[Item]:
+    for index, photo in enumerate(photos):
+        boxes = None
+        if photo.boxes is not None:
+            sides = photo.boxes[:, 2:] - photo.boxes[:, :2]
+            rows = np.concatenate([photo.boxes[:, :2], sides], axis=1).tolist()
+            boxes = tuple(GivenBox((row[0], row[1], row[2], row[3])) for row in rows)
+        yield Item(index, index, photo.path, photo.path, 0, boxes)
+
+
+def _mmdet(source: ModelSource, device: str) -> Any:
+    """MMDetection's own estimator with our weights, its pipeline adapted as MMPose's demos do."""
+    with default_scope("mmdet"):
+        from mmdet.apis import init_detector
+        from mmpose.utils import adapt_mmdet_pipeline
+
+        network = init_detector(source.config_path, None, device=device)
+        network.load_state_dict(build(source).network.state_dict())
+        network.cfg = adapt_mmdet_pipeline(network.cfg)
+    return network.eval()
+
+
+def set_threads(threads: int) -> None:
+    """As many threads for torch and OpenCV, on both sides."""
+    import cv2
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
