@@ -19,9 +19,18 @@ def report(
             "--gt", metavar="COCO.json", help="Ground truth to evaluate against.", show_default=False
         ),
     ] = None,
+    blur_faces: Annotated[
+        bool, typer.Option("--blur-faces", help="Make the faces of everybody found unrecognisable.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(help="What an hour of one worker costs: the report says what the run did.", min=0),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write one HTML file that opens offline: what was run, figures, errors, and people with their joints.
+
+    Beside it goes README.md, a data set card as Hugging Face reads it.
 
     It holds small copies of a few dozen of your pictures: share it as you would share them.
     """
@@ -29,11 +38,12 @@ def report(
     from annotator.report.page import write_report
     from annotator.store.reader import Run
 
-    written = write_report(Run(run), to, gt)
+    written = write_report(Run(run), to, gt, blur_faces=blur_faces, price_per_hour=price_per_hour)
     if as_json:
         print_json(
             {
                 "path": str(written.path),
+                "card": str(written.card),
                 "bytes": written.bytes,
                 "pictures_missing": written.missing,
                 **written.figures,

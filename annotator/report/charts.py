@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup
 
+from annotator.quality.curve import ReviewCurve
 from annotator.report.figures import Histogram
 
 _WIDTH, _HEIGHT = 340, 168
@@ -84,6 +85,37 @@ def size_chart(histogram: Histogram, summary: str) -> Markup:
     ]
     ticks = {float(n + 1): edge for n, edge in enumerate(edges)}
     return columns(histogram.counts.tolist(), labels, ticks, summary)
+
+
+def review_chart(curve: ReviewCurve) -> Markup:
+    """Share of bad labels found over share of people looked at, with interval, ceiling and any order."""
+    left, top, side, across = 38, 10, 150, 286
+    foot, middle = top + side, left + across / 2
+
+    def points(xs: Iterable[float], ys: Iterable[float]) -> str:
+        return " ".join(
+            f"{left + x * across:.1f},{top + (1 - y) * side:.1f}" for x, y in zip(xs, ys, strict=True)
+        )
+
+    shares, base = curve.shares.tolist(), curve.base_rate
+    band = points([*shares, *reversed(shares)], [*curve.low.tolist(), *reversed(curve.high.tolist())])
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} 194" role="img" '
+        'aria-label="Share of bad labels found over share of people looked at">',
+        f'<polygon class="faint" opacity=".55" points="{band}"/>',
+        f'<polyline class="ideal" points="{points((0, base, 1), (0, 1, 1))}"/>',
+        f'<polyline class="chance" points="{points((0, 1), (0, 1))}"/>',
+        f'<polyline class="curve" points="{points(shares, curve.found.tolist())}"/>',
+        f'<line class="axis" x1="{left}" y1="{foot}" x2="{left + across}" y2="{foot}"/>',
+        f'<text class="tick" x="{middle:.0f}" y="{foot + 31}" text-anchor="middle">people looked at</text>',
+    ]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        x, y = left + share * across, top + (1 - share) * side
+        parts += [
+            f'<text class="tick" x="{x:.0f}" y="{foot + 16}" text-anchor="middle">{share:.0%}</text>',
+            f'<text class="tick" x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{share:.0%}</text>',
+        ]
+    return Markup("".join(parts) + "</svg>")
 
 
 def spark(histogram: Histogram) -> Markup:

@@ -97,7 +97,6 @@ class Figures:
         images: rows by status. people: rows of instances. confident: those with a box score >= `CONFIDENT`.
         peopled: images with at least one of those.
         joint_v: joints of confident people by v (0, 1, 2).
-        stages: seconds of all workers by stage; hosts: machines that took part.
         groups: people to be shown, by name of the group. pictures: whole pictures to be shown.
     """
 
@@ -111,8 +110,6 @@ class Figures:
     crowd: Histogram = field(default_factory=lambda: Histogram.of_classes(CROWD_EDGES))
     heights: Histogram = field(default_factory=lambda: Histogram.of_classes(HEIGHT_EDGES))
     joints: list[Joint] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=dict)
-    hosts: int = 0
     groups: dict[str, list[Person]] = field(default_factory=dict)
     pictures: list[ShownPicture] = field(default_factory=list)
 
@@ -133,12 +130,15 @@ class Figures:
                 joint.name: {"mean_score": joint.mean, "people_by_v": list(joint.by_v)}
                 for joint in self.joints
             },
-            "worker_seconds": self.stages,
         }
 
 
-def collect(run: Run) -> Figures:
+def collect(run: Run, risk: np.ndarray | None = None) -> Figures:
     """Count the committed rows of a run and choose whom to show.
+
+    Args:
+        risk: of each person in the order of the rows, NaN for those who are not in the review queue:
+            "doubtful" are those who stand first there. Without it, those with the lowest joint scores.
 
     Raises:
         UserError: nothing was committed yet.
@@ -146,7 +146,6 @@ def collect(run: Run) -> Figures:
     """
     figures = Figures()
     skeleton = run.skeleton
-    _count_work(run, figures)
     _count_images(run, figures)
     rankings = {name: Ranking(TILES) for name in ("best", "doubtful", "worst", "random")}
     pictures = Ranking(PICTURES)
@@ -159,7 +158,8 @@ def collect(run: Run) -> Figures:
         figures.bbox_scores.add(people.bbox_scores)
         figures.heights.add(people.bboxes[:, 3])
         joints.add(people.joint_scores[confident], people.keypoints[confident, :, 2])
-        _rank(rankings, people, confident)
+        here = None if risk is None else risk[figures.people - len(people) : figures.people]
+        _rank(rankings, people, confident, here)
         pictures.add(people, np.where(confident, scatter(people.images), np.inf))
         figures.peopled += len(np.unique(people.images[confident]))
     figures.joints = joints.named(skeleton.keypoints)
@@ -168,11 +168,14 @@ def collect(run: Run) -> Figures:
     return figures
 
 
-def _rank(rankings: dict[str, Ranking], people: People, confident: np.ndarray) -> None:
+def _rank(
+    rankings: dict[str, Ranking], people: People, confident: np.ndarray, risk: np.ndarray | None
+) -> None:
     never = np.inf
     rankings["best"].add(people, -people.scores.astype(float))
     rankings["worst"].add(people, people.scores.astype(float))
-    rankings["doubtful"].add(people, np.where(confident, people.joint_scores.mean(axis=1), never))
+    doubt = people.joint_scores.mean(axis=1) if risk is None else np.where(np.isfinite(risk), -risk, never)
+    rankings["doubtful"].add(people, np.where(confident, doubt, never))
     rankings["random"].add(people, np.where(confident, scatter(people.ids), never))
 
 
@@ -252,21 +255,6 @@ def _count_images(run: Run, figures: Figures) -> None:
             if len(examples[kind]) < ERROR_EXAMPLES:
                 examples[kind].append((row["file_name"], row["error_message"] or ""))
     figures.errors = [ErrorKind(kind, count, examples[kind]) for kind, count in kinds.most_common()]
-
-
-def _count_work(run: Run, figures: Figures) -> None:
-    """Workers' seconds by stage and the machines that took part, from the commit records."""
-    stages: defaultdict[str, float] = defaultdict(float)
-    hosts: set[str] = set()
-    for record in run.committed().values():
-        known = sum(float(record.stats.get(stage, 0.0)) for stage in ("wait", "detect", "pose"))
-        for stage in ("wait", "detect", "pose"):
-            stages[stage] += float(record.stats.get(stage, 0.0))
-        stages["other"] += max(0.0, float(record.stats.get("seconds", 0.0)) - known)
-        if "host" in record.stats:
-            hosts.add(str(record.stats["host"]))
-    figures.stages = dict(stages)
-    figures.hosts = len(hosts)
 
 
 class _Joints:

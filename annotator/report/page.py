@@ -1,22 +1,27 @@
-"""The page itself: figures, pictures and advice, laid out by `template.html.j2` into one file."""
+"""The page itself: figures, pictures and advice, laid out by `templates/` into one file."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from annotator.config import RunConfig
 from annotator.durations import duration
+from annotator.evaluate.advice import advise
 from annotator.export.atomic import atomic_text
 from annotator.report import charts
+from annotator.report.card import FILE_NAME as CARD_NAME
+from annotator.report.card import card_text
 from annotator.report.figures import CONFIDENT, Figures, collect
+from annotator.report.signals import Signals, collect_signals, queue_of
 from annotator.report.thumbnails import Gallery, make_gallery
+from annotator.report.work import STAGES, Work, collect_work
 from annotator.store.durable import write_failure
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
@@ -35,9 +40,9 @@ GROUPS = {
         f"Drawn evenly from everybody with a box score of {CONFIDENT} or more: what a label is usually like.",
     ),
     "doubtful": (
-        "Sure of the person, unsure of the joints",
-        f"Box score of {CONFIDENT} or more, lowest joint scores: labels that may look right and are not. "
-        "Begin a review here.",
+        "First in the review queue",
+        f"Box score of {CONFIDENT} or more, and the run itself doubts the pose: labels that may look right "
+        "and are not.",
     ),
     "worst": (
         "Lowest scores",
@@ -56,23 +61,48 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the file (or its URL), its bytes, pictures that could not be shown, its figures."""
+    """What was written: where the page is, its size in bytes, pictures that could not be shown, its figures,
+    and where the data set card is."""
 
-    path: Path
+    path: Any
     bytes: int
     missing: int
     figures: dict[str, Any]
+    card: Any
 
 
-def write_report(run: Run, to: str | Path | None = None, gt: str | Path | None = None) -> Written:
-    """Write the report of a run, finished or not, as one HTML file that needs nothing beside it.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that a page says about a run; `evaluation` as of `evaluate.evaluation`, None without truth."""
+
+    summary: Summary
+    figures: Figures
+    signals: Signals
+    work: Work
+    gallery: Gallery
+    evaluation: dict[str, Any] | None
+    gt: str
+    faces_blurred: bool
+
+
+def write_report(
+    run: Run,
+    to: str | Path | None = None,
+    gt: str | Path | None = None,
+    *,
+    blur_faces: bool = False,
+    price_per_hour: float | None = None,
+) -> Written:
+    """Write the report of a run, finished or not, as one HTML file that needs nothing beside it, and a card.
 
     Args:
-        to: file to write; RUN/report.html by default.
+        to: file to write; RUN/report.html by default. The data set card, README.md, goes beside it.
         gt: COCO keypoint ground truth to evaluate against.
+        blur_faces: in all pictures.
+        price_per_hour: what an hour of one worker costs.
 
     Raises:
-        UserError: nothing was committed yet, the ground truth does not fit, or the file cannot be written.
+        UserError: nothing was committed yet, the ground truth does not fit, or a file cannot be written.
         RunFailed: a data file is missing or damaged.
     """
     evaluation = None
@@ -80,56 +110,69 @@ def write_report(run: Run, to: str | Path | None = None, gt: str | Path | None =
         from annotator.evaluate.evaluation import evaluate
 
         evaluation = evaluate(run, gt)
-    summary, figures = summarise(run.place), collect(run)
-    gallery = make_gallery(run, figures)
-    html = render(run, summary, figures, gallery, evaluation, gt)
-    path = _write(run, html, to)
-    document = figures.to_dict() | ({"evaluation": evaluation} if evaluation else {})
-    return Written(path, len(html.encode()), gallery.missing, document)
+    queue = queue_of(run)
+    figures = collect(run, queue.risk if queue is not None else None)
+    contents = Contents(
+        summary=summarise(run.place),
+        figures=figures,
+        signals=collect_signals(run, queue, gt),
+        work=collect_work(run, price_per_hour),
+        gallery=make_gallery(run, figures, blur_faces),
+        evaluation=evaluation,
+        gt=str(gt) if gt is not None else "",
+        faces_blurred=blur_faces,
+    )
+    html = render(run, contents)
+    path = _write(run, FILE_NAME, html, to)
+    card = card_text(run, run_name(run), contents.summary, figures, contents.work, evaluation)
+    beside = None if to is None else Path(to).with_name(CARD_NAME)
+    card_path = _write(run, CARD_NAME, card, beside)
+    document = figures.to_dict() | {
+        "work": contents.work.to_dict(),
+        "signals": contents.signals.to_dict(),
+        **({"evaluation": evaluation} if evaluation else {}),
+    }
+    return Written(path, len(html.encode()), contents.gallery.missing, document, card_path)
 
 
-def _write(run: Run, html: str, to: str | Path | None) -> Any:
-    """Write the page to `to`, or into the run folder wherever that is; returns where it is."""
+def run_name(run: Run) -> str:
+    """What a run is called: the last part of its place."""
+    return PurePosixPath(absolute(run.place)).name
+
+
+def _write(run: Run, name: str, text: str, to: str | Path | None) -> Any:
+    """Write a text to `to`, or into the run folder wherever that is; returns where it is."""
     if to is None and run.storage.remote:
         try:
-            run.storage.replace(FILE_NAME, html.encode())
+            run.storage.replace(name, text.encode())
         except OSError as error:
-            raise write_failure(error, f"{run.place}/{FILE_NAME}") from error
-        return f"{run.place}/{FILE_NAME}"
-    path = Path(to) if to is not None else run.path / FILE_NAME
+            raise write_failure(error, f"{run.place}/{name}") from error
+        return f"{run.place}/{name}"
+    path = Path(to) if to is not None else run.path / name
     with atomic_text(path) as out:
-        out.write(html)
+        out.write(text)
     return path
 
 
-def render(
-    run: Run,
-    summary: Summary,
-    figures: Figures,
-    gallery: Gallery,
-    evaluation: dict[str, Any] | None,
-    gt: str | Path | None,
-) -> str:
+def render(run: Run, contents: Contents) -> str:
     """The whole page as HTML."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("annotator.report"),
+        autoescape=lambda name: name is None or not name.endswith(".css"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
-    environment.filters["moment"] = moment
-    environment.filters["share"] = share
-    source = (files("annotator.report") / "template.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
-        name=PurePosixPath(absolute(run.place)).name,
+    environment.filters.update(duration=duration, moment=moment, share=share)
+    return environment.get_template("page.html.j2").render(
+        **{name: getattr(contents, name) for name in Contents.__dataclass_fields__},
+        name=run_name(run),
         info=run.info,
-        summary=summary,
-        figures=figures,
-        gallery=gallery,
         groups=GROUPS,
-        evaluation=evaluation,
-        gt=str(gt) if gt is not None else "",
-        steps=next_steps(run, summary, figures, gt),
-        charts=_charts(figures),
+        steps=next_steps(run, contents),
+        charts=_charts(contents),
         spark=charts.spark,
+        stages=STAGES,
         skeleton=run.skeleton,
         visibility=run.metadata["visibility"],
         confident=CONFIDENT,
@@ -139,8 +182,9 @@ def render(
     )
 
 
-def next_steps(run: Run, summary: Summary, figures: Figures, gt: str | Path | None) -> list[Step]:
+def next_steps(run: Run, contents: Contents) -> list[Step]:
     """What to do with this run now, most urgent first."""
+    summary, figures = contents.summary, contents.figures
     path = shlex.quote(run.place)
     steps = []
     if not summary.complete:
@@ -153,13 +197,16 @@ def next_steps(run: Run, summary: Summary, figures: Figures, gt: str | Path | No
         text = f"{summary.error:,} inputs have no result ({kinds}). Mend what the table names and try again."
         steps.append(Step(text, f"annotator retry {path}"))
     steps.append(Step("Prove that every input has exactly one row.", f"annotator verify {path}"))
-    if gt is None:
+    if contents.evaluation is None:
         text = "Measure it: label a few hundred people, or take a labelled subset, and compare."
         steps.append(Step(text, f"annotator report {path} --gt COCO.json"))
     else:
-        steps.append(
-            Step("All figures of the evaluation.", f"annotator eval {path} --gt {shlex.quote(str(gt))}")
-        )
+        for advice in advise(contents.evaluation, run.place, contents.gt)[:3]:
+            text = f"{advice.problem[:1].upper()}{advice.problem[1:]}: {advice.cost:.3f} of AP. "
+            steps.append(Step(f"{text}{advice.remedy[:1].upper()}{advice.remedy[1:]}.", advice.command))
+    if contents.signals.ranked_by:
+        text = f"Look at the {contents.signals.shown:,} people in the order in which the run doubts them."
+        steps.append(Step(text, f"annotator review load {path}"))
     kept = int(figures.scores.counts[round(MIN_SCORE * len(figures.scores.counts)) :].sum())
     steps.append(
         Step(
@@ -171,15 +218,31 @@ def next_steps(run: Run, summary: Summary, figures: Figures, gt: str | Path | No
     return steps
 
 
-def _charts(figures: Figures) -> dict[str, Any]:
-    return {
+def _charts(contents: Contents) -> dict[str, Any]:
+    figures, signals, evaluation = contents.figures, contents.signals, contents.evaluation
+    drawn: dict[str, Any] = {
         "scores": charts.score_chart(figures.scores, "Histogram of person scores from 0 to 1"),
         "bbox_scores": charts.score_chart(
             figures.bbox_scores, "Histogram of box scores from 0 to 1", threshold=CONFIDENT
         ),
         "crowd": charts.class_chart(figures.crowd, "Histogram of people per picture"),
         "heights": charts.size_chart(figures.heights, "Histogram of person heights in pixels"),
+        "spreads": [
+            (spread, charts.score_chart(spread.histogram, f"Histogram: {spread.title}"))
+            for spread in signals.spreads
+        ],
+        "curve": charts.review_chart(signals.curve) if signals.curve is not None else None,
     }
+    if evaluation is not None:
+        counts = evaluation["labelled_people"]["oks_histogram"]
+        edges = [n / len(counts) for n in range(len(counts) + 1)]
+        drawn["oks"] = charts.columns(
+            counts,
+            [f"OKS {low:.1f} to {high:.1f}" for low, high in pairwise(edges)],
+            {len(counts) * share: f"{share:g}" for share in (0, 0.5, 1)},
+            "Histogram of OKS of the labelled people who were found",
+        )
+    return drawn
 
 
 def _elapsed(info: RunInfo) -> float | None:

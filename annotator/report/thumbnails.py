@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from annotator.media.image import Image
 from annotator.report.drawing import draw_people
+from annotator.report.faces import blur_faces
 from annotator.report.figures import Figures, ShownPicture
 from annotator.report.picks import Person
 from annotator.report.sources import ROW_COLUMNS, Sources
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
+from annotator.store.schema import PERSON_BITS
 
 # Twice the size on the page, for sharp screens.
 TILE = (270, 360)
@@ -64,10 +67,13 @@ class Gallery:
         return sum(tile.src is None for tile in everything)
 
 
-def make_gallery(run: Run, figures: Figures) -> Gallery:
+def make_gallery(run: Run, figures: Figures, blur: bool = False) -> Gallery:
     """Make the thumbnails that `figures` chose. Every source is read once; one is in memory at a time.
 
     A source that is gone, unreadable or of another size than its row says becomes a thumbnail that says so.
+
+    Args:
+        blur: make the faces of all people that the run found in these pictures unrecognisable.
     """
     skeleton = run.skeleton
     wanted: defaultdict[int, list[tuple[str, int, Person | ShownPicture]]] = defaultdict(list)
@@ -77,9 +83,12 @@ def make_gallery(run: Run, figures: Figures) -> Gallery:
         for place, person in enumerate(people):
             wanted[person.image].append((name, place, person))
     done: dict[tuple[str, int], Thumbnail] = {}
+    everybody = _everybody(run, wanted) if blur else {}
     with Sources(run) as sources:
         for row in _rows(run, wanted):
             image, why = sources.read(row)
+            if image is not None and row["index"] in everybody:
+                image = _without_faces(image, *everybody[row["index"]], skeleton)
             for group, place, what in wanted[row["index"]]:
                 person = what if isinstance(what, Person) else None
                 if image is None:
@@ -102,6 +111,27 @@ def _rows(run: Run, wanted: Iterable[int]) -> Iterable[dict[str, Any]]:
     for batch in run.images(ROW_COLUMNS):
         for n in np.flatnonzero(np.isin(batch["index"].to_numpy(), places)):
             yield batch.slice(int(n), 1).to_pylist()[0]
+
+
+def _everybody(run: Run, wanted: Iterable[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Boxes (N, 4) and keypoints (N, K, 3) of all people of some pictures, by place in the plan."""
+    places, joints = np.array(sorted(wanted), np.int64), len(run.skeleton)
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for batch in run.instances(["id", "bbox", "keypoints"]):
+        of = batch["id"].to_numpy() >> PERSON_BITS
+        for place in np.intersect1d(of, places):
+            people = batch.filter(pa.array(of == place))
+            found[int(place)] = (
+                people["bbox"].flatten().to_numpy().reshape(-1, 4),
+                people["keypoints"].flatten().to_numpy().reshape(-1, joints, 3),
+            )
+    return found
+
+
+def _without_faces(image: Image, bboxes: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton) -> Image:
+    xyv = keypoints.astype(np.float64)
+    xyv[..., :2] /= image.scale
+    return replace(image, pixels=blur_faces(image.pixels, bboxes / image.scale, xyv, skeleton))
 
 
 def _draw(image: Image, what: Person | ShownPicture, skeleton: Skeleton) -> tuple[bytes, int, int]:

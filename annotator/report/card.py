@@ -1,0 +1,134 @@
+"""The run as a data set: a card in the form that Hugging Face reads, README.md with a YAML head."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import yaml
+
+from annotator.report.figures import Figures
+from annotator.report.work import Work
+from annotator.store.reader import Run
+from annotator.store.status import Summary
+
+FILE_NAME = "README.md"
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
+          (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))  # fmt: skip
+
+
+def card_text(
+    run: Run,
+    name: str,
+    summary: Summary,
+    figures: Figures,
+    work: Work,
+    evaluation: dict[str, Any] | None,
+) -> str:
+    """The card. It describes the Parquet tables where they lie, in `images/` and `instances/` beside it.
+
+    Args:
+        name: what the run is called. evaluation: as of `evaluate.evaluation`, or None.
+    """
+    head = yaml.safe_dump(_head(run, name, summary), sort_keys=False, allow_unicode=True)
+    return f"---\n{head}---\n\n{_text(run, name, summary, figures, work, evaluation)}"
+
+
+def _head(run: Run, name: str, summary: Summary) -> dict[str, Any]:
+    return {
+        "pretty_name": f"Human pose annotations: {name}",
+        # Whoever publishes decides; it depends on the pictures and on the models' weights.
+        "license": "unknown",
+        "annotations_creators": ["machine-generated"],
+        "task_categories": ["keypoint-detection"],
+        "tags": ["human-pose", "coco", "pose-annotator", run.metadata["pose_model"]["name"]],
+        "size_categories": [next((name for most, name in _SIZES if summary.images < most), "n>100M")],
+        "configs": [
+            {"config_name": "instances", "data_files": "instances/*.parquet", "default": True},
+            {"config_name": "images", "data_files": "images/*.parquet"},
+        ],
+    }
+
+
+def _text(
+    run: Run,
+    name: str,
+    summary: Summary,
+    figures: Figures,
+    work: Work,
+    evaluation: dict[str, Any] | None,
+) -> str:
+    provenance, pose, skeleton = run.info.provenance, run.metadata, run.skeleton
+    model, detector = provenance.pose_model, provenance.detector
+    people = detector.name if detector else "given boxes" if provenance.boxes else "the pose model itself"
+    lines = [
+        f"# {name}",
+        "",
+        f"Keypoints of {figures.people:,} people in {summary.images:,} images, predicted by {model.name} on "
+        f"people found by {people}. Predictions, not ground truth; made with pose-annotator "
+        f"{provenance.code_version}.",
+        "",
+        "## What is in it",
+        "",
+        f"- `images/*.parquet`: a row an input: {summary.ok:,} with people, {summary.empty:,} without, "
+        f"{summary.error:,} that could not be read (`status`, `error_kind`).",
+        f"- `instances/*.parquet`: a row a person, COCO's field names: {figures.people:,} rows, "
+        f"{figures.confident:,} of them with a box score of 0.3 or more.",
+        f"- Joints ({skeleton.name}): {', '.join(skeleton.keypoints)}.",
+        f"- Coordinates: {pose['coordinates']['unit']}s of the {pose['coordinates']['frame']}, "
+        f"{pose['coordinates']['axes']}.",
+        f"- Visibility v by the policy `{pose['visibility'].get('policy')}`; confidence is in "
+        "`keypoint_scores` and, where calibrated, `keypoint_probs`, never in v.",
+        "",
+        "## How it was made",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| pose model | {model.name}, weights `{model.weights}` sha256 `{model.sha256}` |",
+    ]
+    if detector:
+        weights = f"weights `{detector.weights}` sha256 `{detector.sha256}`"
+        lines.append(f"| detector | {detector.name}, {weights} |")
+    if provenance.boxes:
+        lines.append(f"| boxes | `{provenance.boxes.name}` sha256 `{provenance.boxes.sha256}` |")
+    lines += [
+        f"| settings | sha256 `{provenance.config_sha256}` |",
+        f"| plan | sha256 `{provenance.plan_sha256}` |",
+        f"| started | {run.info.started_at} |",
+        f"| work | {work.seconds:,.0f} s of {work.workers} workers on {work.hosts} machines |",
+        "",
+        "## How good it is",
+        "",
+        *_quality(evaluation),
+        "",
+        "## Use",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f'people = load_dataset({run.place!r}, "instances", split="train")',
+        "```",
+        "",
+        f"Other formats: `annotator export {shlex.quote(run.place)} --format coco --to people.json`.",
+        "",
+        "The pictures themselves are not part of it: their licences, and the consent of the people in them, "
+        "are to be cleared by whoever publishes. Models make more mistakes on people whom their training "
+        "data shows rarely: small, crowded, seen from unusual sides, in unusual clothes, or painted.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _quality(evaluation: dict[str, Any] | None) -> list[str]:
+    if evaluation is None:
+        return ["Not measured: no ground truth was given to `annotator report --gt`."]
+    people, keypoints = evaluation["labelled_people"], evaluation["keypoints"]
+    figures = ", ".join(
+        f"{name} {value:.3f}" for name, value in keypoints.items() if value is not None and name in
+        ("AP", "AP50", "AP75", "AR")
+    )  # fmt: skip
+    return [
+        f"Against ground truth of {people['labelled']:,} people in {evaluation['images']:,} images: "
+        f"{figures} (COCO keypoints). Found {people['found']:,}, found with a wrong pose "
+        f"{people['pose_wrong']:,}, missed {people['missed']:,}."
+    ]
