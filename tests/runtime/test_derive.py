@@ -1,0 +1,176 @@
+"""A run from another run without any model: rows under new settings, people who go, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from annotator.config import load_config
+from annotator.errors import ItemError, UserError
+from annotator.people import Poses
+from annotator.quality.signals import measured
+from annotator.runtime.derive import launch_from, settings_of
+from annotator.runtime.progress import ProgressBar
+from annotator.skeletons import COCO_17
+from annotator.sources.stored_boxes import plan_with_boxes
+from annotator.store import run_info
+from annotator.store.reader import Run
+from annotator.store.results import stored_results
+from annotator.store.schema import ModelRecord
+from annotator.store.verify import verify
+
+GONE = ItemError("read", "missing", "not there")
+
+
+@pytest.fixture
+def base(make_run, picture, people):
+    """Five pictures in three shards: two people, nobody, an error, three people, one; found by a detector."""
+    rng = np.random.default_rng(0)
+
+    def some(*scores: float) -> Poses:
+        n = len(scores)
+        poses = people(
+            [[40 * i, 30, 100, 200] for i in range(n)],
+            rng.uniform(0, 300, (n, 17, 2)),
+            list(scores),
+        )
+        scored = replace(poses, keypoint_scores=rng.uniform(0, 1, (n, 17)).astype(np.float32))
+        halves = np.stack([poses.keypoints, poses.keypoints + 3], axis=1)
+        return measured(replace(scored, halves=halves), COCO_17, (192, 256))
+
+    pictures = [
+        picture("a.jpg", some(0.9, 0.4)),
+        picture("b.jpg"),
+        picture("c.jpg", GONE, size=None),
+        picture("d.jpg", some(0.8, 0.6, 0.2)),
+        picture("e.jpg", some(0.3)),
+    ]
+    made = make_run(pictures).commit()
+    run_info.update(made.path, provenance=replace(made.provenance, detector=ModelRecord("detector")))
+    return made
+
+
+def derive(base, **settings):
+    out = base.path.parent / "new"
+    config = load_config(None, {"out": str(out)} | settings, [], settings_of(str(base.path), settings))
+    return launch_from(config, str(base.path), ProgressBar(quiet=True)), Run(out)
+
+
+def column(run: Run, table: str, name: str) -> list:
+    batches = run.images([name]) if table == "images" else run.instances([name])
+    return [value for batch in batches for value in batch[name].to_pylist()]
+
+
+def test_stored_results_are_what_was_found(base) -> None:
+    found = {stored.index: stored for shard in range(3) for stored in stored_results(base.open(), shard)}
+    for index, given in enumerate(base.pictures):
+        stored = found[index].result
+        assert found[index].size == given.size
+        if isinstance(given.people, ItemError):
+            assert isinstance(stored, ItemError) and stored.kind == "missing"
+            continue
+        assert isinstance(stored, Poses) and len(stored) == len(given.people)
+        for name in ("bboxes", "bbox_scores", "keypoints", "keypoint_scores", "scores"):
+            assert np.array_equal(getattr(stored, name), getattr(given.people, name)), name
+        if len(stored):
+            assert stored.signals is not None
+            assert np.array_equal(stored.signals.flip_oks, given.people.signals.flip_oks)
+            assert np.array_equal(stored.signals.duplicate_of, given.people.signals.duplicate_of)
+
+
+def test_new_thresholds_change_v_and_nothing_else(base) -> None:
+    report, new = derive(base, visible_threshold=0.7, hidden_threshold=0.5)
+    old = base.open()
+    assert verify(new.path).ok and report.exit_code == 3
+    changed = {"keypoints", "num_keypoints"}
+    for table, names in (("images", None), ("instances", None)):
+        batches = new.images() if table == "images" else new.instances()
+        for name in next(iter(batches)).schema.names if names is None else names:
+            if name not in changed:
+                assert column(new, table, name) == column(old, table, name), name
+    points, scores = (np.array(column(new, "instances", name)) for name in ("keypoints", "keypoint_scores"))
+    points = points.reshape(len(points), 17, 3)
+    before = np.array(column(old, "instances", "keypoints")).reshape(points.shape)
+    assert np.array_equal(points[..., :2], before[..., :2])
+    assert np.array_equal(points[..., 2], (scores >= 0.5).astype(int) + (scores >= 0.7))
+    assert new.metadata["visibility"]["visible"] == 0.7
+    origin = new.metadata["derived_from"]
+    assert origin["run"] == "run" and origin["reused"] == ["inputs", "errors", "boxes", "keypoints"]
+    assert new.metadata["pose_model"] == old.metadata["pose_model"]
+    assert any("1 errors" in note for note in report.notes)
+
+
+def test_a_higher_threshold_leaves_people_out_and_measures_those_who_stay(base) -> None:
+    _, new = derive(base, detector_threshold=0.35, max_people=2)
+    assert verify(new.path).ok
+    assert column(new, "images", "num_instances") == [2, 0, 0, 2, 0]
+    assert column(new, "images", "status") == ["ok", "empty", "error", "ok", "empty"]
+    assert column(new, "instances", "person_index") == [0, 1, 0, 1]
+    old = {i: place for place, i in enumerate(column(base.open(), "instances", "id"))}
+    kept = [old[i] for i in column(new, "instances", "id")]
+    # The flip test's are the stored ones, those of neighbours are measured among those who stayed.
+    for name in ("flip_oks", "keypoint_flip_oks", "likely_swap", "keypoints"):
+        before = column(base.open(), "instances", name)
+        assert column(new, "instances", name) == [before[place] for place in kept], name
+    ids = set(column(new, "instances", "id"))
+    assert all(i is None or i in ids for i in column(new, "instances", "duplicate_of"))
+
+
+def test_given_boxes_stay_whatever_their_scores(base) -> None:
+    info = run_info.read(base.path)
+    given = replace(info.provenance, detector=None, boxes=None)
+    run_info.update(base.path, provenance=replace(given, boxes=run_info.FileRecord("b.json", "0" * 64)))
+    _, new = derive(base, detector_threshold=0.9)
+    assert column(new, "images", "num_instances") == [2, 0, 0, 3, 1]
+
+
+def test_going_on_with_it(base) -> None:
+    derive(base, visible_threshold=0.7)
+    again, _ = derive(base, visible_threshold=0.7)
+    assert again.images == 0 and again.exit_code == 0
+    with pytest.raises(UserError, match="visible_threshold: 0.7 before, 0.8 now"):
+        derive(base, visible_threshold=0.8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "nothing differs"),
+        ({"detector": "yolox-s"}, "detector cannot differ"),
+        ({"inputs": ("/other",)}, "inputs cannot differ"),
+        ({"detector_threshold": 0.05}, "detector_threshold 0.05: .* has no rows of them"),
+        ({"max_people": 300}, "max_people 300"),
+        ({"pose": "rtmo-s", "pose_weights": "random"}, "rtmo-s finds people by itself"),
+    ],
+)
+def test_what_its_rows_cannot_give_is_refused(base, settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        derive(base, **settings)
+    assert not (base.path.parent / "new" / "run.json").exists()
+
+
+def test_a_run_that_is_not_finished_is_refused(make_run, picture) -> None:
+    made = make_run([picture("a.jpg"), picture("b.jpg"), picture("c.jpg")]).commit(0)
+    with pytest.raises(UserError, match="not finished"):
+        derive(made, visible_threshold=0.7)
+
+
+def test_weights_of_a_replaced_model_are_not_kept(base) -> None:
+    info = run_info.read(base.path)
+    run_info.update(base.path, config=info.config | {"pose_weights": "old.pth", "calibration": "c.json"})
+    assert settings_of(str(base.path), {"pose": "other"})["pose_weights"] is None
+    assert settings_of(str(base.path), {})["pose_weights"] == "old.pth"
+
+
+def test_the_plan_takes_the_boxes_with_their_scores(base) -> None:
+    plan = plan_with_boxes(base.open(), lambda place, bbox_scores, scores: bbox_scores >= 0.35)
+    items = [item for shard in plan.shards for item in plan.items(shard)]
+    assert [item.uri for item in items] == [item.uri for item in base.items]
+    assert [item.image_id for item in items] == [item.image_id for item in base.items]
+    assert [len(item.boxes or ()) for item in items] == [2, 0, 0, 2, 0]
+    second = items[0].boxes[1]
+    assert second.bbox == (40, 30, 100, 200) and second.score == pytest.approx(0.4)
+    # However its rows are asked for.
+    assert plan.table(1, 4).equals(plan.table(0, 5).slice(1, 3))
