@@ -47,6 +47,7 @@ _PARTS: tuple[set[int], ...] = (
     {THIGH[0], SHIN[0], CLOTH}, {THIGH[1], SHIN[1], CLOTH},
     {SHIN[0], FOOT[0], CLOTH}, {SHIN[1], FOOT[1], CLOTH},
 )  # fmt: skip
+_NOSE_AND_EYES, _EARS = slice(0, 3), slice(3, 5)
 assert HAIR not in set().union(*_PARTS), "hair over a joint hides it"
 
 
@@ -59,8 +60,8 @@ class Truth:
         bbox: x, y, width, height of the visible mask in pixels; the mask covers whole pixels, so x and y
             are pixel indices and x + width is one past the last column.
         area: pixels of the mask. mask: (H, W) bool.
-        keypoints: (17, 3) float64 x, y (pixel index; 0, 0 when v = 0) and v: 0 outside the picture,
-            1 inside but hidden, 2 seen.
+        keypoints: (17, 3) float64 x, y (pixel index; 0, 0 when v = 0) and v: 0 outside the picture, or on
+            a face that is turned away; 1 inside but hidden, 2 seen.
         pose: name in the pose library.
     """
 
@@ -105,8 +106,13 @@ def _keypoints(scene: Scene, frame: Frame, person: int) -> np.ndarray:
     projected = camera.project(placed.keypoints).astype(np.float64)
     scale = placed.person.shape.height / 1.7
     out = np.zeros((17, 3))
+    depths = projected[:, 2]
+    # Nobody labels nose and eyes on the back of a head, where even their places cannot be seen.
+    turned_away = depths[_NOSE_AND_EYES].min() > depths[_EARS].max()
     for joint, (x, y, depth) in enumerate(projected):
         if depth < NEAR or not (-0.5 <= x < camera.width - 0.5 and -0.5 <= y < camera.height - 0.5):
+            continue
+        if turned_away and joint < _NOSE_AND_EYES.stop:
             continue
         out[joint] = x, y, 1
         column, row = int((x + 0.5) * factor), int((y + 0.5) * factor)

@@ -117,7 +117,18 @@ def test_left_is_the_persons_left(scene, standing):
     (back,) = truth_of(scene([standing(yaw=180)]))
     assert front.keypoints[5, 0] > front.keypoints[6, 0] + 10
     assert back.keypoints[5, 0] < back.keypoints[6, 0] - 10
-    assert front.keypoints[NOSE, 2] == 2 and back.keypoints[NOSE, 2] == 1
+    assert front.keypoints[NOSE, 2] == 2
+
+
+def test_a_face_seen_from_behind_has_no_joints_and_one_behind_a_plate_has(scene, standing):
+    (back,) = truth_of(scene([standing(yaw=180)]))
+    assert (back.keypoints[[0, 1, 2]] == 0).all()
+    assert (back.keypoints[3:, 2] > 0).all()
+    for yaw in (90, -90):
+        (side,) = truth_of(scene([standing(yaw=yaw)]))
+        assert side.keypoints[NOSE, 2] == 2 and (side.keypoints[:, 2] > 0).all()
+    (covered,) = truth_of(scene([standing()], (plate(3.3, 1.2, 3),)))
+    assert (covered.keypoints[[0, 1, 2], 2] == 1).all()
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARY))
