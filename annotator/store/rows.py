@@ -125,7 +125,7 @@ def _instances(rows: list[_Row], policy: VisibilityPolicy, joints: int) -> pa.Ta
         if isinstance(row.result, ItemError) or row.size is None or not len(row.result):
             continue
         poses, n = row.result, len(row.result)
-        v = policy(poses.keypoints, poses.keypoint_scores, *row.size)
+        v = policy(poses, *row.size)
         bboxes = np.asarray(poses.bboxes, np.float64)
         parts["id"].append(np.array(instance_ids(row.item.index, n), np.int64))
         parts["image_id"].append(np.full(n, row.item.image_id, np.int64))

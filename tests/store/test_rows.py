@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError
+from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.sources.items import Item
 from annotator.store.rows import RowBuilder
@@ -75,7 +76,14 @@ def test_values_are_kept_as_they_are(people) -> None:
     ],
 )  # fmt: skip
 def test_visibility_by_score_and_only_inside_the_image(score: float, x: float, y: float, v: int) -> None:
-    found = ScoreThresholds()(np.array([[[x, y]]], np.float32), np.array([[score]], np.float32), 50, 60)
+    one = Poses(
+        np.zeros((1, 4)),
+        np.ones(1),
+        np.array([[[x, y]]], np.float32),
+        np.array([[score]], np.float32),
+        np.ones(1),
+    )
+    found = ScoreThresholds()(one, 50, 60)
     assert found.tolist() == [[v]] and found.dtype == np.int8
 
 
