@@ -19,6 +19,7 @@ from annotator.report import charts
 from annotator.report.card import FILE_NAME as CARD_NAME
 from annotator.report.card import card_text
 from annotator.report.figures import CONFIDENT, Figures, collect
+from annotator.report.film import FilmFigures, collect_films
 from annotator.report.signals import Signals, collect_signals, queue_of
 from annotator.report.thumbnails import Gallery, make_gallery
 from annotator.report.work import STAGES, Work, collect_work
@@ -83,6 +84,7 @@ class Contents:
     evaluation: dict[str, Any] | None
     gt: str
     faces_blurred: bool
+    films: list[FilmFigures]
 
 
 def write_report(
@@ -121,6 +123,7 @@ def write_report(
         evaluation=evaluation,
         gt=str(gt) if gt is not None else "",
         faces_blurred=blur_faces,
+        films=collect_films(run, blur_faces),
     )
     html = render(run, contents)
     path = _write(run, FILE_NAME, html, to)
