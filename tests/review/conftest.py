@@ -1,0 +1,74 @@
+"""One database for all tests of reviews, in this process and in the App's server; datasets have names of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from annotator.errors import ItemError
+from annotator.review.database import database
+from annotator.review.fiftyone_process import import_fiftyone
+from annotator.review.workplace import Workplace, workplace
+from tests.conftest import MadeRun, Picture, poses_of
+
+SIZE = (320, 240)
+
+
+@pytest.fixture(scope="session")
+def review_home(tmp_path_factory) -> Iterator[Path]:
+    """The folder of the session's database; FiftyOne is imported with it."""
+    home = tmp_path_factory.mktemp("review")
+    before = dict(os.environ)
+    place = Workplace(home, home / "database", home / "copies", home / "plugins")
+    import_fiftyone(place)
+    yield home
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def fo(review_home):
+    """FiftyOne, connected to the session's database."""
+    import fiftyone
+
+    return fiftyone
+
+
+@pytest.fixture
+def place(review_home, tmp_path) -> Workplace:
+    """The workplace of a test's run, with the session's database."""
+    return workplace(tmp_path / "run", str(review_home / "database"))
+
+
+def two_people(shift: float = 0.0) -> object:
+    """A large person and a small one; scores of joints fall, so that the last ones are not labelled."""
+    boxes = [[40, 30, 120, 180], [220, 60, 60, 120]]
+    poses = poses_of(boxes, scores=[0.9, 0.6])
+    poses.keypoint_scores[1, 12:] = 0.01
+    poses.keypoints[...] += np.float32(shift)
+    return poses
+
+
+@pytest.fixture
+def run(tmp_path, fo) -> MadeRun:
+    """Six inputs in three shards: people in four, an empty one, an error; pictures on disk."""
+    return make_review_run(tmp_path / "run")
+
+
+def make_review_run(path: Path, shift: float = 0.0) -> MadeRun:
+    """The run of `run`; `shift` moves every joint, as another model would."""
+    pictures = [Picture(f"{n}.png", two_people(shift), size=SIZE) for n in range(6)]
+    pictures[2] = Picture("2.png", size=SIZE)
+    pictures[5] = Picture("5.png", ItemError("decode", "truncated", "the file ends early"), size=None)
+    return MadeRun(path, pictures, 2).commit()
+
+
+@pytest.fixture(scope="session")
+def outside_database(tmp_path_factory) -> Iterator[str]:
+    """A database that is not the session's, for tests of database.py alone."""
+    with database(tmp_path_factory.mktemp("other") / "database") as uri:
+        yield uri

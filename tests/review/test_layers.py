@@ -1,0 +1,150 @@
+"""Layers: written once, read back as they were, merged by time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import jsonschema
+import pyarrow.parquet as pq
+import pytest
+
+from annotator.errors import RunFailed, UserError
+from annotator.review import layers
+from annotator.review.layers import Review
+from annotator.review.reviewed import ReviewedRun
+from annotator.store.schema import CONTRACT, SCHEMAS, parse_metadata
+from annotator.store.verify import verify
+
+
+@pytest.fixture
+def run(make_run, picture, people):
+    """Three images of two people each, and an empty one."""
+    boxes = [[10, 20, 30, 60], [100, 20, 30, 60]]
+    return make_run([*(picture(f"{n}.jpg", people(boxes)) for n in range(3)), picture("3.jpg")]).commit()
+
+
+def person(image: int, n: int) -> int:
+    return image << 12 | (n + 1)
+
+
+def decided(image: int, n: int, decision: str | None, time: str, **more) -> Review:
+    return Review(person(image, n), 1000 + image, decision, reviewer="anna", time=time, **more)
+
+
+def corrected(image: int, n: int, time: str, x: float) -> Review:
+    return Review(
+        person(image, n),
+        1000 + image,
+        keypoints=(x, 1.5, 2.0) * 17,
+        corrected_by="ben",
+        corrected_at=time,
+        moved_joints=(3,),
+        moved_by=(4.5,),
+    )
+
+
+def test_a_layer_is_read_as_it_was_written_and_follows_the_contract(run) -> None:
+    rows = [
+        decided(1, 0, "rejected", "2026-01-01T10:00:00.000Z", reason="nobody there", flags=("stale",)),
+        corrected(0, 1, "2026-01-01T10:00:01.000Z", 0.25),
+    ]
+    path = layers.write_layer(run.open(), rows)
+    assert sorted(layers.read_layer(path), key=lambda row: row.image_id) == rows[::-1]
+    table = pq.read_table(str(path))
+    assert table.schema.equals(SCHEMAS["reviews"], check_metadata=False)
+    schema = json.loads((CONTRACT / "review.schema.json").read_text())
+    for row in table.to_pylist():
+        jsonschema.validate(row, schema)
+    metadata = json.loads((CONTRACT / "metadata.schema.json").read_text())
+    jsonschema.validate(parse_metadata(table.schema, "layer"), metadata)
+    assert list(schema["properties"]) == SCHEMAS["reviews"].names
+    assert verify(run.path).ok
+
+
+def test_layers_merge_by_time_in_whatever_order_they_are_read() -> None:
+    rows = [
+        decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z"),
+        decided(0, 0, "rejected", "2026-01-01T12:00:00.000Z", reason="other"),
+        decided(0, 0, "sent back", "2026-01-01T11:00:00.000Z"),
+        corrected(0, 0, "2026-01-01T09:00:00.000Z", 1),
+        corrected(0, 0, "2026-01-01T13:00:00.000Z", 2),
+    ]
+    for order in itertools.permutations(rows):
+        merged = layers.merge(order)[person(0, 0)]
+        assert (merged.decision, merged.reason) == ("rejected", "other")
+        assert merged.keypoints is not None and merged.keypoints[0] == 2
+    withdrawn = decided(0, 0, None, "2026-01-01T14:00:00.000Z")
+    assert layers.merge([*rows, withdrawn])[person(0, 0)].decision is None
+    undone = replace(corrected(0, 0, "2026-01-01T15:00:00.000Z", 0), keypoints=None)
+    assert layers.merge([*rows, undone])[person(0, 0)].keypoints is None
+
+
+def test_equal_times_merge_the_same_way_in_both_orders() -> None:
+    a = decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")
+    b = decided(0, 0, "rejected", "2026-01-01T10:00:00.000Z")
+    assert layers.merge([a, b]) == layers.merge([b, a])
+
+
+def test_a_damaged_layer_is_named(run) -> None:
+    path = layers.write_layer(run.open(), [decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")])
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(RunFailed, match=path.name):
+        layers.read(run.open())
+
+
+def test_reviewed_rows_are_corrected_and_the_run_is_not(run) -> None:
+    before = list(run.open().instances())
+    layers.write_layer(
+        run.open(),
+        [
+            decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z"),
+            decided(0, 1, "rejected", "2026-01-01T10:00:00.000Z"),
+            decided(1, 0, "accepted", "2026-01-01T10:00:00.000Z"),
+            decided(2, 0, "rejected", "2026-01-01T10:00:00.000Z"),
+            corrected(0, 0, "2026-01-01T10:00:00.000Z", 7),
+        ],
+    )
+
+    def rows(choice: str) -> dict[int, dict]:
+        batches = ReviewedRun(run.open(), choice).instances()
+        return {row["id"]: row for batch in batches for row in batch.to_pylist()}
+
+    everybody = rows("all")
+    assert set(everybody) == {person(0, 0), person(1, 0), person(1, 1), person(2, 1)}
+    assert everybody[person(0, 0)]["keypoints"][:3] == [7, 1.5, 2]
+    assert everybody[person(1, 1)] == before[0].to_pylist()[3]
+    accepted = rows("accepted")
+    assert set(accepted) == {person(0, 0), person(1, 0), person(1, 1)}
+    # Nobody decided on this one: a box whose joints are not labelled.
+    assert accepted[person(1, 1)]["num_keypoints"] == 0 and set(accepted[person(1, 1)]["keypoints"]) == {0}
+    assert accepted[person(1, 0)]["num_keypoints"] == 17
+
+    names = [batch.to_pydict() for batch in ReviewedRun(run.open(), "accepted").images(["file_name"])]
+    assert [name for batch in names for name in batch["file_name"]] == ["0.jpg", "1.jpg"]
+    assert list(names[0]) == ["file_name"]
+    columns = next(ReviewedRun(run.open(), "all").instances(["score", "id"])).schema.names
+    assert columns == ["score", "id"]
+    assert list(run.open().instances()) == before
+
+
+def test_an_export_takes_what_was_reviewed(run, tmp_path) -> None:
+    from annotator.export.coco import write_coco
+
+    layers.write_layer(
+        run.open(),
+        [decided(1, 0, "accepted", "2026-01-01T10:00:00.000Z"), corrected(1, 0, "2026-01-01T10:00:00.000Z", 7)],
+    )
+    write_coco(ReviewedRun(run.open(), "accepted"), tmp_path / "coco.json")
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["1.jpg"]
+    assert [a["num_keypoints"] for a in coco["annotations"]] == [17, 0]
+    assert coco["annotations"][0]["keypoints"][:3] == [7, 1.5, 2]
+
+
+def test_without_reviews_there_is_nothing_to_merge(run) -> None:
+    with pytest.raises(UserError, match="review pull"):
+        ReviewedRun(run.open(), "accepted")
+    with pytest.raises(UserError, match="accepted or all"):
+        ReviewedRun(run.open(), "some")
