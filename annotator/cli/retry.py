@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
@@ -28,7 +27,7 @@ def retry(
 ) -> None:
     """Run the error rows again; all other rows stay as they are, to the bit."""
     from annotator.cli import print_json
-    from annotator.cli.run_report import describe
+    from annotator.cli.run_report import describe, to_json
     from annotator.runtime.progress import ProgressBar
     from annotator.runtime.retry import retry as retry_run
     from annotator.runtime.stopping import stopping_in_order
@@ -43,7 +42,7 @@ def retry(
     with stopping_in_order(), ProgressBar() as bar:
         report = retry_run(run, placement, bar, frozenset(kind or ()))
     if as_json:
-        print_json(asdict(report) | {"exit_code": report.exit_code})
+        print_json(to_json(report))
     else:
         print(describe(report))
     sys.exit(report.exit_code)

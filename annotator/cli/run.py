@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Literal
 
@@ -154,6 +153,10 @@ def run(
     settings: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any other setting.", show_default=False)
     ] = None,
+    price_per_hour: Annotated[
+        float | None,
+        Option(min=0, metavar="PRICE", help="Of a worker: adds what the run costs.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Annotate images and videos: find the people, place their keypoints, write COCO rows to RUN.
@@ -161,7 +164,7 @@ def run(
     Running again on the same RUN goes on where it stopped.
     """
     from annotator.cli import print_json
-    from annotator.cli.run_report import describe
+    from annotator.cli.run_report import describe, to_json
     from annotator.config import load_config
     from annotator.runtime.launch import launch
     from annotator.runtime.progress import ProgressBar
@@ -205,10 +208,10 @@ def run(
     else:
         run_config = load_config(config, given, settings or [])
         carry_out = partial(launch, run_config)
-    with ProgressBar(quiet=run_config.quiet) as bar:
+    with stopping_in_order(), ProgressBar(quiet=run_config.quiet) as bar:
         report = carry_out(bar)
     if as_json:
-        print_json(asdict(report) | {"exit_code": report.exit_code})
+        print_json(to_json(report, price_per_hour))
     else:
-        print(describe(report))
+        print(describe(report, price_per_hour))
     sys.exit(report.exit_code)

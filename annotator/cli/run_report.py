@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from annotator.durations import duration
 
@@ -11,8 +12,21 @@ if TYPE_CHECKING:
     from annotator.runtime.second_figures import SecondFigures
 
 
-def describe(report: RunReport) -> str:
-    """The end of a run as a person reads it, with what to do next."""
+def to_json(report: RunReport, price_per_hour: float | None = None) -> dict[str, Any]:
+    """The same for programs."""
+    figures = report.efficiency
+    return asdict(report) | {
+        "exit_code": report.exit_code,
+        "efficiency": None if figures is None else figures.to_dict() | _costs(report, price_per_hour),
+    }
+
+
+def describe(report: RunReport, price_per_hour: float | None = None) -> str:
+    """The end of a run as a person reads it, with what to do next.
+
+    Args:
+        price_per_hour: of one worker, in any currency.
+    """
     totals, run = report.totals, report.run
     lines = [
         "",
@@ -28,6 +42,16 @@ def describe(report: RunReport) -> str:
             f"{report.images / report.seconds:.1f} images/s, {report.people / report.seconds:.1f} people/s. "
             f"Workers' time: {_shares(report.stages)}."
         )
+    if report.efficiency is not None:
+        from annotator.runtime.efficiency import describe as describe_efficiency
+
+        lines.append(f"  {describe_efficiency(report.efficiency)}")
+        costs = _costs(report, price_per_hour)
+        if costs:
+            lines.append(
+                f"  Cost at {price_per_hour:g} an hour and worker: {costs['cost_per_1000_people']:.4g} "
+                f"per 1,000 people, {costs['cost_of_plan']:.4g} for the plan's {report.totals.items:,} inputs."
+            )
     if report.second is not None:
         lines.append(f"  {_second(report.second)}")
     lines += [f"  {note}" for note in report.notes]
@@ -44,6 +68,17 @@ def describe(report: RunReport) -> str:
         f"  annotator eval {run} --gt COCO.json",
     ]
     return "\n".join(lines)
+
+
+def _costs(report: RunReport, price_per_hour: float | None) -> dict[str, float]:
+    figures = report.efficiency
+    if figures is None or price_per_hour is None:
+        return {}
+    return {
+        "price_per_hour": price_per_hour,
+        "cost_per_1000_people": figures.cost_per_1000_people(price_per_hour) or 0.0,
+        "cost_of_plan": figures.cost_of(report.totals.items, price_per_hour),
+    }
 
 
 def _second(figures: SecondFigures) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 if TYPE_CHECKING:
+    import torch
+
     from annotator.models.detector import Detector
     from annotator.models.topdown import TopDown
 
@@ -51,6 +50,8 @@ def seconds_a_person(pose: TopDown, batch: int, budget: float = 0.5) -> float:
         batch: crops in one pass, as a run has them; fewer where that would take longer than the budget.
         budget: seconds to spend, roughly; one pass is always measured.
     """
+    import torch
+
     width, height = pose.input_size
     crops = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
     return _seconds_each(lambda n: _waited(pose.engine(crops[:n], mirror=pose.flip), crops), batch, budget)
@@ -58,11 +59,15 @@ def seconds_a_person(pose: TopDown, batch: int, budget: float = 0.5) -> float:
 
 def seconds_an_image(detector: Detector, batch: int, budget: float = 0.5) -> float:
     """Seconds of the detector for one image of 640 x 480, ready for its network, with nobody in it."""
+    import numpy as np
+
     one = detector.prepare(np.full((480, 640, 3), 114, np.uint8))
     return _seconds_each(lambda n: detector.detect([one] * n), batch, budget)
 
 
 def _waited(outputs: object, crops: torch.Tensor) -> object:
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return outputs

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime import intents
 from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
+from annotator.runtime.efficiency import Efficiency, efficiency_of
 from annotator.runtime.engine_settings import resolve_engines
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
 from annotator.runtime.journal import Journal
@@ -50,6 +51,7 @@ class RunReport:
         totals: the whole run as it stands now.
         images, people, seconds: of this start alone; all zero when there was nothing left to do.
         stages: seconds the workers of this start spent by stage.
+        efficiency: of the workers of this start; None where nothing was done or measured.
         confident: people of the whole run whose box has a score of at least `CONFIDENT`.
         phantoms: likely phantoms of the whole run: stored, and shown only when asked for.
         notes: what planning had to say about the inputs.
@@ -68,6 +70,7 @@ class RunReport:
     notes: tuple[str, ...]
     examples: dict[str, str]
     second: SecondFigures | None = None
+    efficiency: Efficiency | None = None
 
     @property
     def exit_code(self) -> int:
@@ -188,17 +191,21 @@ def carry_out(
     if not tasks:
         return report(out, notes=notes)
     run_info.update(out, state="finished", failure=None, finished_at=run_info.now())
-    return report(out, tally, seconds, _stages(after, [task.shard for task in tasks]), notes)
+    return report(out, tally, seconds, [after[task.shard].stats for task in tasks], notes)
 
 
 def report(
     out: str,
     tally: Tally | None = None,
     seconds: float = 0.0,
-    stages: dict[str, float] | None = None,
+    stats: Sequence[Mapping[str, Any]] = (),
     notes: tuple[str, ...] = (),
 ) -> RunReport:
-    """The run as it stands, and what this start did, if anything."""
+    """The run as it stands, and what this start did, if anything.
+
+    Args:
+        stats: figures of the shards of this start, from their commit records.
+    """
     run = Run(out)
     confident, phantoms = _confident(run)
     return RunReport(
@@ -207,12 +214,13 @@ def report(
         images=tally.images if tally else 0,
         people=tally.people if tally else 0,
         seconds=seconds,
-        stages=stages or {},
+        stages=_stages(stats),
         confident=confident,
         phantoms=phantoms,
         notes=notes,
         examples=_examples(run),
         second=second_figures(run, CONFIDENT),
+        efficiency=efficiency_of(stats),
     )
 
 
@@ -361,10 +369,9 @@ def _opening(plan: Plan, pose: ModelSource, detector: ModelSource | None, config
     return f"{len(plan):,} images in {len(plan.shards):,} shards; {people}; keypoints by {pose.name}"
 
 
-def _stages(records: dict[int, CommitRecord], shards: Sequence[int]) -> dict[str, float]:
+def _stages(shards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     total: defaultdict[str, float] = defaultdict(float)
-    for shard in shards:
-        stats = records[shard].stats
+    for stats in shards:
         rest = float(stats.get("seconds", 0.0))
         for stage in ("wait", "detect", "pose"):
             seconds = float(stats.get(stage, 0.0))

@@ -22,6 +22,7 @@ from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
 from annotator.people import Poses
 from annotator.quality.signals import measured
+from annotator.runtime import efficiency
 from annotator.runtime.blame import Care
 from annotator.runtime.intents import IntentLog
 from annotator.runtime.job import Job, Progress, ShardTask
@@ -83,6 +84,8 @@ class ShardWorker:
         self.pulses = 0
         if hasattr(self._pose, "on_batch"):
             self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
+        self._light = efficiency.measure(job, self._detector, self._pose)
+        self._write_seconds = 0.0
         self._probable = Probabilities(job, self._pose.skeleton)
         self._base = None if job.base is None else Run(job.base.run_dir)
         self._models = threading.Lock()
@@ -134,19 +137,27 @@ class ShardWorker:
                 ):
                     rows.add(outcome.item, outcome.size, outcome.result)
                     report(Progress(task.shard, clock.images, clock.people, clock.errors))
+            # Before the other shard has the models.
+            figures = efficiency.shard_figures(self._light, clock)
+            figures |= getattr(self._pose, "take_figures", dict)()
+            seconds = time.monotonic() - on_turn
+        writing = time.monotonic()
         stats = asdict(clock) | {
             "started": started,
             "ahead": on_turn - began,
-            "seconds": time.monotonic() - on_turn,
+            "seconds": seconds,
+            # Of the shard before: this record is part of its own.
+            "write": self._write_seconds,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "suspects": len(care.suspects),
         }
-        stats |= getattr(self._pose, "take_figures", dict)()
+        stats |= figures
         images, instances = rows.tables()
         if standing is not None:
             images, instances = merge(self._job.run_dir, standing, images, instances)
         self._commit(task, images, instances, stats)
+        self._write_seconds = time.monotonic() - writing
         if intents is not None:
             intents.close()
         done = Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats)

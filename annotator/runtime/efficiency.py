@@ -1,0 +1,149 @@
+"""How close a run came to the speed of its networks alone, what held it back, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annotator.models.speed_of_light import SpeedOfLight, flop_of, seconds_a_person, seconds_an_image
+from annotator.runtime.job import Job
+from annotator.runtime.line import StageClock
+
+# Seconds that a worker spends on measuring each of its networks when it starts, roughly.
+BUDGET = 0.5
+
+
+def measure(job: Job, detector: Any, pose: Any) -> SpeedOfLight:
+    """The networks of a worker on tensors in memory; nothing is known of estimators of other kinds."""
+    from annotator.models.detector import Detector
+    from annotator.models.topdown import TopDown
+
+    if not isinstance(pose, TopDown):
+        return SpeedOfLight()
+    config = job.config
+    person = seconds_a_person(pose, config.batch_people, BUDGET)
+    flop = flop_of(job.pose.config_path, "pose", 2 if pose.flip else 1)
+    if not isinstance(detector, Detector) or job.detector is None:
+        return SpeedOfLight(person, None, flop, None)
+    image = seconds_an_image(detector, config.batch_images, BUDGET)
+    return SpeedOfLight(person, image, flop, flop_of(job.detector.config_path, "detector"))
+
+
+def shard_figures(light: SpeedOfLight, clock: StageClock) -> dict[str, float]:
+    """What a commit record keeps: seconds the networks alone would have needed, and what they calculated."""
+    figures = {}
+    if light.seconds_a_person is not None:
+        figures["alone_pose"] = clock.people * light.seconds_a_person
+        figures["alone_detect"] = clock.detected * (light.seconds_an_image or 0.0)
+    flop = light.flop(clock.people, clock.detected)
+    if flop is not None:
+        figures["flop"] = flop
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """Figures of a run, or of a start of it.
+
+    Attributes:
+        people, images: done.
+        worker_seconds: that workers worked on shards, added up.
+        alone_seconds: that their networks alone would have needed; None: not measured.
+        busy: share of the workers' time in which a network was at work.
+        flop_per_second: of one worker while it works, two a multiply-accumulate; None where not known.
+        lost: seconds beyond `alone_seconds` by stage: decode, detect, crop, model, keypoints, signals, write,
+            other.
+    """
+
+    people: int
+    images: int
+    worker_seconds: float
+    alone_seconds: float | None
+    busy: float
+    flop_per_second: float | None
+    lost: dict[str, float]
+
+    @property
+    def share(self) -> float | None:
+        """People a second over people a second of the networks alone, from 0 to 1."""
+        return None if self.alone_seconds is None else self.alone_seconds / self.worker_seconds
+
+    @property
+    def held_back(self) -> str:
+        """The stage that cost most beyond the networks themselves."""
+        return max(self.lost, key=self.lost.__getitem__)
+
+    def cost_per_1000_people(self, price_per_hour: float) -> float | None:
+        """In the currency of the price of one worker's hour; None without people."""
+        return None if not self.people else self.worker_seconds / 3600 * price_per_hour / self.people * 1000
+
+    def cost_of(self, images: int, price_per_hour: float) -> float:
+        """The same for so many images like these."""
+        return self.worker_seconds / 3600 * price_per_hour / max(1, self.images) * images
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON form."""
+        rate = self.people / self.worker_seconds
+        return {
+            "efficiency": self.share,
+            "held_back_by": self.held_back,
+            "lost_seconds": self.lost,
+            "device_busy": self.busy,
+            "model_flop_per_second": self.flop_per_second,
+            "people_per_second": rate,
+            "people_per_second_networks_alone": None if self.share is None else rate / self.share,
+            "images_per_second": self.images / self.worker_seconds,
+            "worker_seconds": self.worker_seconds,
+        }
+
+
+def efficiency_of(stats: Iterable[Mapping[str, Any]]) -> Efficiency | None:
+    """Add up the figures of shards; None where none has any."""
+    shards = [one for one in stats if float(one.get("seconds", 0.0)) > 0]
+
+    def total(name: str) -> float:
+        return sum(float(one.get(name, 0.0)) for one in shards)
+
+    seconds = total("seconds") + total("write")
+    if seconds <= 0:
+        return None
+    measured = all("alone_pose" in one for one in shards)
+    network = total("network") or total("pose")
+    lost = {
+        "decode": total("wait"),
+        "detect": total("detect") - total("alone_detect"),
+        "crop": total("crop"),
+        "model": network - total("alone_pose"),
+        "keypoints": total("keypoints"),
+        "signals": total("signals"),
+        "write": total("write"),
+    }
+    known = total("wait") + total("detect") + total("pose") + total("signals") + total("write")
+    lost["other"] = seconds - known
+    return Efficiency(
+        people=int(total("people")),
+        images=int(total("images")),
+        worker_seconds=seconds,
+        alone_seconds=total("alone_pose") + total("alone_detect") if measured else None,
+        busy=min(1.0, (network + total("detect")) / seconds),
+        flop_per_second=total("flop") / seconds if all("flop" in one for one in shards) else None,
+        lost={name: max(0.0, value) for name, value in lost.items()},
+    )
+
+
+def describe(efficiency: Efficiency) -> str:
+    """One line for a person."""
+    parts = []
+    if efficiency.share is not None:
+        alone = efficiency.people / efficiency.alone_seconds if efficiency.alone_seconds else 0.0
+        parts.append(
+            f"Efficiency {efficiency.share:.2f} of the networks alone ({alone:.1f} people/s a worker)"
+        )
+    name = efficiency.held_back
+    share = efficiency.lost[name] / efficiency.worker_seconds
+    parts.append(f"held back most by {name} ({share:.0%} of the time)")
+    parts.append(f"device busy {efficiency.busy:.0%}")
+    if efficiency.flop_per_second is not None:
+        parts.append(f"{efficiency.flop_per_second / 1e9:,.0f} GFLOP/s")
+    return ", ".join(parts) + "."

@@ -1,0 +1,63 @@
+"""What a run's figures say: the share of the networks' own speed, the stage that cost most, the price."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotator.models.speed_of_light import SpeedOfLight, _seconds_each
+from annotator.runtime.efficiency import describe, efficiency_of, shard_figures
+from annotator.runtime.line import StageClock
+
+LIGHT = SpeedOfLight(0.01, 0.02, 2e9, 1e9)
+
+
+def shard(people: int, images: int, seconds: float, **spent: float) -> dict[str, float]:
+    clock = StageClock(images=images, people=people, detected=images)
+    return {"people": people, "images": images, "seconds": seconds} | shard_figures(LIGHT, clock) | spent
+
+
+def test_the_share_of_the_networks_own_speed_and_what_held_it_back() -> None:
+    stats = [
+        shard(200, 100, 5.0, wait=0.2, detect=2.1, pose=2.5, network=2.2, crop=0.2, keypoints=0.1),
+        shard(200, 100, 5.0, wait=1.0, detect=2.0, pose=2.0, network=2.0, write=0.5),
+    ]
+    found = efficiency_of(stats)
+    assert found is not None
+    assert found.share == pytest.approx(8.0 / 10.5) and found.worker_seconds == 10.5
+    assert found.held_back == "decode" and found.lost["decode"] == pytest.approx(1.2)
+    assert found.lost["detect"] == pytest.approx(0.1) and found.lost["model"] == pytest.approx(0.2)
+    assert found.lost["write"] == 0.5 and found.lost["other"] == pytest.approx(0.2)
+    assert found.busy == pytest.approx((4.1 + 4.2) / 10.5)
+    assert found.flop_per_second == pytest.approx((400 * 2e9 + 200 * 1e9) / 10.5)
+    assert found.cost_per_1000_people(3.6) == pytest.approx(10.5 * 0.001 / 400 * 1000)
+    assert found.cost_of(2000, 3.6) == pytest.approx(10.5 * 0.001 * 10)
+    assert "held back most by decode (11%" in describe(found) and "0.76" in describe(found)
+    assert found.to_dict()["people_per_second_networks_alone"] == pytest.approx(50)
+
+
+def test_what_was_not_measured_is_not_made_up() -> None:
+    assert efficiency_of([]) is None and efficiency_of([{"seconds": 0.0}]) is None
+    found = efficiency_of([{"people": 0, "images": 3, "seconds": 1.0, "pose": 0.7}])
+    assert found is not None and found.share is None and found.flop_per_second is None
+    assert found.busy == 0.7 and found.cost_per_1000_people(1.0) is None
+    assert shard_figures(SpeedOfLight(), StageClock(people=3)) == {}
+
+
+def test_given_boxes_need_no_detector() -> None:
+    light = SpeedOfLight(seconds_a_person=0.5)
+    assert light.seconds(4, 0) == 2.0 and light.seconds(4, 1) is None and light.flop(1, 0) is None
+
+
+def test_a_pass_is_no_larger_than_the_budget_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("annotator.models.speed_of_light.time.perf_counter", lambda: now[0])
+    sizes = []
+
+    def call(count: int) -> None:
+        sizes.append(count)
+        now[0] += 0.1 * count
+
+    assert _seconds_each(call, 32, budget=3.0) == pytest.approx(0.1)
+    assert max(sizes) == 10 and now[0] < 5
+    sizes.clear()
+    assert _seconds_each(call, 32, budget=0.1) == pytest.approx(0.1) and set(sizes) == {1}
