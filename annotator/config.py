@@ -103,6 +103,11 @@ class RunConfig(BaseModel):
     hidden_threshold: float = Field(
         default=0.05, ge=0, description="Keypoint score from which a joint is marked v=1"
     )
+    visibility: Literal["auto", "score-thresholds", "evidence"] = Field(
+        default="auto",
+        description="How v is decided: by the score alone, or by the evidence that the calibration weighs "
+        "(auto: where it does)",
+    )
     calibration: str | None = Field(
         default=None, description="File of `annotator calibrate`: fills keypoint_probs"
     )

@@ -32,6 +32,13 @@ def calibrate(
             metavar="FILE.png", help="Reliability diagram, PNG or SVG.  [default: beside the calibration]"
         ),
     ] = None,
+    visibility: Annotated[
+        bool,
+        Option(
+            "--visibility/--no-visibility",
+            help="Fit v too: only where v of the ground truth is to be believed.",
+        ),
+    ] = True,
     as_json: Annotated[bool, Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Fit probabilities to keypoint scores, for `annotator run --calibration`.
@@ -43,7 +50,7 @@ def calibrate(
     from annotator.quality.diagram import draw_reliability
     from annotator.store.reader import Run
 
-    done = fit_runs([Run(run) for run in runs], gt)
+    done = fit_runs([Run(run) for run in runs], gt, visibility)
     _write(to, done.calibration.to_json())
     picture = diagram or to.with_suffix(".png")
     draw_reliability(picture, done.raw, done.held_out)
@@ -64,6 +71,12 @@ def _describe(about: Any, to: Path, picture: Path) -> str:
         figures = about[key]
         worth = "-" if figures["auroc"] is None else f"{figures['auroc']:.3f}"
         lines.append(f"  {name:<34}{figures['ece']:>8.3f}{worth:>24}")
+    if "visibility" in about:
+        lines += ["", f"  {'v, images not in the fit':<34}{'precision':>20}{'recall':>20}"]
+        before, after = about["visibility"]["score_thresholds"], about["visibility"]["held_out"]
+        for kind in after:
+            shown = (f"{before[kind][n]:.2f} -> {after[kind][n]:.2f}" for n in ("precision", "recall"))
+            lines.append(f"  {kind:<34}" + "".join(f"{text:>20}" for text in shown))
     return "\n".join(
         [
             *lines,

@@ -95,6 +95,10 @@ def run(
             "--flip/--no-flip", help="Flip test.  [default: as the model's config says]", show_default=False
         ),
     ] = None,
+    visibility: Annotated[
+        Literal["auto", "score-thresholds", "evidence"] | None,
+        Option(help="How v is decided.  [default: auto: evidence where calibrated]", show_default=False),
+    ] = None,
     calibration: Annotated[
         str | None,
         Option(metavar="FILE", help="Probabilities from `annotator calibrate`.", show_default=False),
@@ -186,6 +190,7 @@ def run(
         "precision": precision,
         "flip": flip,
         "calibration": calibration,
+        "visibility": visibility,
         "nms": nms,
         "device": device,
         "executor": executor,

@@ -1,4 +1,4 @@
-"""What speaks for a joint being hidden or outside the image, besides its score: geometry of poses and borders."""
+"""What speaks for a joint being hidden or outside the image, besides its score: geometry."""
 
 from __future__ import annotations
 

@@ -8,11 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from annotator.errors import UserError
 from annotator.quality.calibration import Calibration
 from annotator.quality.fit import JointSample, Reliability, cross_validated, fit, reliability, sample_of
 from annotator.quality.labelled import RIGHT, label, lists
+from annotator.quality.visibility import (
+    VisibilitySample,
+    cross_validated_visibility,
+    fit_visibility,
+    told_apart,
+    visibility_sample,
+)
+from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
+from annotator.store.visibility import Evidence, ScoreThresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +41,14 @@ class Calibrated:
     held_out: Reliability
 
 
-def calibrate(runs: Sequence[Run], gt_paths: Sequence[str | Path]) -> Calibrated:
+def calibrate(
+    runs: Sequence[Run], gt_paths: Sequence[str | Path], truth_of_visibility: bool = True
+) -> Calibrated:
     """Fit on the matched people of some runs of one model.
+
+    Args:
+        gt_paths: one COCO file a run.
+        truth_of_visibility: v of the ground truth is to be believed: fit the policy `evidence` too.
 
     Raises:
         UserError: not one ground truth a run, runs of different models, or too few labelled joints.
@@ -62,8 +79,34 @@ def calibrate(runs: Sequence[Run], gt_paths: Sequence[str | Path]) -> Calibrated
         "raw": _figures(raw),
         "held_out": _figures(held_out),
     }
+    visibility = _visibility(runs, gt_paths, skeleton) if truth_of_visibility else None
+    if visibility is not None:
+        about["visibility"] = visibility.about
     named = {"name": model["name"], "sha256": model["sha256"]}
-    return Calibrated(Calibration(skeleton.keypoints, curves, named, about), raw, held_out)
+    return Calibrated(Calibration(skeleton.keypoints, curves, named, about, visibility), raw, held_out)
+
+
+def _visibility(runs: Sequence[Run], gt_paths: Sequence[str | Path], skeleton: Skeleton) -> Evidence:
+    """The policy, with what it finds on images that were not used for the fit beside the plain thresholds."""
+    parts = [
+        visibility_sample(run, path, ScoreThresholds()) for run, path in zip(runs, gt_paths, strict=True)
+    ]
+    sample = VisibilitySample.together(parts)
+    about = {
+        "fitted_on": [Path(path).name for path in gt_paths],
+        "joints": int(sample.truth.size),
+        "held_out": _told(cross_validated_visibility(sample, skeleton), sample.truth),
+        "score_thresholds": _told(sample.baseline, sample.truth),
+    }
+    return fit_visibility(sample, skeleton, about)
+
+
+def _told(v: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    found = told_apart(v, truth)
+    return {
+        name: {"precision": round(one.precision, 4), "recall": round(one.recall, 4), "joints": one.joints}
+        for name, one in found.items()
+    }
 
 
 def _figures(one: Reliability) -> dict[str, Any]:

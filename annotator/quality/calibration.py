@@ -13,6 +13,7 @@ import numpy as np
 
 from annotator.errors import UserError
 from annotator.skeletons import Skeleton
+from annotator.store.visibility import EVIDENCE, Evidence
 
 FORMAT = "pose-annotator calibration"
 VERSION = 1
@@ -27,12 +28,14 @@ class Calibration:
         curves: for each joint the scores and probabilities between which to interpolate, both ascending.
         pose_model: name and sha256 of the weights that the scores are of.
         about: what it was fitted on and how good it is; for people.
+        visibility: the policy `evidence` with the weights of this model; None where it was not fitted.
     """
 
     keypoints: tuple[str, ...]
     curves: tuple[tuple[np.ndarray, np.ndarray], ...]
     pose_model: Mapping[str, Any]
     about: Mapping[str, Any]
+    visibility: Evidence | None = None
 
     def __call__(self, keypoint_scores: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) float32 in [0, 1] of raw scores (N, K)."""
@@ -80,6 +83,15 @@ class Calibration:
                 for name, (scores, probs) in zip(self.keypoints, self.curves, strict=True)
             },
         }
+        if self.visibility is not None:
+            body["visibility"] = {
+                "evidence": list(EVIDENCE),
+                "mean": self.visibility.mean.tolist(),
+                "spread": self.visibility.spread.tolist(),
+                "weights": dict(zip(self.keypoints, self.visibility.weights.tolist(), strict=True)),
+                "about": dict(self.visibility.about),
+                "skeleton": self.visibility.skeleton.to_dict(),
+            }
         return json.dumps(body, indent=1) + "\n"
 
 
@@ -95,7 +107,8 @@ def read_calibration(path: str | Path) -> Calibration:
             raise ValueError(f"{body['format']} {body['version']}")
         keypoints = tuple(body["keypoints"])
         curves = tuple(_curve(body["curves"][name]) for name in keypoints)
-        return Calibration(keypoints, curves, body["pose_model"], body["about"])
+        visibility = _evidence(body["visibility"]) if body.get("visibility") else None
+        return Calibration(keypoints, curves, body["pose_model"], body["about"], visibility)
     except OSError as error:
         raise UserError(f"cannot read the calibration {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -108,6 +121,17 @@ def read_calibration(path: str | Path) -> Calibration:
 def sha256(path: str | Path) -> str:
     """Of the file, hex."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _evidence(body: Mapping[str, Any]) -> Evidence:
+    if tuple(body["evidence"]) != EVIDENCE:
+        raise ValueError("its visibility is fitted on other evidence than this version has")
+    skeleton = Skeleton.from_dict(body["skeleton"])
+    weights = np.array([body["weights"][name] for name in skeleton.keypoints], np.float64)
+    mean, spread = (np.array(body[name], np.float64) for name in ("mean", "spread"))
+    if weights.shape != (len(skeleton), len(EVIDENCE) + 1, 3) or mean.shape != spread.shape:
+        raise ValueError("its visibility weights have another shape")
+    return Evidence(skeleton, mean, spread, weights, body["about"])
 
 
 def _curve(body: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,20 @@ class VisibilitySample:
     def __len__(self) -> int:
         return len(self.images)
 
+    @classmethod
+    def together(cls, samples: Sequence[VisibilitySample]) -> VisibilitySample:
+        """Several samples as one; images of different samples are different images."""
+        images, start = [], 0
+        for sample in samples:
+            names, numbers = np.unique(sample.images, return_inverse=True)
+            images.append(numbers + start)
+            start += len(names)
+        arrays = ("values", "inside", "truth", "baseline")
+        return cls(
+            *(np.concatenate([getattr(sample, name) for sample in samples]) for name in arrays),
+            np.concatenate(images),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from annotator.config import RunConfig
+from annotator.errors import UserError
 from annotator.people import Poses
 from annotator.quality.calibration import read_calibration
 from annotator.runtime.job import Job
 from annotator.skeletons import Skeleton
 from annotator.store.rows import RowBuilder
-from annotator.store.visibility import ScoreThresholds
+from annotator.store.visibility import ScoreThresholds, VisibilityPolicy
 
 
 class Probabilities:
@@ -40,6 +42,22 @@ class Probabilities:
 
 def row_builder(job: Job, skeleton: Skeleton) -> RowBuilder:
     """For the rows of one shard, with the visibility policy and provenance of the job."""
-    config = job.config
-    policy = ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold)
-    return RowBuilder(skeleton, policy, job.provenance)
+    return RowBuilder(skeleton, visibility_policy(job.config), job.provenance)
+
+
+def visibility_policy(config: RunConfig) -> VisibilityPolicy:
+    """The policy that the settings name; "auto" is `evidence` where the calibration has it.
+
+    Raises:
+        UserError: `evidence` without a calibration that has it.
+    """
+    if config.visibility != "score-thresholds" and config.calibration is not None:
+        policy = read_calibration(config.calibration).visibility
+        if policy is not None:
+            return policy
+    if config.visibility == "evidence":
+        raise UserError(
+            "--visibility evidence needs weights of this model: fit them with `annotator calibrate` on a run "
+            "of it, and name the file with --calibration"
+        )
+    return ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold)
