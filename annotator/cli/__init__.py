@@ -34,6 +34,7 @@ def main() -> NoReturn:
         doctor,
         evaluate,
         export,
+        forget,
         models,
         parity,
         queue,
@@ -55,6 +56,7 @@ def main() -> NoReturn:
     app.command("calibrate")(calibrate.calibrate)
     app.command("export")(export.export)
     app.command("report")(report.report)
+    app.command("forget")(forget.forget)
     app.add_typer(models.app, name="models")
     app.add_typer(review.app, name="review")
     app.command("parity")(parity.parity)

@@ -27,7 +27,6 @@ from annotator.store import run_info
 from annotator.store.commit import sweep
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
-from annotator.store.records import CommitRecord
 from annotator.store.recovery import repair
 from annotator.store.schema import FileRecord, ModelRecord, Provenance
 from annotator.store.status import Summary, summarise
@@ -166,7 +165,7 @@ def carry_out(
         try:
             with Journal(out, standing.items, before) as journal:
                 _executor(job)(job, tasks, _all(tally, listener, journal))
-        except AnnotatorError as error:
+        except (AnnotatorError, KeyboardInterrupt) as error:
             run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
     seconds = time.perf_counter() - started

@@ -167,7 +167,9 @@ class ShardWorker:
     def attempt(self, task: ShardTask, name: str) -> IntentLog:
         """An intent log for an attempt at a shard."""
         items = self._plan.items(task.shard)
-        return IntentLog(self._job.run_dir, name, items[0].index, len(items))
+        # What was forgotten leaves gaps in the numbers, or a shard without items.
+        first, size = (items[0].index, items[-1].index - items[0].index + 1) if items else (0, 0)
+        return IntentLog(self._job.run_dir, name, first, size)
 
     def _pulse(self) -> None:
         self.pulses += 1
@@ -250,7 +252,8 @@ class ShardWorker:
         """Commit; failures of storage that may pass are tried again, as the rows took minutes to make."""
         for pause in (*COMMIT_PAUSES, None):
             try:
-                ShardWriter(self._job.run_dir, task.shard, task.generation).commit(images, instances, stats)
+                writer = ShardWriter(self._job.run_dir, task.shard, task.generation)
+                writer.commit(images, instances, stats, may_be_empty=not self._plan.items(task.shard))
                 return
             except RunFailed as error:
                 cause = error.__cause__

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import itertools
 import re
 import uuid
@@ -25,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed
 from annotator.store.durable import write_failure
+from annotator.store.parquet import parquet_bytes
 from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
@@ -41,7 +40,6 @@ from annotator.store.recovery import set_aside_damaged
 from annotator.store.schema import SCHEMAS, parse_metadata
 from annotator.store.storage import UnsettledError, storage_at
 
-ROW_GROUP_ROWS = 65_536
 TABLES = ("images", "instances")
 # Every folder that a commit may write to; tracks are there once the people of a film are followed.
 FOLDERS = (*TABLES, "tracks", "commits")
@@ -86,6 +84,7 @@ class ShardWriter:
         instances: pa.Table,
         stats: dict[str, Any],
         tracks: pa.Table | None = None,
+        may_be_empty: bool = False,
     ) -> CommitOutcome:
         """Make these rows the shard's, unless it has been committed already.
 
@@ -94,6 +93,7 @@ class ShardWriter:
             instances: schema `INSTANCES`, likewise.
             stats: figures of the work, JSON-able, kept in the record as they are.
             tracks: schema `TRACKS`, likewise: those that begin in this shard. None: nobody was followed yet.
+            may_be_empty: all inputs of the shard were forgotten; else a shard without rows is refused.
 
         Raises:
             ValueError: the tables are not of the contract, or hold another shard's rows.
@@ -102,7 +102,7 @@ class ShardWriter:
         tables = {"images": images, "instances": instances}
         if tracks is not None:
             tables["tracks"] = tracks
-        _check(tables, self._shard)
+        _check(tables, self._shard, may_be_empty)
         names = {name: f"{name}/{self._stem}.parquet" for name in tables}
         try:
             standing = self._standing()
@@ -128,11 +128,7 @@ class ShardWriter:
         return f"s{self._shard:06d}{generation}-{self._attempt}"
 
     def _write(self, table: pa.Table, name: str) -> FileEntry:
-        buffer = io.BytesIO()
-        pq.write_table(
-            table, buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True
-        )
-        data = buffer.getbuffer()
+        data = parquet_bytes(table)
         self._storage.add(name, data)
         return FileEntry(
             name=name,
@@ -208,7 +204,7 @@ def _left_over(name: str, match: re.Match[str], standing: tuple[int, str] | None
     return name.startswith(".") or match["attempt"] != standing[1]
 
 
-def _check(tables: dict[str, pa.Table], shard: int) -> None:
+def _check(tables: dict[str, pa.Table], shard: int, may_be_empty: bool) -> None:
     for name, table in tables.items():
         if not table.schema.equals(SCHEMAS[name], check_metadata=False):
             raise ValueError(f"shard {shard}: the {name} table is not of the contract:\n{table.schema}")
@@ -217,6 +213,8 @@ def _check(tables: dict[str, pa.Table], shard: int) -> None:
         except RunFailed as error:
             raise ValueError(f"shard {shard}: {error}") from None
     images = tables["images"]
+    if not images.num_rows and may_be_empty:
+        return
     if not images.num_rows:
         raise ValueError(f"shard {shard} has no images: every item has a row, so this would lose all of them")
     shards = sorted(set(images["shard"].to_pylist()))

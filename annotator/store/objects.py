@@ -51,7 +51,8 @@ class ObjectStorage:
         return open_object(self._location.below(name))
 
     def names(self, folder: str) -> list[str]:
-        names = (name for name, _ in list_objects(self._location.below(folder)))
+        place = self._location.below(folder) if folder else self._location
+        names = (name for name, _ in list_objects(place))
         return [name for name in names if "/" not in name]
 
     def add(self, name: str, data: bytes | memoryview) -> None:

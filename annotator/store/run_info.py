@@ -7,7 +7,7 @@ import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from annotator import __version__
 from annotator.config import PLACEMENT_FIELDS, RunConfig
@@ -16,13 +16,52 @@ from annotator.store.durable import write_failure
 from annotator.store.schema import SCHEMA_VERSION, FileRecord, ModelRecord, Provenance, RunRecord
 from annotator.store.storage import storage_at
 
+if TYPE_CHECKING:
+    import numpy as np
+
 State = Literal["running", "finished", "failed"]
 FILE_NAME = "run.json"
+# Stands in the run folder while something is being forgotten.
+FORGETTING = "forgetting.json"
 
 
 def now() -> str:
     """This moment, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Items that were taken out of a run; their numbers alone remain.
+
+    Attributes:
+        ranges: of indices in the plan, [first, last], ascending.
+        plan_sha256: of the plan without them.
+    """
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    plan_sha256: str = ""
+
+    @classmethod
+    def of(cls, indices: np.ndarray) -> Forgotten:
+        """From (N,) int64 indices, ascending, each once."""
+        import numpy as np
+
+        if not len(indices):
+            return cls()
+        cuts = np.flatnonzero(np.diff(indices) > 1)
+        firsts, lasts = indices[np.append(0, cuts + 1)], indices[np.append(cuts, len(indices) - 1)]
+        return cls(tuple(zip(firsts.tolist(), lasts.tolist(), strict=True)))
+
+    def indices(self) -> np.ndarray:
+        """(N,) int64, ascending."""
+        import numpy as np
+
+        parts = [np.arange(first, last + 1) for first, last in self.ranges]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def __len__(self) -> int:
+        return sum(last - first + 1 for first, last in self.ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +76,7 @@ class RunInfo:
         started_at, resumed_at, finished_at: of the first start, later ones, the last end; ISO 8601, UTC.
         failure: why, when the state is "failed".
         schema_version: of the rows.
+        forgotten: what was taken out of the run, if anything; None else.
         attempt: id of the start that created the file: tells whose it is when the reply to a write was lost.
     """
 
@@ -51,6 +91,7 @@ class RunInfo:
     failure: str | None = None
     schema_version: str = SCHEMA_VERSION
     attempt: str = ""
+    forgotten: Forgotten | None = None
 
     def to_json(self) -> bytes:
         """The file's bytes."""
@@ -77,6 +118,9 @@ class RunInfo:
             derived_from=_run(provenance.get("derived_from")),
         )
         body["resumed_at"] = tuple(body["resumed_at"])
+        if body.get("forgotten"):
+            ranges = tuple((first, last) for first, last in body["forgotten"]["ranges"])
+            body["forgotten"] = Forgotten(ranges, body["forgotten"]["plan_sha256"])
         return cls(**body)
 
     @property

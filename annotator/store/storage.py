@@ -37,7 +37,7 @@ class Storage(Protocol):
         ...
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files directly in a folder, in no order; empty where there is none."""
+        """Names directly in a folder ("" for the whole), in no order; empty where there is none."""
         ...
 
     def add(self, name: str, data: bytes | memoryview) -> None:

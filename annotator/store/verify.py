@@ -26,6 +26,7 @@ from annotator.store.records import (
 )
 from annotator.store.schema import PERSON_BITS, follows, parse_metadata
 from annotator.store.storage import Storage, storage_at
+from annotator.store.verify_forgotten import check_forgotten
 from annotator.store.verify_tracks import TrackLedger
 
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
@@ -57,6 +58,7 @@ class Report:
         shards, shards_done: planned and committed.
         counts: problems by kind, all of them.
         problems: the first `EXAMPLES` of each kind.
+        forgotten: items that were taken out of the run: nothing of them is left, or a problem says what.
         leftovers: files of attempts that did not win; harmless, `sweep` removes those of committed shards.
     """
 
@@ -70,6 +72,7 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     leftovers: int = 0
+    forgotten: int = 0
 
     @property
     def ok(self) -> bool:
@@ -98,11 +101,11 @@ def verify(run_dir: str | Path) -> Report:
     """
     storage = storage_at(run_dir)
     report = Report()
-    plan = _Plan.read(storage, report)
-    followed = _check_run_info(run_dir, report)
+    info = _check_run_info(run_dir, report)
+    plan = _Plan.read(storage, info, report)
     report.planned, report.shards = len(plan.index), plan.shards
     rows_of = np.zeros(report.planned, np.uint8)
-    ledger = TrackLedger(followed)
+    ledger = TrackLedger(bool(info and info.config.get("track")))
     named: set[str] = set()
     known = generations(run_dir)
     for shard, record in iter_records(run_dir):
@@ -123,21 +126,23 @@ def verify(run_dir: str | Path) -> Report:
     _name_missing(plan, rows_of, report)
     ledger.close(report)
     _check_strays(storage, named, known, report)
+    check_forgotten(storage, info, report)
     return report
 
 
-def _check_run_info(run_dir: str | Path, report: Report) -> bool:
-    """Check run.json; returns whether it says that people are to be followed through films."""
+def _check_run_info(run_dir: str | Path, report: Report) -> run_info.RunInfo | None:
+    """Check run.json and that it is about this plan; returns what it says."""
     from annotator.sources.plan import read_plan
 
     try:
         info = run_info.read(run_dir)
     except RunFailed as error:
         report.add("unreadable", run_info.FILE_NAME, str(error))
-        return False
-    if read_plan(run_dir).sha256 != info.provenance.plan_sha256:
+        return None
+    known = info.forgotten.plan_sha256 if info.forgotten else info.provenance.plan_sha256
+    if read_plan(run_dir).sha256 != known:
         report.add("plan", "plan", "it is not the plan that run.json names (sha256 differs)")
-    return bool(info.config.get("track"))
+    return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class _Plan:
         return slice(int(self.starts[shard]), int(self.starts[shard + 1]))
 
     @classmethod
-    def read(cls, storage: Storage, report: Report) -> _Plan:
+    def read(cls, storage: Storage, info: run_info.RunInfo | None, report: Report) -> _Plan:
         files = sorted(name for name in storage.names("plan") if _is_plan(name))
         if not files:
             raise UserError(f"{storage.place} has no plan: nothing tells what its rows should be")
@@ -174,15 +179,18 @@ class _Plan:
             order = np.argsort(columns[0], kind="stable")
             columns = [column[order] for column in columns]
         index, image_id, shard = columns
-        if not np.array_equal(index, np.arange(len(index))):
-            report.add(
-                "plan", "plan", f"its {len(index)} items are not numbered 0 to {len(index) - 1} once each"
-            )
+        gone = info.forgotten.indices() if info and info.forgotten else np.zeros(0, np.int64)
+        total = len(index) + len(gone)
+        if not np.array_equal(np.sort(np.concatenate([index, gone])), np.arange(total)):
+            those = f"its {len(index)} items" + (f" and the {len(gone)} forgotten ones" if len(gone) else "")
+            report.add("plan", "plan", f"{those} are not numbered 0 to {total - 1} once each")
         if len(np.unique(image_id)) != len(image_id):
             report.add("plan", "plan", f"{len(image_id) - len(np.unique(image_id))} items share an image_id")
         if (np.diff(shard) < 0).any():
             report.add("plan", "plan", "the items of a shard are not neighbours")
         shards = int(shard.max()) + 1 if len(shard) else 0
+        if len(gone) and info is not None:
+            shards = max(shards, info.shards)  # the last ones may have lost all their items
         return cls(index, image_id, np.searchsorted(shard, np.arange(shards + 1)))
 
 

@@ -27,10 +27,15 @@ def _provenance(config, plan, pose, detector, second=None):
     return Provenance(ModelRecord("fake"), None, None, config.sha256(), plan.sha256)
 
 
-if __name__ == "__main__":
+def pretend() -> None:
+    """From here on this process annotates with fakes."""
     launch.resolve_models = _resolve
     launch.make_provenance = _provenance
     launch.resolve_engines = lambda config, pose, detector: Resolved(config, "fakes")
     launch.Job = retry.Job = partial(Job, models="fake_models:build")
     failpoints.arm(os.environ.get("ANNOTATOR_FAILPOINT", ""))
+
+
+if __name__ == "__main__":
+    pretend()
     main()

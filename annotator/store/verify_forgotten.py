@@ -1,0 +1,36 @@
+"""The part of the proof that is about what was forgotten: nothing of it is left in any layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotator.store import run_info
+from annotator.store.parquet import open_parquet
+from annotator.store.schema import PERSON_BITS
+from annotator.store.storage import Storage
+
+if TYPE_CHECKING:
+    from annotator.store.verify import Report
+
+
+def check_forgotten(storage: Storage, info: run_info.RunInfo | None, report: Report) -> None:
+    """Rows were checked against the plan, from which the items are gone; the other layers are looked at here."""
+    if run_info.FORGETTING in storage.names(""):
+        message = "forgetting is not finished; `annotator forget` goes on"
+        report.add("forgetting", run_info.FORGETTING, message)
+    if info is None or not info.forgotten:
+        return
+    gone = info.forgotten.indices()
+    report.forgotten = len(gone)
+    if report.leftovers:
+        message = f"{report.leftovers} leftover files may hold forgotten rows; run again, and they are swept"
+        report.add("remains", "images, instances, tracks", message)
+    for name in storage.names("reviews"):
+        if name.endswith(".parquet"):
+            with open_parquet(storage, f"reviews/{name}") as file:
+                people = file.read(columns=["instance_id"])["instance_id"].to_numpy()
+            count = int(np.isin(people >> PERSON_BITS, gone).sum())
+            if count:
+                report.add("remains", f"reviews/{name}", f"{count} reviews of people of forgotten items")

@@ -1,0 +1,166 @@
+"""Forgetting: an input leaves every layer of a run, whatever interrupts it, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from annotator.errors import UserError
+from annotator.privacy.forget import forget
+from annotator.privacy.matching import Matcher
+from annotator.report.page import write_report
+from annotator.review.layers import Review, read, write_layer
+from annotator.runtime.journal import Journal
+from annotator.sources.plan import read_plan
+from annotator.store import run_info
+from annotator.store.local import LocalStorage
+from annotator.store.status import summarise
+from annotator.store.verify import verify
+
+NAMES = [f"{who}/{n}.jpg" for who in ("anna", "bert", "anna-2") for n in range(4)]
+
+
+@pytest.fixture
+def run(make_run, picture, people):
+    """Twelve pictures in shards of three, two people in each; anna's fill the first shard and begin the second."""
+    made = make_run(
+        [picture(name, people([[9, 9, 20, 40], [50, 9, 20, 40]])) for name in NAMES], shard_size=3
+    )
+    made.commit()
+    opened = made.open()
+    people_ids = [value for batch in opened.instances(["id"]) for value in batch["id"].to_pylist()]
+    images = [value for batch in opened.instances(["image_id"]) for value in batch["image_id"].to_pylist()]
+    write_layer(
+        opened,
+        [
+            Review(person, image, "accepted", None, "me", "2026-01-01T00:00:00Z")
+            for person, image in zip(people_ids, images, strict=True)
+        ],
+    )
+    write_layer(opened, [Review(people_ids[0], images[0], "rejected", None, "me", "2026-01-02T00:00:00Z")])
+    (made.path / "report.html").write_text("<html>anna/0.jpg</html>")
+    with Journal(made.path, 12, 0) as journal:
+        journal.write("died", worker="w1", detail="killed at /data/anna/1.jpg")
+        journal.write("died", worker="w2", detail="killed at /data/bert/1.jpg")
+    return made
+
+
+def rows(run, table: str) -> dict[int, dict]:
+    key = "index" if table == "images" else "id"
+    batches = run.open().images() if table == "images" else run.open().instances()
+    return {row[key]: row for batch in batches for row in batch.to_pylist()}
+
+
+def traces(run, word: str) -> list[str]:
+    """Files below the run folder that hold a word, plain or in a Parquet column."""
+    found = []
+    for path in run.path.rglob("*"):
+        if path.is_file() and path.suffix == ".parquet":
+            text = json.dumps(pq.read_table(path).to_pylist(), default=str)
+        else:
+            text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+        found += [path.name] if word in text else []
+    return found
+
+
+def check(run, before_images, before_people) -> None:
+    report = verify(run.path)
+    assert report.ok, report.problems
+    assert (report.planned, report.forgotten, report.images) == (8, 4, 8)
+    assert traces(run, "anna/") == []
+    # Everybody else keeps every value, ids included.
+    assert rows(run, "images") == {i: row for i, row in before_images.items() if i >= 4}
+    assert rows(run, "instances") == {i: row for i, row in before_people.items() if i >> 12 >= 4}
+    plan = read_plan(run.path)
+    assert [item.file_name for shard in plan.shards for item in plan.items(shard)] == NAMES[4:]
+    assert [len(plan.items(shard)) for shard in plan.shards] == [0, 2, 3, 3]
+    assert {person >> 12 for person in read(run.open())} == set(range(4, 12))
+    assert summarise(run.path).complete and summarise(run.path).items == 8
+    assert "bert/1.jpg" in "".join(traces(run, "bert/1.jpg")) or traces(run, "bert/1.jpg")
+
+
+def test_an_input_leaves_every_layer_and_nothing_else_changes(run):
+    images, people = rows(run, "images"), rows(run, "instances")
+    done = forget(str(run.path), ["anna"])
+    assert (done.inputs, done.items, done.people, done.shards) == (4, 4, 8, 2)
+    assert (done.reviews, done.removed, done.left) == (9, ("report.html",), ())
+    check(run, images, people)
+    write_report(run.open())
+    again = forget(str(run.path), ["anna-2/*", "bert/3.jpg"])
+    assert again.items == 5
+    report = verify(run.path)
+    assert report.ok and (report.planned, report.forgotten) == (3, 9)
+    with pytest.raises(UserError, match="no input"):
+        forget(str(run.path), ["anna"])
+
+
+def test_interrupted_at_any_write_it_is_finished_by_the_next_call(run, monkeypatch, tmp_path):
+    """Each write and removal in turn fails before or after it was done; the same command then goes on."""
+    import shutil
+
+    images, people = rows(run, "images"), rows(run, "instances")
+    shutil.copytree(run.path, tmp_path / "whole")
+    real = {name: getattr(LocalStorage, name) for name in ("add", "create", "replace", "remove")}
+    point = 0
+    while True:
+        calls = 0
+
+        def broken(name):
+            def call(self, *arguments):
+                nonlocal calls
+                calls += 1
+                if calls == point // 2 + 1 and point % 2 == 0:
+                    raise KeyboardInterrupt
+                result = real[name](self, *arguments)
+                if calls == point // 2 + 1:
+                    raise KeyboardInterrupt
+                return result
+
+            return call
+
+        for name in real:
+            monkeypatch.setattr(LocalStorage, name, broken(name))
+        try:
+            forget(str(run.path), ["anna"])
+            interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+        for name, method in real.items():
+            monkeypatch.setattr(LocalStorage, name, method)
+        if not interrupted:
+            break
+        if (run.path / run_info.FORGETTING).exists():
+            assert verify(run.path).counts["forgetting"] == 1
+        if not (verify(run.path).ok and verify(run.path).forgotten):
+            forget(str(run.path), ["anna"])
+        check(run, images, people)
+        shutil.rmtree(run.path)
+        shutil.copytree(tmp_path / "whole", run.path)
+        point += 1
+    assert point > 20
+
+
+def test_films_are_one_input_and_patterns_mean_what_they_say():
+    matcher = Matcher(["/data/anna", "*/b?rt.mp4", "c[1].jpg"])
+    for name in ("/data/anna", "/data/anna/x/1.jpg", "x/y/bert.mp4", "c[1].jpg", "c1.jpg"):
+        assert matcher(name), name
+    for name in ("/data/anna-2/1.jpg", "bert.mp4", "/data", "c[1].jpg.png"):
+        assert not matcher(name), name
+
+
+def test_what_cannot_be_forgotten_is_said(make_run, picture):
+    made = make_run([picture("a/1.jpg"), picture("a/2.jpg"), picture("b/3.jpg")]).commit(0)
+    with pytest.raises(UserError, match="not finished"):
+        forget(str(made.path), ["a"])
+    made.commit(1)
+    with pytest.raises(UserError, match="no input"):
+        forget(str(made.path), ["c"])
+    with Journal(made.path, 3, 0), pytest.raises(UserError, match="at work"):
+        forget(str(made.path), ["a"])
+    with pytest.raises(UserError, match="--source"):
+        forget(str(made.path), [""])
+    forget(str(made.path), ["*"])
+    report = verify(made.path)
+    assert report.ok and (report.planned, report.forgotten) == (0, 3)
