@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_forgotten(storage: Storage, info: run_info.RunInfo | None, report: Report) -> None:
-    """Rows were checked against the plan, from which the items are gone; the other layers are looked at here."""
+    """Rows were checked against the plan, from which the items are gone; here are the other layers."""
     if run_info.FORGETTING in storage.names(""):
         message = "forgetting is not finished; `annotator forget` goes on"
         report.add("forgetting", run_info.FORGETTING, message)

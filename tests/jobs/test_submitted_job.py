@@ -1,0 +1,160 @@
+"""A job submitted to a Ray head on loopback, behind a token, with `ray job submit --working-dir`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fake_models import Fate, write_picture
+from program import make_environment
+
+from annotator.store.status import summarise
+from annotator.store.verify import verify
+
+ROOT = Path(__file__).resolve().parents[2]
+RAY = str(Path(sys.executable).parent / "ray")
+PATIENCE = 240.0
+
+ENTRY = """
+import annotate
+import annotator_with_fakes
+
+annotator_with_fakes.pretend()
+annotate.main()
+"""
+
+
+@dataclass
+class Head:
+    """A head node with a dashboard that takes jobs."""
+
+    address: str
+    environment: dict[str, str]
+
+    def submit(self, working_dir: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """`ray job submit`, to the end of the job; its exit code is 1 for any failure."""
+        command = [RAY, "job", "submit", "--address", self.address, "--working-dir", working_dir, "--"]
+        end = time.monotonic() + PATIENCE
+        while True:
+            done = subprocess.run(
+                [*map(str, command), "python", "entry.py", *map(str, arguments)],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            # The dashboard answers before the node that carries jobs out is there.
+            if "No available agent" not in done.stderr or time.monotonic() > end:
+                return done
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    folder = Path("/tmp") / f"rj{os.getpid()}"
+    environment = make_environment(folder)
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    # Modules of the tests must come with the working directory, as on a cluster.
+    environment["PYTHONPATH"] = str(ROOT)
+    # A busy machine needs longer than Ray's minute for the dashboard.
+    environment["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "200"
+    environment["RAY_raylet_start_wait_time_s"] = "120"
+    gcs, dashboard = free_port(), free_port()
+    log = folder / "head.log"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [
+                RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}",
+                "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+                "--num-cpus=2", "--num-gpus=0",
+            ],
+            env=environment, stdout=said, stderr=said, start_new_session=True,
+        )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{dashboard}"
+        until_answers(f"{address}/api/version", process, log)
+        yield Head(address, environment)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def working_dir(tmp_path) -> Path:
+    """What goes to the cluster: the job script, and fake models in place of real ones."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    shutil.copy(ROOT / "jobs" / "annotate.py", folder)
+    for name in ("annotator_with_fakes.py", "fake_models.py", "failpoints.py"):
+        shutil.copy(ROOT / "tests" / "faults" / name, folder)
+    (folder / "entry.py").write_text(ENTRY)
+    return folder
+
+
+def free_port() -> int:
+    # Below 10002, where Ray's own workers begin to listen, a free one is found by asking for it.
+    for port in range(7000 + os.getpid() % 1000, 10_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in taken:
+                taken.add(port)
+                return port
+    raise RuntimeError("no port is free")
+
+
+taken: set[int] = set()
+
+
+def until_answers(url: str, process: subprocess.Popen, log: Path) -> None:
+    """Wait for the dashboard; without a token it answers that it wants one, which is enough."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise RuntimeError(f"the head does not answer:\n{log.read_text()[-3000:]}")
+
+
+def test_a_submitted_job_runs_to_its_result(head, working_dir, tmp_path):
+    pictures, run = tmp_path / "pictures", tmp_path / "run"
+    pictures.mkdir()
+    for number in range(48):
+        write_picture(pictures / f"{number:02d}.png", Fate.RAISE if number == 5 else Fate.GOOD, number)
+    arguments = (pictures, "--out", run, "--pose", "fake", "--shard-size", 24, "--device", "cpu")
+    done = head.submit(working_dir, *arguments, "--accept-error-rows")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "48 images" in done.stdout
+    report, summary = verify(run), summarise(run)
+    assert report.ok, report.problems
+    assert (summary.images, summary.errors) == (48, {"detect/ValueError": 1})
+    # A job that a user got wrong says so and fails.
+    wrong = head.submit(working_dir, tmp_path / "nowhere", "--out", run, "--pose", "fake")
+    assert wrong.returncode == 1
+    assert "does not exist" in wrong.stdout
+    # Nobody gets in without the token, and none was left in the home folder.
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{head.address}/api/jobs/", timeout=10)
+    assert refused.value.code in (401, 403)
+    assert not (Path(head.environment["HOME"]) / ".ray").exists()
