@@ -42,17 +42,36 @@ class Decoder:
 
         A packet that is corrupt or cannot be decoded, or a stretch that cannot be read (None), damages all
         frames that are decoded after it, up to the next keyframe; behind that, the frames shown before it.
-        So is the frame decoded before it: decoders often notice damage only where it ends.
+        So is the frame decoded before it: decoders often notice damage only where it ends. Where the decoder
+        itself says that a frame is damaged, so are those that follow, up to the next keyframe, and the
+        B-frames shown before it, which were made from it.
 
         Args:
             begin: time stamp of the keyframe that was sought. In an open GOP the frames shown before it need
                 the group before, so that they fail, which says nothing of the others.
         """
+        from av.video.frame import PictureType
+
+        held: list[tuple[int | None, VideoFrame, bool]] = []
+        for pts, frame, damaged in self._decoded(source, begin):
+            if frame.pict_type == PictureType.B:
+                held.append((pts, frame, damaged))
+                continue
+            for earlier_pts, earlier, bad in held:
+                yield earlier_pts, earlier, bad or frame.is_corrupt
+            held.clear()
+            yield pts, frame, damaged
+        yield from held
+
+    def _decoded(
+        self, source: Iterable[Packet | None], begin: int | None
+    ) -> Iterator[tuple[int | None, VideoFrame, bool]]:
         from av.error import FFmpegError
 
         broken, healed_from = False, None
         damaged: set[int] = set()
         before: int | None = None
+        key: int | None = None
         for packet in source:
             if packet is None:
                 broken = True
@@ -62,7 +81,7 @@ class Decoder:
             pts = packet.pts
             if packet.is_keyframe and not packet.is_corrupt:
                 healed_from = pts if broken else None
-                broken = False
+                broken, key = False, pts
             broken = broken or packet.is_corrupt
             if pts is not None and (broken or (healed_from is not None and pts < healed_from)):
                 damaged.add(pts)
@@ -77,8 +96,12 @@ class Decoder:
                     damaged.add(pts)
                 frames = []
             before = pts
-            self.met_damage |= broken
             yield from self._judged(frames, damaged, broken)
+            broken = broken or any(
+                frame.is_corrupt and (frame.pts is None or key is None or frame.pts >= key)
+                for frame in frames
+            )
+            self.met_damage |= broken
         try:
             frames = self._codec.decode(None)
         except FFmpegError:

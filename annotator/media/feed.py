@@ -312,9 +312,19 @@ class ImageFeed(Generic[T]):
     def _read_picture(self, item: Item, admit: Callable[[int], None]) -> Image:
         if item.video_uri is None:
             return read_image(item.uri, self._limits, admit)
-        # The whole video: it could not be indexed, and says so again.
-        index_video(item.video_uri)
-        raise ItemError("decode", "changed", "the video could not be read when the run was planned")
+        # The whole video, which could not be indexed and says so again, or a stretch that was lost.
+        index = index_video(item.video_uri)
+        if item.time is None:
+            raise ItemError("decode", "changed", "the video could not be read when the run was planned")
+        for start, end in index.lost:
+            if abs(start - item.time) < 0.001:
+                message = f"nothing can be read from {start:.3f} s to {end:.3f} s: damaged or cut off"
+                raise ItemError("decode", "lost_stretch", message)
+        raise ItemError(
+            "decode",
+            "changed",
+            f"from {item.time:.3f} s on nothing could be read when the run was planned; plan a new run",
+        )
 
     def _prepared(self, image: Image) -> T | ItemError:
         if self._prepare is None:

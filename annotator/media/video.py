@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,8 @@ class VideoIndex:
         rate: frames a second on average, as the header says; None if it does not.
         lost_seconds: how much sooner the frames end than the header says; 0 where it is right.
         undecodable: frames before the first keyframe, left out.
+        lost: stretches without frames where the file is damaged or cut off: (from, to) in seconds from the
+            first frame, ascending.
     """
 
     pts: np.ndarray
@@ -56,6 +58,7 @@ class VideoIndex:
     rate: float | None = None
     lost_seconds: float = 0.0
     undecodable: int = 0
+    lost: tuple[tuple[float, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -171,7 +174,9 @@ def index_video(uri: str) -> VideoIndex:
         index = _index(container, stream)
     finally:
         container.close()
-    return _counted(uri, index) if index.keyframe_pts is None else index
+    if index.keyframe_pts is None:
+        return _counted(uri, index)
+    return _without_lost(uri, index)
 
 
 def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
@@ -230,6 +235,32 @@ def _lost_seconds(container: InputContainer, stream: VideoStream, end: float) ->
     else:
         return 0.0
     return said - end if said - end > 1 else 0.0
+
+
+def _without_lost(uri: str, index: VideoIndex) -> VideoIndex:
+    """The index with its lost stretches named, and without frames that were made from what was lost."""
+    from annotator.media.damage import lost_stretches
+
+    assert index.keyframe_pts is not None
+    times, count = index.times, len(index)
+    end = float(times[-1]) + float(times[-1] - times[0]) / max(1, count - 1)
+    keep = np.ones(count, bool)
+    stretches = []
+    for before, after in lost_stretches(uri, index.pts, float(index.time_base)):
+        # What follows makes sense again from the next keyframe on.
+        resumed = np.flatnonzero(index.keyframe_pts[after:] > index.pts[before])
+        place = after + int(resumed[0]) if len(resumed) else count
+        keep[after:place] = False
+        stretches.append((float(times[before]), float(times[place]) if place < count else end))
+    if index.lost_seconds:
+        stretches.append((end, end + index.lost_seconds))
+    return replace(
+        index,
+        pts=index.pts[keep],
+        keyframe_pts=index.keyframe_pts[keep],
+        keys=index.keys[keep],
+        lost=tuple(stretches),
+    )
 
 
 def _counted(uri: str, index: VideoIndex) -> VideoIndex:

@@ -61,13 +61,24 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class _Film:
-    """The chosen frames of one video: numbers, pts, keyframe_pts (M,) int64; times (M,) float64; ids (M,)."""
+    """What of one video is in the plan.
+
+    Attributes:
+        numbers, pts, keyframe_pts, ids: (M,) int64, times: (M,) float64, of the chosen frames.
+        lost: stretches that cannot be read, (from, to) in seconds: an item each, behind the frames.
+        lost_ids: of those.
+    """
 
     numbers: np.ndarray
     pts: np.ndarray
     times: np.ndarray
     keyframe_pts: np.ndarray | None
     ids: np.ndarray
+    lost: tuple[tuple[float, float], ...]
+    lost_ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.lost)
 
     def cuts(self, shard_size: int) -> np.ndarray:
         """Places after which a shard may end: (C,) int64, ascending, the last is the number of frames."""
@@ -79,7 +90,9 @@ class _Film:
             np.append(np.arange(start + longest, end, longest), end)
             for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)
         ]
-        return np.concatenate(parts).astype(np.int64)
+        cuts = np.concatenate(parts).astype(np.int64)
+        cuts[-1] = len(self)
+        return cuts
 
 
 class FramedRows:
@@ -99,7 +112,7 @@ class FramedRows:
         self._places = np.array(sorted(films), np.int64)
         self._counts = np.ones(files, np.int64)
         for row, film in films.items():
-            self._counts[row] = 1 if film is None else len(film.numbers)
+            self._counts[row] = 1 if film is None else len(film)
         self._ends = np.cumsum(self._counts)
         self._length = min(int(self._ends[-1]), limit or int(self._ends[-1]))
 
@@ -120,7 +133,7 @@ class FramedRows:
         parts, done = [], 0
         for row in self._places.tolist():
             film = self._films[row]
-            if film is not None and len(film.numbers):
+            if film is not None and len(film):
                 first = self._ends[row] - self._counts[row]
                 parts += [self._ends[done:row], first + film.cuts(shard_size)]
                 done = row + 1
@@ -158,22 +171,30 @@ class FramedRows:
             return _with_video(file, {"video_uri": file["uri"].to_pylist()})
         (about,) = file.to_pylist()
         numbers = film.numbers[start:stop]
+        frames = len(film.numbers)
+        lost = slice(max(0, start - frames), max(0, stop - frames))
+        marks = [f"#{number:08d}" for number in numbers]
+        marks += [f"#lost-{a:.3f}-{b:.3f}" for a, b in film.lost[lost]]
         table = pa.table(
             [
-                pa.array([f"{about['uri']}#{number:08d}" for number in numbers], pa.string()),
-                pa.array([f"{about['file_name']}#{number:08d}" for number in numbers], pa.string()),
-                pa.array(film.ids[start:stop]),
+                pa.array([about["uri"] + mark for mark in marks], pa.string()),
+                pa.array([about["file_name"] + mark for mark in marks], pa.string()),
+                pa.array(np.append(film.ids[start:stop], film.lost_ids[lost]), pa.int64()),
             ],
             names=file.column_names,
         )
+        none = pa.nulls(len(marks) - len(numbers), pa.int64())
+        keys = pa.nulls(len(numbers), pa.int64())
+        if film.keyframe_pts is not None:
+            keys = pa.array(film.keyframe_pts[start:stop], pa.int64())
         return _with_video(
             table,
             {
-                "video_uri": [about["uri"]] * len(numbers),
-                "frame_index": numbers,
-                "pts": film.pts[start:stop],
-                "time": film.times[start:stop],
-                "keyframe_pts": None if film.keyframe_pts is None else film.keyframe_pts[start:stop],
+                "video_uri": [about["uri"]] * len(marks),
+                "frame_index": pa.concat_arrays([pa.array(numbers, pa.int64()), none]),
+                "pts": pa.concat_arrays([pa.array(film.pts[start:stop], pa.int64()), none]),
+                "time": [*film.times[start:stop].tolist(), *(a for a, _ in film.lost[lost])],
+                "keyframe_pts": pa.concat_arrays([keys, none]),
             },
         )
 
@@ -217,7 +238,7 @@ def frame_rows(listing: Listing, sampling: Sampling, limit: int | None, notes: N
         uris = [listing.uri(row) for row in rows]
         for row, uri, found in zip(rows, uris, pool.map(_index, uris), strict=True):
             film = films[row] = _film(uri, found, sampling, notes)
-            frames += 1 if film is None else len(film.numbers)
+            frames += 1 if film is None else len(film)
             if limit is not None and row + 1 - len(films) + frames >= limit:
                 files = row + 1
                 break
@@ -260,27 +281,35 @@ def _film(uri: str, found: VideoIndex | ItemError, sampling: Sampling, notes: No
     if not len(chosen):
         notes.say(f"{uri}: none of its {len(found):,} frames is chosen ({found.times[-1]:.1f} s long)")
     pts = found.pts[chosen]
+    lost = tuple(
+        (a, b)
+        for a, b in found.lost
+        if (sampling.start is None or b > sampling.start) and (sampling.end is None or a < sampling.end)
+    )
     return _Film(
         numbers=chosen,
         pts=pts,
         times=found.times[chosen],
         keyframe_pts=None if found.keyframe_pts is None else found.keyframe_pts[chosen],
         ids=np.array([image_id_of(f"{uri}#{value}") for value in pts.tolist()], np.int64),
+        lost=lost,
+        lost_ids=np.array([image_id_of(f"{uri}#lost-{a:.3f}-{b:.3f}") for a, b in lost], np.int64),
     )
 
 
 def _make_ids_unique(listing: Listing, films: dict[int, _Film | None]) -> None:
     """Give frames whose id is taken, which happens about once in 10**15 pairs, another one."""
     found = [film for film in films.values() if film is not None]
-    ids = np.concatenate([listing.image_ids, *(film.ids for film in found)])
+    of_films = [ids for film in found for ids in (film.ids, film.lost_ids)]
+    ids = np.concatenate([listing.image_ids, *of_films])
     if len(np.unique(ids)) == len(ids):
         return
     taken = set(listing.image_ids.tolist())
-    for film in found:
-        for place, candidate in enumerate(film.ids.tolist()):
+    for ids in of_films:
+        for place, candidate in enumerate(ids.tolist()):
             attempt = 0
             while candidate in taken:
                 attempt += 1
                 candidate = image_id_of(f"{candidate}\0{attempt}")
             taken.add(candidate)
-            film.ids[place] = candidate
+            ids[place] = candidate

@@ -217,6 +217,60 @@ def test_an_mkv_cut_off_keeps_what_is_there_and_says_what_is_not(film, tmp_path)
     assert not any(isinstance(image, ItemError) for image in read(str(path), items_of(str(path), index)[:-1]))
 
 
+@pytest.mark.parametrize("name", ["open-gop.mkv", "open-gop.ts"])
+def test_a_stretch_that_is_gone_has_its_times_and_what_follows_is_whole(tmp_path, name):
+    path = tmp_path / name
+    write_film(path, frames=300, **OPEN)
+    expected = straight(str(path))
+    data = bytearray(path.read_bytes())
+    middle, size = len(data) // 2, len(data) // 6
+    data[middle : middle + size] = np.random.default_rng(0).integers(0, 256, size, np.uint8).tobytes()
+    path.write_bytes(data)
+    index = index_video(str(path))
+    ((start, end),) = index.lost
+    assert 1 < end - start < 6
+    numbers = (index.times * RATE).round().astype(int)
+    assert not ((numbers > start * RATE + 0.5) & (numbers < end * RATE - 0.5)).any()
+    assert len(numbers) > 180
+    found = read(str(path), items_of(str(path), index))
+    good = [(image, expected[n]) for image, n in zip(found, numbers, strict=True) if isinstance(image, Image)]
+    assert len(good) >= len(found) - 2 * GROUP
+    assert_equal([image for image, _ in good], [pixels for _, pixels in good])
+
+
+def test_a_pause_is_no_damage(tmp_path):
+    pts = [4 * number + (500 if number >= 20 else 0) for number in range(FRAMES)]
+    for name in ("pause.mkv", "pause.ts"):
+        index = index_video(write_film(tmp_path / name, pts=pts, **X264))
+        assert len(index) == FRAMES
+        assert index.lost == ()
+
+
+def test_the_size_may_change_in_the_middle(tmp_path):
+    from itertools import chain
+
+    parts = []
+    for number, size in enumerate([(64, 48), (96, 64)]):
+        path = tmp_path / f"{number}.ts"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg2video", rate=RATE)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            stream.codec_context.gop_size = GROUP
+            pictures = [np.full((size[1], size[0], 3), 90 + 5 * k, np.uint8) for k in range(20)]
+            frames = [av.VideoFrame.from_ndarray(pixels, format="rgb24") for pixels in pictures]
+            for k, frame in enumerate(frames):
+                frame.pts, frame.time_base = 20 * number + k, Fraction(1, RATE)
+            container.mux(list(chain.from_iterable(stream.encode(frame) for frame in [*frames, None])))
+        parts.append(path.read_bytes())
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(parts))
+    index = index_video(str(path))
+    found = read(str(path), items_of(str(path), index))
+    sizes = [(image.width, image.height) for image in found if isinstance(image, Image)]
+    assert {(64, 48), (96, 64)} == set(sizes)
+    assert len(sizes) >= 36
+
+
 def sound(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
