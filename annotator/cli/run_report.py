@@ -50,7 +50,7 @@ def describe(report: RunReport, price_per_hour: float | None = None) -> str:
         if costs:
             lines.append(
                 f"  Cost at {price_per_hour:g} an hour and worker: {costs['cost_per_1000_people']:.4g} "
-                f"per 1,000 people, {costs['cost_of_plan']:.4g} for the plan's {report.totals.items:,} inputs."
+                f"per 1,000 people, {costs['cost_of_plan']:.4g} for all {report.totals.items:,} inputs."
             )
     if report.second is not None:
         lines.append(f"  {_second(report.second)}")

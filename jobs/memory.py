@@ -1,0 +1,82 @@
+"""Whether memory stays flat: the resident set over many small pictures, from file to keypoints.
+
+    python jobs/memory.py [--images 20000] [--size 160x120] [--photo-megapixels 100]
+
+Pictures are a small stock made by `annotator.synth.quick`, as files on a RAM disk, read again and again.
+Afterwards a few huge photos, whose memory the settings bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from annotator.bench.sides import Line, set_threads
+from annotator.media.feed import ImageFeed
+from annotator.models.detector import Detector
+from annotator.models.sources import resolve_detector, resolve_pose
+from annotator.models.topdown import TopDown
+from annotator.runtime.line import StageClock, annotate
+from annotator.sources.items import Item
+from annotator.synth.quick import quick_image
+
+
+def resident() -> float:
+    """MiB of memory that this process holds."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def run(line: Line, items: Iterator[Item], max_bytes: int) -> Iterator[int]:
+    """Numbers of pictures done."""
+    with ImageFeed(items, threads=2, max_bytes=max_bytes, prepare=line._prepare) as feed:
+        outcomes = annotate(feed, line.detector, line.pose, 16, StageClock(), max_bytes=max_bytes)  # type: ignore[arg-type]
+        for outcome in outcomes:
+            assert not isinstance(outcome.result, Exception), outcome.result
+            yield outcome.item.index + 1
+
+
+def main() -> None:
+    """Print the resident set as it goes, and its growth after a tenth of the way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--size", default="160x120")
+    parser.add_argument("--photo-megapixels", type=int, default=100)
+    given = parser.parse_args()
+    width, height = map(int, given.size.split("x"))
+    set_threads(2)
+    detector = Detector(resolve_detector("demo-detector"), engine="onnx", score_threshold=0.3)
+    line = Line(TopDown(resolve_pose("demo-pose"), engine="onnx", flip=False), detector, threads=2)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        stock = [Path(folder) / f"{number:02d}.jpg" for number in range(50)]
+        for number, path in enumerate(stock):
+            cv2.imwrite(str(path), quick_image(0, number, (width, height))[0][..., ::-1])
+        items = (Item(i, i, str(stock[i % len(stock)]), str(i), 0) for i in range(given.images))
+        warm, start, peak = max(1, given.images // 10), 0.0, 0.0
+        for done in run(line, items, 256 << 20):
+            if done == warm:
+                start = resident()
+            if done >= warm:
+                peak = max(peak, resident()) if done % 50 == 0 else peak
+            if done % max(1, given.images // 10) == 0:
+                print(f"{done:>7,} pictures: {resident():.0f} MiB", flush=True)
+        end = resident()
+        print(f"growth after the first {warm:,}: {100 * (end / start - 1):+.1f}% (peak {peak:.0f} MiB)")
+        side = int((given.photo_megapixels * 1e6) ** 0.5)
+        photo = Path(folder) / "huge.jpg"
+        cv2.imwrite(str(photo), np.full((side, side, 3), 128, np.uint8))
+        highest = 0.0
+        for _ in run(line, (Item(i, i, str(photo), str(i), 0) for i in range(6)), 256 << 20):
+            highest = max(highest, resident())
+        print(
+            f"6 photos of {given.photo_megapixels} megapixels, 256 MiB for pixels: at most {highest:.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()
