@@ -66,6 +66,10 @@ class TopDown:
         if type_name(model) != "TopdownPoseEstimator":
             raise UserError(f"{source.name} is a {type_name(model)}, not a top-down model")
         head = model["head"]
+        if type_name(head) == "VisPredictHead":
+            # A head around the one that places keypoints. What it says of their visibility touches neither
+            # places nor scores, and v is decided by a policy whatever the model.
+            built.network.head, head = built.network.head.pose_head, head["pose_cfg"]  # type: ignore[union-attr]
         self._decode = make_decoder(head.get("decoder") or {}, head)
         self._padding, self.input_size, self._use_udp = _crop_rules(
             test_pipeline(built.config), source.config_path

@@ -37,15 +37,19 @@ class Reference:
 
             self.estimator: Any = init_model(source.config_path, None, device="cpu")
             self.estimator.load_state_dict(built.network.state_dict())
+            # Ours has no use for visibilities either.
+            self.estimator.head = getattr(self.estimator.head, "pose_head", self.estimator.head)
             self.estimator.requires_grad_(False)
             config = self.estimator.cfg
             # As `init_model` does it for a checkpoint.
             meta = built.meta.get("dataset_meta") or dataset_meta_from_config(config, "test")
             self.estimator.dataset_meta = meta or self.estimator.dataset_meta
             self._pipeline = Compose(config.test_dataloader.dataset.pipeline)
-        decoder = self.estimator.cfg.model.head.get("decoder") or {}
+        head = built.config.model.head
+        head = head.get("pose_cfg") or head
+        decoder = head.get("decoder") or {}
         last = decoder[-1] if isinstance(decoder, list | tuple) else decoder
-        self.codec = str(last.get("type") or self.estimator.cfg.model.head.type).rpartition(".")[2]
+        self.codec = str(last.get("type") or head.type).rpartition(".")[2]
 
     def packed(self, pictures: Sequence[Picture]) -> list[dict[str, Any]]:
         """The pipeline's result for each box of each picture: `inputs` and `data_samples`."""

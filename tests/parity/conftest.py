@@ -23,7 +23,7 @@ model = dict(
         bgr_to_rgb=True),
     backbone=dict(type='ResNet', depth=18),
     {neck}
-    head=dict({head}, decoder=codec),
+    head=dict({head}{decoder}),
     test_cfg=dict(flip_test=True, {test}))
 test_dataloader = dict(dataset=dict(
     type='CocoDataset', data_mode='topdown',
@@ -39,6 +39,15 @@ HEATMAP = (
 SIZES = "input_size=(96, 128), heatmap_size=(24, 32)"
 MODELS = {
     "msra": {"codec": f"type='MSRAHeatmap', {SIZES}, sigma=2", "head": HEATMAP, "test": "shift_heatmap=True"},
+    "vis": {
+        "codec": f"type='MSRAHeatmap', {SIZES}, sigma=2",
+        "head": (
+            "type='VisPredictHead', loss=dict(type='BCELoss', use_sigmoid=True), "
+            f"pose_cfg=dict({HEATMAP}, decoder=codec)"
+        ),
+        "decoder": "",
+        "test": "shift_heatmap=True",
+    },
     "udp": {
         "codec": f"type='UDPHeatmap', {SIZES}, sigma=2",
         "head": HEATMAP,
@@ -81,7 +90,11 @@ def small_model(tmp_path_factory):
 
     def make(name: str) -> ModelSource:
         path = folder / f"{name}.py"
-        path.write_text(CONFIG.format(**{"neck": "", "test": "", "udp": "False"} | MODELS[name]))
+        path.write_text(
+            CONFIG.format(
+                **{"neck": "", "test": "", "udp": "False", "decoder": ", decoder=codec"} | MODELS[name]
+            )
+        )
         return resolve_pose(str(path), "random")
 
     return make

@@ -28,7 +28,7 @@ def failed(verdict: Verdict) -> set[str]:
     return {finding.name for finding in verdict.findings if not finding.ok}
 
 
-@pytest.mark.parametrize("name", ["msra", "udp", "simcc", "rle", "integral"])
+@pytest.mark.parametrize("name", ["msra", "vis", "udp", "simcc", "rle", "integral"])
 def test_every_codec_equals_mmpose(small_model, pictures, name: str) -> None:
     [verdict] = check_all([small_model(name)], pictures)
     assert verdict.ok, table([verdict])
