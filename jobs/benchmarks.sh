@@ -73,6 +73,8 @@ print(markdown(results))
 END
 cat "$out/$name.md"
 
+# What the machine allows at best.
+$python jobs/roofline.py --device "$device" --threads "$threads" | tee "$out/roofline.txt"
 # What bf16 and ONNX do to trained weights on the photos: AP and shift.
 $python jobs/precision_on_photos.py "$assets" 2>&1 | grep -v Warning | tee "$out/precision.txt"
 # Memory over many images.

@@ -1,0 +1,88 @@
+"""The roofline of the main models on this machine: what its arithmetic and its memory allow at best.
+
+    python jobs/roofline.py [--device cpu] [--threads 2] [--batch 32]
+
+Peaks are measured, not taken from a data sheet: large matrix products in fp32 and bf16, and copies of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+
+import torch
+
+from annotator.models import catalogue
+from annotator.models.cost import known
+
+MODELS = ("vitpose-h", "vitpose-l", "hrnet-w48-udp", "hrnet-w32", "rtmpose-l", "rtmpose-m", "rtmpose-t")
+
+
+def best(call: Callable[[], object], seconds: float = 1.0) -> float:
+    """Seconds of the fastest of as many calls as fit."""
+    call()
+    fastest, until = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        fastest = min(fastest, time.perf_counter() - started)
+    return fastest
+
+
+def matmul_peak(dtype: torch.dtype, device: str) -> float:
+    """FLOP a second of square matrix products, the best of three sizes."""
+    found = 0.0
+    for side in (1024, 2048, 4096 if device != "cpu" else 1536):
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        found = max(found, 2 * side**3 / best(lambda a=a, b=b: a @ b))
+    return found
+
+
+def bandwidth(device: str) -> float:
+    """Bytes a second of copies beyond every cache, reads and writes."""
+    source = torch.empty(256 << 20, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() / best(lambda: target.copy_(source))
+
+
+def main() -> None:
+    """Print the peaks, and for each model what bounds it, as a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--batch", type=int, default=32)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    peaks = {
+        name: matmul_peak(dtype, given.device)
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    }
+    memory = bandwidth(given.device)
+    print(
+        f"{given.threads} threads: fp32 {peaks['fp32'] / 1e9:.0f} GFLOP/s, bf16 {peaks['bf16'] / 1e9:.0f} GFLOP/s, "
+        f"memory {memory / 1e9:.1f} GB/s\n"
+    )
+    print(f"| model | GFLOP a crop | FLOP a byte, batch {given.batch} | at best fp32 | bf16 | bound by |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in MODELS:
+        cost = known(catalogue.find_pose(name))
+        if cost is None or cost.macs is None or cost.activations is None:
+            continue
+        flop = 2.0 * (cost.macs + (cost.attention_macs or 0))
+        # Weights once a batch; activations written and read once. Less than what eager execution moves.
+        moved = 4.0 * cost.params / given.batch + 2.0 * cost.activations
+        rates, bound = [], "arithmetic"
+        for precision, share in (("fp32", 1.0), ("bf16", 0.5)):
+            by_arithmetic, by_memory = flop / peaks[precision], moved * share / memory
+            rates.append(f"{1 / max(by_arithmetic, by_memory):.1f} people/s")
+            if by_memory > by_arithmetic:
+                bound = f"memory in {precision}"
+        print(f"| {name} | {flop / 1e9:.1f} | {flop / moved:.0f} | {rates[0]} | {rates[1]} | {bound} |")
+
+
+if __name__ == "__main__":
+    main()
