@@ -242,7 +242,7 @@ def _columns(people: pa.Table, keypoints: np.ndarray, sigmas: np.ndarray, filled
 
 
 def _lists(values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    flat = values.reshape(len(values), -1).astype(np.float32)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:]))).astype(np.float32)
     offsets = np.arange(0, flat.size + 1, max(1, flat.shape[1]), dtype=np.int32)[: len(flat) + 1]
     return pa.ListArray.from_arrays(offsets, pa.array(flat.ravel()), type=kind)
 

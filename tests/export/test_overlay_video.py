@@ -1,0 +1,125 @@
+"""The film with its people drawn in: the source's times and shape, one colour and number a track."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from annotator.config import RunConfig
+from annotator.errors import UserError
+from annotator.export.overlay_video import track_colour, write_overlay_video
+from annotator.people import Poses
+from annotator.skeletons import COCO_17
+from annotator.sources.plan import build_plan, write_plan
+from annotator.store import run_info
+from annotator.store.commit import ShardWriter, sweep
+from annotator.store.reader import Run
+from annotator.store.rows import RowBuilder
+from annotator.store.schema import ModelRecord, Provenance
+from annotator.store.visibility import ScoreThresholds
+from annotator.tracks.layer import follow_run
+
+WIDTH, HEIGHT, FRAMES = 161, 120, 30
+# Hundredths of a second: the rate varies.
+PTS = np.cumsum(np.random.default_rng(0).integers(4, 12, FRAMES)).tolist()
+
+
+def write_grey(path: Path) -> str:
+    """A film of grey frames, with an odd width once it is turned upright."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=15)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        stream.codec_context.time_base = Fraction(1, 100)
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = PTS[number], Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return str(path)
+
+
+def poses(frame: int) -> Poses:
+    """Two people: one walks right, and below one of whom the detector is not sure."""
+    bboxes = np.array([[10 + 2 * frame, 20, 30, 80], [90, 60, 20, 40]], float)
+    along = np.linspace(0.1, 0.9, 17)[None, :, None]
+    return Poses(
+        bboxes=bboxes,
+        bbox_scores=np.array([0.9, 0.15], np.float32),
+        keypoints=(bboxes[:, None, :2] + along * bboxes[:, None, 2:]).astype(np.float32),
+        keypoint_scores=np.full((2, 17), 0.9, np.float32),
+        scores=np.array([0.8, 0.1], np.float32),
+    )
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    source = write_grey(tmp_path / "grey.mkv")
+    path = tmp_path / "run"
+    plan = build_plan([source], shard_size=8)
+    provenance = Provenance(
+        ModelRecord("p", "ab" * 32, "p.pth", (192, 256)), None, None, "01" * 32, plan.sha256
+    )
+    config = RunConfig(inputs=(source,), out=str(path), shard_size=8).model_dump(mode="json")
+    run_info.create(path, run_info.RunInfo(config, provenance, len(plan), len(plan.shards)))
+    write_plan(plan, path)
+    for shard in plan.shards:
+        rows = RowBuilder(COCO_17, ScoreThresholds(), provenance)
+        for item in plan.items(shard):
+            rows.add(item, (WIDTH, HEIGHT), poses(int(item.frame_index or 0)))
+        ShardWriter(path, shard).commit(*rows.tables(), {})
+    follow_run(Run(path))
+    sweep(path)
+    return Run(path)
+
+
+def decoded(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        return [frame.to_ndarray(format="rgb24") for frame in frames], np.array(
+            [frame.time for frame in frames]
+        )
+
+
+def test_every_frame_at_its_time_with_whom_was_followed(run, tmp_path):
+    path = tmp_path / "overlay.mp4"
+    written = write_overlay_video(run, path)
+    assert (written.images, written.people) == (FRAMES, FRAMES)
+    frames, times = decoded(path)
+    assert len(frames) == FRAMES
+    np.testing.assert_allclose(times - times[0], (np.array(PTS) - PTS[0]) / 100, atol=0.002)
+    assert {frame.shape for frame in frames} == {(HEIGHT, WIDTH + 1, 3)}
+    for number, frame in enumerate(frames):
+        off = np.abs(frame.astype(int) - 90).max(axis=-1) > 60
+        x = 10 + 2 * number
+        assert off[15:105, x : x + 30].mean() > 0.05
+        # Nobody is drawn whom no track claims, and nothing far from anybody.
+        assert off[65:95, x + 34 : WIDTH].mean() < 0.02
+    label = frames[0][4:18, 12:20].reshape(-1, 3).astype(int)
+    assert np.abs(label - track_colour(1)).max(axis=-1).min() < 40
+
+
+def test_min_score_and_smoothing(run, tmp_path):
+    assert write_overlay_video(run, tmp_path / "a.mp4", min_score=0.85).people == 0
+    assert write_overlay_video(run, tmp_path / "b.mp4", smooth=True).people == FRAMES
+
+
+def test_a_film_that_is_gone_is_said_and_nothing_is_left_behind(run, tmp_path):
+    (tmp_path / "grey.mkv").unlink()
+    with pytest.raises(UserError, match=r"grey\.mkv"):
+        write_overlay_video(run, tmp_path / "c.mp4")
+    assert not list(tmp_path.glob("*c.mp4*"))
+
+
+def test_pictures_are_no_film(make_run, picture, people, tmp_path):
+    made = make_run([picture("a.jpg", people([[1, 2, 30, 40]]))]).commit()
+    with pytest.raises(UserError, match="no videos"):
+        write_overlay_video(made.open(), tmp_path / "d.mp4")
+
+
+def test_colours_of_neighbours_differ():
+    colours = np.array([track_colour(n) for n in range(1, 9)], int)
+    assert min(np.abs(a - b).sum() for n, a in enumerate(colours) for b in colours[n + 1 :]) > 60
