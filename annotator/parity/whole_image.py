@@ -21,6 +21,8 @@ from annotator.pose.oks import oks_matrix
 
 _SCORE_LIMIT = 1e-4
 _PLACE_LIMIT = 0.05
+# People who may be at one place.
+_NEIGHBOURS = 8
 # People more alike than this are the same one to our suppression, which MMPose leaves to its metric.
 _SAME = 0.8
 
@@ -108,10 +110,7 @@ def compare(
         if not len(keypoints) or not len(points):
             missing += abs(len(keypoints) - len(points))
             continue
-        # The tree's distance is the largest difference of any coordinate.
-        distance, partner = KDTree(points.reshape(len(points), -1)).query(
-            keypoints.reshape(len(keypoints), -1), p=np.inf
-        )
+        partner, distance = _partners(keypoints, keypoint_scores, points, scores)
         away = np.maximum(1, np.abs(points[partner]).max(axis=(1, 2)) / side)
         place = max(place, float((distance / away).max()))
         score = max(score, float(np.abs(keypoint_scores - scores[partner]).max()))
@@ -124,6 +123,26 @@ def compare(
         Finding("people", "keypoint scores", score, _SCORE_LIMIT, ""),
         Finding("people", "on one side only", float(missing), 0, "people"),
     ]
+
+
+def _partners(
+    keypoints: np.ndarray, scores: np.ndarray, others: np.ndarray, other_scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each of (N, K, 2) the same person among others (M, K, 2), and how far a coordinate is off at most.
+
+    Neighbouring cells of a grid may tell of one place with different scores: of those who are as near as the
+    nearest, but for rounding, the one with the most similar scores is the same person.
+    """
+    flat = keypoints.reshape(len(keypoints), -1)
+    near = min(_NEIGHBOURS, len(others))
+    distance, places = KDTree(others.reshape(len(others), -1)).query(
+        flat, k=list(range(1, near + 1)), p=np.inf
+    )
+    unlike = np.abs(other_scores[places] - scores[:, None]).max(axis=2)
+    unlike[distance > distance[:, :1] + _PLACE_LIMIT] = np.inf
+    best = unlike.argmin(axis=1)
+    rows = np.arange(len(flat))
+    return places[rows, best], distance[rows, best]
 
 
 def _within(keypoints: np.ndarray, side: int) -> np.ndarray:

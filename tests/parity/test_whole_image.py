@@ -73,6 +73,23 @@ def test_people_at_infinity_are_left_out_and_weak_doubles_may_be() -> None:
     assert all(f.ok for f in compare([people(points, scores)], [theirs], [640], np.full(17, 0.05)))
 
 
+def test_two_people_at_one_place_are_told_apart_by_their_scores() -> None:
+    rng = np.random.default_rng(0)
+    points = np.repeat(rng.uniform(0, 100, (3, 17, 2)).astype(np.float32), 2, axis=0)
+    scores = rng.random((6, 17))
+    theirs = SimpleNamespace(keypoints=points, keypoint_scores=scores)
+    order = np.array([1, 0, 3, 2, 5, 4])
+    same = compare([people(points[order] + 0.001, scores[order])], [theirs], [640], np.full(17, 0.05))
+    assert all(finding.ok for finding in same)
+    other = np.where(np.arange(6)[:, None] == 2, scores + 0.01, scores)
+    [failing] = [
+        finding.name
+        for finding in compare([people(points, other)], [theirs], [640], np.full(17, 0.05))
+        if not finding.ok
+    ]
+    assert failing == "keypoint scores"
+
+
 def test_another_normalisation_fails(source, pictures) -> None:
     model = WholeImage(source)
     model._network._mean = model._network._mean + 5
