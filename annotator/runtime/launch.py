@@ -328,6 +328,8 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
     try:
         read_plan(out)
     except UserError:
+        if standing.forgotten:
+            raise  # the plan from these inputs would bring back what was forgotten
         # The first start died between run.json and the plan; the hash in run.json says that it is this one.
         write_plan(plan, out)
     if standing.state != "finished":
