@@ -9,9 +9,15 @@ import typer
 
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
-    to: Annotated[str, typer.Option("--to", metavar="PATH", help="File to write.", show_default=False)],
+    to: Annotated[
+        str, typer.Option("--to", metavar="PATH", help="File or folder to write.", show_default=False)
+    ],
     format_name: Annotated[
-        str, typer.Option("--format", help="coco, coco-results, smoothed or overlay-video.")
+        str,
+        typer.Option(
+            "--format",
+            help="coco, coco-results, cvat, label-studio, yolo-pose, hugging-face, smoothed, overlay-video.",
+        ),
     ] = "coco",
     min_score: Annotated[float, typer.Option(help="Leave out people whose score is lower.")] = 0.0,
     reviewed: Annotated[
@@ -23,8 +29,11 @@ def export(
     smooth: Annotated[
         bool, typer.Option("--smooth", help="Videos: joints smoothed over time, raw ones beside.")
     ] = False,
+    with_images: Annotated[
+        bool, typer.Option("--with-images", help="hugging-face: the pictures too, not only their names.")
+    ] = False,
 ) -> None:
-    """Write the people of a run as a COCO annotation file, COCO results, smoothed rows or a film."""
+    """Write the people of a run in another format: annotation tools, trainers, data sets, films."""
     from annotator.errors import UserError
     from annotator.export import FORMATS
     from annotator.store.reader import Run
@@ -36,5 +45,18 @@ def export(
         from annotator.review.reviewed import ReviewedRun
 
         source = ReviewedRun(source, reviewed)
-    written = FORMATS[format_name](source, to, min_score=min_score, smooth=smooth)
+    options: dict[str, bool] = {"smooth": smooth}
+    if with_images:
+        if format_name != "hugging-face":
+            raise UserError(f"--with-images goes with --format hugging-face, not with {format_name}")
+        options["with_images"] = True
+    written = FORMATS[format_name](source, to, min_score=min_score, **options)
     print(f"{to}: {written.images:,} images, {written.people:,} people")
+    if written.no_joints:
+        print(
+            f"  {written.no_joints:,} people without a labelled joint are left out: the format has no place"
+        )
+    if written.no_file:
+        print(
+            f"  {written.no_file:,} frames of videos are left out: the format needs a file for each picture"
+        )

@@ -1,4 +1,4 @@
-"""Other people's formats: a run's rows in, one file out, streamed and put in place in one step.
+"""Other people's formats: a run's rows in, a file or folder out, streamed and put in place in one step.
 
 Importers, and what the rows mean, belong elsewhere. A format is a function in `FORMATS`, called as
 `(run, path, min_score=..., smooth=...) -> Exported`; the modules behind it are imported only then.
@@ -43,9 +43,48 @@ def _overlay_video(run: Run, path: str | Path, *, min_score: float = 0.0, smooth
     return write_overlay_video(run, path, min_score=min_score, smooth=smooth)
 
 
+def _cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+    """CVAT for images 1.1: skeletons."""
+    from annotator.export.cvat import write_cvat
+
+    return write_cvat(run, path, min_score=min_score, smooth=smooth)
+
+
+def _label_studio(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+    """Label Studio: tasks with predictions."""
+    from annotator.export.label_studio import write_label_studio
+
+    return write_label_studio(run, path, min_score=min_score, smooth=smooth)
+
+
+def _yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+    """YOLO-pose: a folder of text files with data.yaml."""
+    from annotator.export.yolo_pose import write_yolo_pose
+
+    return write_yolo_pose(run, path, min_score=min_score, smooth=smooth)
+
+
+def _hugging_face(
+    run: Run,
+    path: str | Path,
+    *,
+    min_score: float = 0.0,
+    smooth: bool = False,
+    with_images: bool = False,
+) -> Exported:
+    """A Hugging Face data set: a folder of Parquet files with a card."""
+    from annotator.export.hugging_face import write_hugging_face
+
+    return write_hugging_face(run, path, min_score=min_score, smooth=smooth, with_images=with_images)
+
+
 FORMATS: dict[str, Callable[..., Exported]] = {
     "coco": _coco,
     "coco-results": _coco_results,
     "smoothed": _smoothed,
     "overlay-video": _overlay_video,
+    "cvat": _cvat,
+    "label-studio": _label_studio,
+    "yolo-pose": _yolo_pose,
+    "hugging-face": _hugging_face,
 }

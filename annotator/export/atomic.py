@@ -1,9 +1,10 @@
-"""A text file that appears whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with atomic_text(path) as placeholder:
         yield Path(placeholder.name)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A hidden folder beside `path` to fill, which takes its place at the end, or not at all.
+
+    Raises:
+        UserError: something is there already, or it cannot be written.
+        RunFailed: the disk is full or failing.
+    """
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise UserError(f"{path} is there already; this format is a folder: name one that is new or empty")
+    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}.tmp")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if path.is_dir():
+            path.rmdir()
+        aside.rename(path)
+        sync_folder(path.parent)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    except OSError as error:
+        raise write_failure(error, path) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ class Exported:
         path: of the file. images, people: entries in it.
         errors: images left out because they have no result (an image without people would say: nobody there).
         below_score: people left out by `min_score`.
+        no_joints: people left out because the format knows people by joints alone, and none is labelled.
+        no_file: images left out because the format needs a file for each: frames of videos.
     """
 
     path: Path
@@ -41,6 +43,8 @@ class Exported:
     people: int
     errors: int
     below_score: int
+    no_joints: int = 0
+    no_file: int = 0
 
 
 def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:

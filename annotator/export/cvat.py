@@ -1,0 +1,136 @@
+"""CVAT's "CVAT for images 1.1": skeletons in XML, and beside it the labels that a task needs to take them.
+
+https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, Any
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from annotator.export.atomic import atomic_text
+from annotator.export.coco import Exported
+from annotator.export.pictures import Person, Picture, Tally, pictures
+from annotator.skeletons import Skeleton
+from annotator.store.reader import Run
+
+LABELS_SUFFIX = ".labels.json"
+
+# Where joints stand in the drawing by which CVAT shows a skeleton, in percent; others go on a circle.
+_PLACES = {
+    "nose": (50, 10), "left_eye": (54, 7), "right_eye": (46, 7), "left_ear": (58, 9), "right_ear": (42, 9),
+    "left_shoulder": (64, 24), "right_shoulder": (36, 24), "left_elbow": (72, 39), "right_elbow": (28, 39),
+    "left_wrist": (76, 53), "right_wrist": (24, 53), "left_hip": (59, 54), "right_hip": (41, 54),
+    "left_knee": (60, 75), "right_knee": (40, 75), "left_ankle": (61, 95), "right_ankle": (39, 95),
+}  # fmt: skip
+
+
+def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+    """Write the XML, and `PATH.labels.json` to paste into the raw label editor of a new task.
+
+    v = 2 is plain, v = 1 occluded, v = 0 outside. Each skeleton has its row's id and its score as attributes.
+    People without any joint are left out: CVAT has no box around a skeleton.
+
+    Args:
+        min_score: people below it are left out; their images stay. smooth: joints smoothed over time.
+
+    Raises:
+        UserError: nothing was committed yet, or the path cannot be written.
+        RunFailed: a data file is damaged, or the disk is full.
+    """
+    skeleton, tally = run.skeleton, Tally()
+    with atomic_text(path) as out:
+        out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+        out.write(_meta(skeleton))
+        for number, picture in enumerate(pictures(run, tally, min_score=min_score, smooth=smooth)):
+            _write_image(out, number, picture, skeleton, tally)
+        out.write("</annotations>\n")
+    with atomic_text(f"{path}{LABELS_SUFFIX}") as out:
+        json.dump([label(skeleton)], out, indent=1)
+    return tally.exported(path)
+
+
+def label(skeleton: Skeleton) -> dict[str, Any]:
+    """The skeleton as CVAT's raw label editor takes it."""
+    return {
+        "name": "person",
+        "type": "skeleton",
+        "attributes": [
+            {"name": name, "input_type": "text", "mutable": False, "values": [""]} for name in ("id", "score")
+        ],
+        "sublabels": [
+            {"name": name, "type": "points", "attributes": [], "id": n + 1}
+            for n, name in enumerate(skeleton.keypoints)
+        ],
+        "svg": _svg(skeleton),
+    }
+
+
+def _meta(skeleton: Skeleton) -> str:
+    lines = [
+        "<meta><task><labels>",
+        f"<label><name>person</name><type>skeleton</type><svg>{escape(_svg(skeleton))}</svg><attributes>",
+    ]
+    for name in ("id", "score"):
+        lines.append(
+            f"<attribute><name>{name}</name><mutable>False</mutable><input_type>text</input_type>"
+            "<default_value></default_value><values></values></attribute>"
+        )
+    lines.append("</attributes></label>")
+    for name in skeleton.keypoints:
+        lines.append(
+            f"<label><name>{escape(name)}</name><type>points</type><attributes></attributes>"
+            "<parent>person</parent></label>"
+        )
+    return "\n".join([*lines, "</labels></task></meta>\n"])
+
+
+def _svg(skeleton: Skeleton) -> str:
+    count = len(skeleton)
+    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    circle = np.stack([50 + 42 * np.sin(angles), 50 - 42 * np.cos(angles)], 1).round(1).tolist()
+    known = all(name in _PLACES for name in skeleton.keypoints)
+    places = [_PLACES[name] if known else circle[n] for n, name in enumerate(skeleton.keypoints)]
+    lines = [
+        f'<line x1="{places[a][0]}" y1="{places[a][1]}" x2="{places[b][0]}" y2="{places[b][1]}" '
+        f'data-type="edge" data-node-from="{a + 1}" data-node-to="{b + 1}" stroke-width="0.5"></line>'
+        for a, b in skeleton.edges
+    ]
+    nodes = [
+        f'<circle r="1.2" cx="{x}" cy="{y}" data-type="element node" data-element-id="{n + 1}" '
+        f'data-node-id="{n + 1}" data-label-name={quoteattr(name)}></circle>'
+        for n, (name, (x, y)) in enumerate(zip(skeleton.keypoints, places, strict=True))
+    ]
+    return "".join([*lines, *nodes])
+
+
+def _write_image(out: IO[str], number: int, picture: Picture, skeleton: Skeleton, tally: Tally) -> None:
+    tally.images += 1
+    out.write(
+        f'<image id="{number}" name={quoteattr(picture.file_name)} '
+        f'width="{picture.width}" height="{picture.height}">\n'
+    )
+    for person in picture.people:
+        if not (person.keypoints[:, 2] > 0).any():
+            tally.no_joints += 1
+            continue
+        tally.people += 1
+        _write_person(out, person, skeleton)
+    out.write("</image>\n")
+
+
+def _write_person(out: IO[str], person: Person, skeleton: Skeleton) -> None:
+    out.write('<skeleton label="person" source="auto" z_order="0">\n')
+    for name, (x, y, v) in zip(skeleton.keypoints, person.keypoints.tolist(), strict=True):
+        out.write(
+            f'<points label={quoteattr(name)} source="auto" outside="{int(v == 0)}" occluded="{int(v == 1)}" '
+            f'points="{x:.4f},{y:.4f}"></points>\n'
+        )
+    out.write(
+        f'<attribute name="id">{person.id}</attribute>'
+        f'<attribute name="score">{person.score:.4f}</attribute>\n</skeleton>\n'
+    )

@@ -1,0 +1,133 @@
+"""A run picture by picture, as formats take it that keep people with their image; one shard is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.export.coco import Exported
+from annotator.store.reader import Run
+
+_IMAGE = ["image_id", "file_name", "uri", "width", "height", "status", "video_uri"]
+_PERSON = [
+    "id", "image_id", "category_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints", "score",
+    "bbox_score", "keypoint_scores",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person.
+
+    Attributes:
+        id: of the row. bbox: (4,) float64 xywh, pixels. keypoints: (K, 3) float32, x, y, v in {0, 1, 2}.
+        score, bbox_score: as in the row. keypoint_scores: (K,) float32, raw.
+    """
+
+    id: int
+    bbox: np.ndarray
+    keypoints: np.ndarray
+    score: float
+    bbox_score: float
+    keypoint_scores: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image with its people. `is_frame`: it is a frame of a video and has no file of its own."""
+
+    image_id: int
+    file_name: str
+    uri: str
+    width: int
+    height: int
+    is_frame: bool
+    people: list[Person]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts as of `Exported`, while it is written."""
+
+    images: int = 0
+    people: int = 0
+    errors: int = 0
+    below_score: int = 0
+    no_joints: int = 0
+    no_file: int = 0
+
+    def exported(self, path: str | Path) -> Exported:
+        """The final count."""
+        return Exported(
+            Path(path),
+            self.images,
+            self.people,
+            self.errors,
+            self.below_score,
+            self.no_joints,
+            self.no_file,
+        )
+
+
+def pictures(run: Run, tally: Tally, *, min_score: float = 0.0, smooth: bool = False) -> Iterator[Picture]:
+    """Every image that has a result, in plan order, with those people who score enough.
+
+    Counts error rows and people left out in `tally`; what is written is for the caller to count.
+
+    Args:
+        smooth: joints of followed people without their noise (`tracks.smoothed`).
+    """
+    people = _grouped(run, tally, min_score, smooth)
+    waiting = next(people, None)
+    for batch in run.images(_IMAGE):
+        for row in batch.to_pylist():
+            here: list[Person] = []
+            if waiting is not None and waiting[0] == row["image_id"]:
+                here = waiting[1]
+                waiting = next(people, None)
+            if row["status"] == "error":
+                tally.errors += 1
+                continue
+            yield Picture(
+                row["image_id"],
+                row["file_name"],
+                row["uri"],
+                row["width"],
+                row["height"],
+                row["video_uri"] is not None,
+                here,
+            )
+
+
+def _grouped(run: Run, tally: Tally, min_score: float, smooth: bool) -> Iterator[tuple[int, list[Person]]]:
+    """(image_id, its people) of each image that has any, in plan order; an empty list where none is left."""
+    from annotator.tracks.smoothed import smoothed_instances
+
+    for batch in smoothed_instances(run) if smooth else run.instances(_PERSON):
+        n = batch.num_rows
+        if not n:
+            continue
+        keep = batch["score"].to_numpy() >= min_score
+        tally.below_score += int((~keep).sum())
+        people = _people(batch)
+        image = batch["image_id"].to_numpy()
+        edges = [0, *(np.flatnonzero(np.diff(image)) + 1).tolist(), n]
+        for start, end in pairwise(edges):
+            yield int(image[start]), [people[k] for k in range(start, end) if keep[k]]
+
+
+def _people(batch: pa.RecordBatch) -> list[Person]:
+    n = batch.num_rows
+    bboxes = batch["bbox"].flatten().to_numpy().reshape(n, 4)
+    keypoints = batch["keypoints"].flatten().to_numpy().reshape(n, -1, 3)
+    joint_scores = batch["keypoint_scores"].flatten().to_numpy().reshape(n, -1)
+    ids, scores = batch["id"].to_pylist(), batch["score"].to_pylist()
+    bbox_scores = batch["bbox_score"].to_pylist()
+    return [
+        Person(ids[k], bboxes[k], keypoints[k], scores[k], bbox_scores[k], joint_scores[k]) for k in range(n)
+    ]

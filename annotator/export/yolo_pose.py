@@ -1,0 +1,92 @@
+"""YOLO-pose as Ultralytics reads it: a text file a picture, data.yaml, and links to the pictures.
+
+https://docs.ultralytics.com/datasets/pose/
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import yaml
+
+from annotator.export.atomic import atomic_folder
+from annotator.export.coco import Exported
+from annotator.export.pictures import Person, Picture, Tally, pictures
+from annotator.skeletons import Skeleton
+from annotator.store.reader import Run
+
+
+def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+    """Write a folder with `data.yaml`, `labels/` and `images/`.
+
+    A line is `0 cx cy w h x y v ...`, in shares of width and height; v is COCO's, and a joint of v = 0 is
+    `0 0 0`. The format takes nothing outside the picture: boxes are cut, joints beyond the edge are v = 0.
+    Pictures are links where they are files on this machine; for others `images/` is to be filled by these
+    names. Frames of videos have no file and are left out.
+
+    Args:
+        path: a folder that is new or empty.
+        min_score: people below it are left out; their pictures stay. smooth: joints smoothed over time.
+
+    Raises:
+        UserError: nothing was committed yet, or the folder is not empty or cannot be written.
+        RunFailed: a data file is damaged, or the disk is full.
+    """
+    skeleton, tally = run.skeleton, Tally()
+    with atomic_folder(path) as folder:
+        (folder / "labels").mkdir()
+        (folder / "images").mkdir()
+        (folder / "data.yaml").write_text(_description(skeleton), encoding="utf-8")
+        for picture in pictures(run, tally, min_score=min_score, smooth=smooth):
+            if picture.is_frame:
+                tally.no_file += 1
+                continue
+            _write_picture(folder, picture)
+            tally.images += 1
+            tally.people += len(picture.people)
+    return tally.exported(path)
+
+
+def _description(skeleton: Skeleton) -> str:
+    document = {
+        "train": "images",
+        "val": "images",
+        "kpt_shape": [len(skeleton), 3],
+        "flip_idx": list(skeleton.flip_indices),
+        "names": {0: "person"},
+        "kpt_names": {0: list(skeleton.keypoints)},
+    }
+    return yaml.safe_dump(document, sort_keys=False, default_flow_style=None)
+
+
+def _write_picture(folder: Path, picture: Picture) -> None:
+    # Two pictures that differ in their suffix only would share a text file.
+    name = PurePosixPath(
+        *(part for part in PurePosixPath(picture.file_name).parts if part not in ("/", ".."))
+    )
+    label = folder / "labels" / name.with_suffix(".txt")
+    if label.exists():
+        name = name.with_name(f"{name.stem}-{picture.image_id}{name.suffix}")
+        label = folder / "labels" / name.with_suffix(".txt")
+    label.parent.mkdir(parents=True, exist_ok=True)
+    label.write_text("".join(_line(person, picture) for person in picture.people))
+    image = folder / "images" / name
+    image.parent.mkdir(parents=True, exist_ok=True)
+    if "://" not in picture.uri:
+        image.symlink_to(Path(picture.uri).absolute())
+
+
+def _line(person: Person, picture: Picture) -> str:
+    size = np.array([picture.width, picture.height], np.float64)
+    low = np.clip(person.bbox[:2] / size, 0, 1)
+    high = np.clip((person.bbox[:2] + person.bbox[2:]) / size, 0, 1)
+    numbers = [*((low + high) / 2), *(high - low)]
+    text = "0 " + " ".join(f"{number:.8f}" for number in numbers)
+    for x, y, v in person.keypoints.astype(np.float64):
+        place = np.array([x, y]) / size
+        if v > 0 and (place >= 0).all() and (place <= 1).all():
+            text += f" {place[0]:.8f} {place[1]:.8f} {int(v)}"
+        else:
+            text += " 0 0 0"
+    return text + "\n"
