@@ -115,7 +115,7 @@ class RunConfig(BaseModel):
         default="flag", description="What becomes of people whom OKS-NMS suppresses: flagged, or left out"
     )
     phantom_threshold: float = Field(
-        default=0.25, ge=0, description="Person score below which somebody is likely a phantom"
+        default=0.3, ge=0, description="Person score below which somebody is likely a phantom"
     )
 
     max_pixels: int = Field(default=250_000_000, ge=1, description="Larger pictures become error rows unread")

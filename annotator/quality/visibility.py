@@ -105,8 +105,10 @@ def fit_visibility(sample: VisibilitySample, skeleton: Skeleton, about: dict[str
     from sklearn.linear_model import LogisticRegression
 
     flat = sample.values.reshape(-1, len(EVIDENCE))
-    mean = np.nan_to_num(np.nanmean(flat, axis=0), nan=0.0)
-    spread = np.maximum(np.nan_to_num(np.nanstd(flat, axis=0), nan=1.0), 1e-6)
+    known = np.isfinite(flat)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, flat, 0).sum(axis=0) / count
+    spread = np.maximum(np.sqrt(np.where(known, (flat - mean) ** 2, 0).sum(axis=0) / count), 1e-6)
     scaled = np.nan_to_num((sample.values - mean) / spread, nan=0.0)
     kinds, kind_of = np.unique([min(pair) for pair in enumerate(skeleton.flip_indices)], return_inverse=True)
     rows = np.concatenate([_design(scaled[:, k], kind_of[k], len(kinds)) for k in range(len(kind_of))])
