@@ -34,8 +34,8 @@ class FollowSettings:
 
     similarities: tuple[float, ...] = (0.5, 0.25)
     unsure_similarity: float = 0.4
-    lost_frames: int = 25
-    lost_seconds: float = 2.0
+    lost_frames: int = 12
+    lost_seconds: float = 1.0
 
 
 @dataclass(slots=True)

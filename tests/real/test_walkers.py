@@ -1,4 +1,4 @@
-"""The real video through the command line: frames are rows, people where people are, one identity a passage."""
+"""The real video through the command line: frames are rows, people found, one identity a passage."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pytest
 
 from annotator.errors import UserError
 from annotator.media.decoding import FrameReader
+from annotator.media.feed import ImageFeed
 from annotator.sources.listing import image_id_of
 from annotator.sources.plan import build_plan, read_plan, write_plan
 from annotator.sources.videos import LONGEST_GROUP, Sampling
@@ -165,6 +166,40 @@ def test_a_film_that_is_cut_off_is_told(tmp_path):
     made = build_plan([str(tmp_path)], shard_size=100)
     assert 10 < len(made) < 190
     assert any("cut.mkv ends" in note and "sooner than its header says" in note for note in made.notes)
+
+
+def test_what_is_lost_of_a_film_is_an_item_behind_its_frames_and_an_error_of_the_run(tmp_path):
+    whole = write_film(tmp_path / "whole.mkv", 200).read_bytes()
+    path = tmp_path / "films" / "cut.mkv"
+    path.parent.mkdir()
+    path.write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "whole.mkv").rename(path.with_name("whole.mkv"))
+    made = build_plan([str(path.parent)], shard_size=30)
+    write_plan(made, tmp_path / "run")
+    read = read_plan(tmp_path / "run")
+    assert read.sha256 == made.sha256
+    found = items(read)
+    assert found == items(made)
+    assert len({item.image_id for item in found}) == len(found)
+    (lost,) = [item for item in found if not item.is_frame]
+    before = found[lost.index - 1]
+    assert (before.video_uri, found[lost.index + 1].frame_index) == (str(path), 0)
+    assert lost.time == pytest.approx(before.time + 0.04, abs=0.01)
+    assert lost.file_name == f"cut.mkv#lost-{lost.time:.3f}-8.000"
+    assert (lost.pts, lost.keyframe_pts, lost.shard) == (None, None, before.shard)
+    with ImageFeed([before, lost]) as feed:
+        (_, _), (_, error) = feed
+    assert (error.stage, error.kind) == ("decode", "lost_stretch")
+    assert f"from {lost.time:.3f} s to 8.000 s" in error.message
+
+
+def test_a_sample_before_the_loss_does_not_name_it(tmp_path):
+    whole = write_film(tmp_path / "whole.mkv", 200).read_bytes()
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(whole[: len(whole) // 2])
+    for sampling, lost in ((Sampling(end=1.0), 0), (Sampling(start=1.0), 1), (Sampling(every=7), 1)):
+        found = items(build_plan([str(path)], shard_size=30, sampling=sampling))
+        assert sum(not item.is_frame for item in found) == lost
 
 
 def test_mistakes_are_named(film, tmp_path):
