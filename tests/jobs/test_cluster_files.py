@@ -64,3 +64,72 @@ def test_the_ray_job_agrees_with_the_lock():
     head = job["spec"]["rayClusterSpec"]["headGroupSpec"]
     assert head["rayStartParams"]["num-gpus"] == "0"
     assert (ROOT / job["spec"]["entrypoint"].split()[1].removeprefix("/opt/pose-annotator/")).is_file()
+
+
+# Fields of ray.io/v1 as KubeRay's API reference lists them, those of pods and containers as Kubernetes' does.
+PUBLISHED = {
+    "RayJob": """apiVersion kind metadata spec""",
+    "RayJobSpec": """
+        activeDeadlineSeconds backoffLimit rayClusterSpec submitterPodTemplate metadata clusterSelector
+        submitterConfig managedBy deletionStrategy entrypoint runtimeEnvYAML jobId submissionMode
+        entrypointResources entrypointNumCpus entrypointNumGpus ttlSecondsAfterFinished
+        shutdownAfterJobFinishes suspend
+    """,
+    "RayClusterSpec": """
+        suspend managedBy autoscalerOptions headServiceAnnotations enableInTreeAutoscaling
+        gcsFaultToleranceOptions headGroupSpec rayVersion workerGroupSpecs
+    """,
+    "HeadGroupSpec": """template headService enableIngress rayStartParams serviceType""",
+    "WorkerGroupSpec": """
+        suspend groupName replicas minReplicas maxReplicas idleTimeoutSeconds rayStartParams template
+        scaleStrategy numOfHosts
+    """,
+    "PodTemplateSpec": """metadata spec""",
+    "PodSpec": """
+        containers initContainers volumes nodeSelector tolerations affinity serviceAccountName
+        imagePullSecrets restartPolicy securityContext terminationGracePeriodSeconds
+    """,
+    "Container": """
+        name image command args env envFrom ports resources volumeMounts securityContext imagePullPolicy
+        lifecycle livenessProbe readinessProbe workingDir
+    """,
+}
+
+
+def unknown_fields(job: dict) -> list[str]:
+    """Fields of a RayJob that are not published, by kind."""
+    found: list[str] = []
+
+    def look(kind: str, body: dict) -> dict:
+        found.extend(f"{kind}.{name}" for name in body if name not in PUBLISHED[kind].split())
+        return body
+
+    cluster = look("RayClusterSpec", look("RayJobSpec", look("RayJob", job)["spec"])["rayClusterSpec"])
+    groups = [("HeadGroupSpec", cluster["headGroupSpec"])]
+    groups += [("WorkerGroupSpec", group) for group in cluster["workerGroupSpecs"]]
+    for kind, group in groups:
+        pod = look("PodSpec", look("PodTemplateSpec", look(kind, group)["template"])["spec"])
+        for container in pod["containers"]:
+            look("Container", container)
+    return found
+
+
+def test_the_ray_job_has_published_fields_and_hangs_together():
+    text = (ROOT / "jobs/rayjob.yaml").read_text()
+    job = yaml.safe_load(text)
+    assert unknown_fields(job) == []
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        # The start of Ray takes texts; numbers are refused by the operator.
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert {"name": "RAY_AUTH_MODE", "value": "token"} in container["env"]
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        assert limits["nvidia.com/gpu"] == "1"
+    misspelt = yaml.safe_load(text.replace("shutdownAfterJobFinishes", "shutdownAfterJobFinish"))
+    assert unknown_fields(misspelt) == ["RayJobSpec.shutdownAfterJobFinish"]

@@ -66,9 +66,11 @@ def head() -> Iterator[Head]:
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     # Modules of the tests must come with the working directory, as on a cluster.
     environment["PYTHONPATH"] = str(ROOT)
-    # A busy machine needs longer than Ray's minute for the dashboard.
+    # A busy machine needs longer than the minute Ray gives the dashboard, and is not dead when it is late.
     environment["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "200"
     environment["RAY_raylet_start_wait_time_s"] = "120"
+    environment["RAY_health_check_initial_delay_ms"] = "60000"
+    environment["RAY_health_check_timeout_ms"] = "60000"
     gcs, dashboard = free_port(), free_port()
     log = folder / "head.log"
     with log.open("w") as said:
