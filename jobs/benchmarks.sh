@@ -42,7 +42,7 @@ boxes=(--boxes "$assets/photos/person_keypoints.json")
 bench() {
     echo "== $*" | tee -a "$log"
     timeout 600 .venv/bin/annotator bench --images "$assets/photos/images" --threads "$threads" \
-        --device "$device" --json-file "$json" "$@" 2>&1 | grep -v Warning | tee -a "$log"
+        --device "$device" --json-file "$json" "$@" 2>&1 | grep -v "Warning\|warnings.warn" | tee -a "$log"
 }
 
 # TinyPose and RTMDet-nano, all photos, from the files on, trained weights (target 3.5, aim 4.5).

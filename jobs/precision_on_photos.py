@@ -69,7 +69,8 @@ def average_precision(truth_file: Path, entries: list[dict[str, Any]], found: li
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(truth_file))
-        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
+        found_by_id = truth.loadRes(results)  # pyright: ignore[reportArgumentType]
+        evaluation = COCOeval(truth, found_by_id, "keypoints")
         evaluation.params.catIds = [1]
         evaluation.evaluate()
         evaluation.accumulate()

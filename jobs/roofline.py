@@ -63,7 +63,8 @@ def main() -> None:
     }
     memory = bandwidth(given.device)
     print(
-        f"{given.threads} threads: fp32 {peaks['fp32'] / 1e9:.0f} GFLOP/s, bf16 {peaks['bf16'] / 1e9:.0f} GFLOP/s, "
+        f"{given.threads} threads: fp32 {peaks['fp32'] / 1e9:.0f} GFLOP/s, "
+        f"bf16 {peaks['bf16'] / 1e9:.0f} GFLOP/s, "
         f"memory {memory / 1e9:.1f} GB/s\n"
     )
     print(f"| model | GFLOP a crop | FLOP a byte, batch {given.batch} | at best fp32 | bf16 | bound by |")

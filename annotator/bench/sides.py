@@ -77,7 +77,8 @@ class MMPoseLoop:
             pixels = mmcv.imread(photo.path)
             boxes = photo.boxes
             if boxes is None:
-                instances = inference_detector(self._detector, pixels).pred_instances.cpu().numpy()
+                sample: Any = inference_detector(self._detector, pixels)
+                instances = sample.pred_instances.cpu().numpy()
                 kept = (instances.labels == 0) & (instances.scores >= self._threshold)
                 boxes = instances.bboxes[kept]
             if not len(boxes):
@@ -85,7 +86,7 @@ class MMPoseLoop:
                 found.append(People(np.zeros((0, 4)), np.zeros((0, 0, 2))))
                 continue
             with default_scope("mmpose"):
-                samples = inference_topdown(self._pose, pixels, boxes)
+                samples: list[Any] = inference_topdown(self._pose, pixels, boxes)
             keypoints = np.concatenate([sample.pred_instances.keypoints for sample in samples])
             found.append(People(np.asarray(boxes, np.float64), keypoints[..., :2]))
         return found
@@ -147,8 +148,8 @@ class Rtmlib:
         for photo in photos:
             assert photo.boxes is not None
             # It normalises in the order of the channels it is given.
-            pixels = cv2.cvtColor(cv2.imread(photo.path), cv2.COLOR_BGR2RGB)
-            keypoints, _ = self._pose(pixels, photo.boxes)
+            pixels = np.ascontiguousarray(np.asarray(cv2.imread(photo.path))[..., ::-1])
+            keypoints, _ = self._pose(pixels, list(photo.boxes))
             found.append(People(photo.boxes, keypoints))
         return found
 
@@ -169,7 +170,7 @@ def _mmdet(source: ModelSource, device: str) -> Any:
         from mmdet.apis import init_detector
         from mmpose.utils import adapt_mmdet_pipeline
 
-        network = init_detector(source.config_path, None, device=device)
+        network: Any = init_detector(source.config_path, None, device=device)
         network.load_state_dict(build(source).network.state_dict())
         network.cfg = adapt_mmdet_pipeline(network.cfg)
     return network.eval()

@@ -91,7 +91,7 @@ class OnnxSession:
         """Shapes of the outputs of one picture, without the first axis; learnt once for each size."""
         size = (pixels.shape[2], pixels.shape[3])
         if size not in self._shapes:
-            found = self._session.run(None, {INPUT: pixels[:1].cpu().numpy()})
+            found: list[Any] = self._session.run(None, {INPUT: pixels[:1].cpu().numpy()})  # type: ignore[assignment]
             self._shapes[size] = [np.shape(part)[1:] for part in found]
         return self._shapes[size]
 

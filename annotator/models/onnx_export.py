@@ -58,7 +58,7 @@ def exported(
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:8]}-", dir=folder.parent))
     except OSError as error:
-        raise UserError(f"the ONNX network cannot be kept in {folder.parent}: {error.strerror}") from None
+        raise ExportError(f"the ONNX network cannot be kept in {folder.parent}: {error.strerror}") from None
     try:
         _export(network, name, size, any_size, aside / path.name)
         _check(network, name, size, any_size, aside / path.name)

@@ -144,7 +144,7 @@ class TopDown:
         ends = np.cumsum(counts)[:-1]
         arrays = (np.split(array, ends) for array in (points, scores, entropies))
         return [
-            _poses(found, *parts, self._decode.kind != "regression")
+            _poses(found, *parts, has_maps=self._decode.kind != "regression")  # pyright: ignore[reportCallIssue]
             for found, *parts in zip(people, *arrays, strict=True)
         ]
 
