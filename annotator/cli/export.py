@@ -41,6 +41,8 @@ def export(
     if format_name not in FORMATS:
         raise UserError(f"--format {format_name}: known formats are {', '.join(FORMATS)}")
     source = Run(run)
+    if reviewed is not None and (smooth or format_name == "smoothed"):
+        raise UserError("--reviewed: what people decided is not smoothed; leave out --smooth, or --reviewed")
     if reviewed is not None:
         from annotator.review.reviewed import ReviewedRun
 
