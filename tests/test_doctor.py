@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from annotator import doctor
+from annotator.review import database
 
 
 def test_a_fresh_set_up_is_fit(tmp_path):
@@ -43,7 +44,7 @@ def test_a_database_in_the_environment_is_taken(monkeypatch):
 
 def test_no_mongod_is_a_warning_with_a_fix(monkeypatch):
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
-    monkeypatch.setattr(doctor, "find_mongod", lambda: None)
+    monkeypatch.setattr(database, "find_mongod", lambda: (None, "no mongod is installed"))
     assert doctor.check_mongod().status == "warning"
     assert "annotating does not need it" in doctor.check_mongod().fix
 

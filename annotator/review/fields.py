@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,12 @@ _SAMPLE = {
 _PLACED = {"id", "image_id", "category_id", "bbox", "iscrowd", "keypoints", "keypoint_scores"}
 
 
+_EXAMPLES: dict[str, Any] = {
+    "str": "", "int": 0, "float": 0.5, "bool": False, "floats": [0.5], "ints": [0],
+    "datetime": datetime.datetime(2000, 1, 1),
+}  # fmt: skip
+
+
 def signals(joints_too: bool = True) -> dict[str, str]:
     """Every other column of a person's row and its kind, whatever a later version of the contract adds."""
     kinds = {}
@@ -79,18 +86,9 @@ def declare(dataset: Any, truth: bool) -> None:
     """
     import fiftyone as fo
 
-    kinds: dict[str, tuple[Any, Any]] = {
-        "str": (fo.StringField, None), "int": (fo.IntField, None), "float": (fo.FloatField, None),
-        "bool": (fo.BooleanField, None), "datetime": (fo.DateTimeField, None),
-        "floats": (fo.ListField, fo.FloatField), "ints": (fo.ListField, fo.IntField),
-    }  # fmt: skip
     labels = {BOXES: fo.Detections, KEYPOINTS: fo.Keypoints, POSES: fo.Polylines}
     if truth:
         labels |= {TRUTH_BOXES: fo.Detections, TRUTH_KEYPOINTS: fo.Keypoints}
-    known = dataset.get_field_schema(flat=True)
-    for name, kind in labels.items():
-        if name not in known:
-            dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
     wanted = dict(_SAMPLE)
     wanted |= {
         f"{KEYPOINT_LIST}.{name}": kind for name, kind in (_PERSON | signals() | DECISION | AGED).items()
@@ -100,10 +98,22 @@ def declare(dataset: Any, truth: bool) -> None:
     wanted |= {f"{BOX_LIST}.score": "float", f"{POSE_LIST}.drawn": "int"}
     if truth:
         wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}
+    if wanted.keys() <= dataset.get_field_schema(flat=True).keys():
+        return
+    # One sample with a value in every field declares them all in one step; one by one takes a second and more.
+    sample = fo.Sample(filepath="/declares-fields.jpg", **{name: kind() for name, kind in labels.items()})
+    lists = {BOX_LIST: fo.Detection, KEYPOINT_LIST: fo.Keypoint, POSE_LIST: fo.Polyline}
+    if truth:
+        lists[TRUTH_LIST] = fo.Keypoint
+    of_label = {path: kind() for path, kind in lists.items()}
     for path, kind in wanted.items():
-        if path not in known:
-            field, inner = kinds[kind]
-            dataset.add_sample_field(path, field, subfield=inner)
+        holder, _, name = path.rpartition(".")
+        (of_label[holder] if holder else sample)[name] = _EXAMPLES[kind]
+    for path, label in of_label.items():
+        field, inner = path.split(".")
+        setattr(sample[field], inner, [label])
+    dataset.add_sample(sample, dynamic=True)
+    dataset.delete_samples([sample.id])
 
 
 def sortable(truth: bool) -> Iterable[str]:

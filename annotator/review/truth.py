@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from annotator.evaluate.truth import Truth, TruePeople
+from annotator.evaluate.truth import TruePeople, Truth
 from annotator.evaluate.truth import read_truth as read_coco
 from annotator.pose.boxes import iou_matrix, xywh_to_xyxy
 from annotator.pose.oks import oks_matrix

@@ -1,0 +1,161 @@
+"""Decisions and corrections come back exactly, once, and the run stays what it was."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from annotator.errors import UserError
+from annotator.review import decisions, layers
+from annotator.review.load import load
+from annotator.review.progress import progress
+from annotator.review.pull import pull
+from annotator.store.verify import verify
+from tests.review.conftest import SIZE, two_people
+
+A, B, C, D = (n << 12 | (m + 1) for n, m in ((0, 0), (0, 1), (3, 0), (3, 1)))
+
+
+@pytest.fixture
+def dataset(run, place, fo):
+    """The loaded run."""
+    return fo.load_dataset(load(run.open(), place, quiet=True).dataset)
+
+
+def drag(dataset, index: int, person: int, chain: int, place: int, to) -> None:
+    """Move one vertex as the App does: the whole label is saved with the new point."""
+    sample = dataset.match({"index": index}).first()
+    line = next(p for p in sample.poses.polylines if p.person == person)
+    line.points[chain][place] = to
+    sample.save()
+
+
+def test_nothing_was_done(run, place, dataset) -> None:
+    pulled = pull(run.open(), place)
+    assert pulled.layer is None and pulled.new == 0 and not (run.path / "reviews").exists()
+
+
+def test_decisions_come_back_and_only_once(run, place, dataset) -> None:
+    files = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in run.path.rglob("*.parquet")}
+    decisions.decide(dataset, [A, C], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [B], decisions.REJECTED, "same person twice", by="ben")
+    decisions.decide(dataset, [D], decisions.SENT_BACK, by="anna")
+    pulled = pull(run.open(), place)
+    assert (pulled.new, pulled.decided, pulled.corrected) == (4, 4, 0)
+    found = layers.read(run.open())
+    assert {p: (r.decision, r.reason, r.reviewer) for p, r in found.items()} == {
+        A: ("accepted", None, "anna"),
+        B: ("rejected", "same person twice", "ben"),
+        C: ("accepted", None, "anna"),
+        D: ("sent back", None, "anna"),
+    }
+    assert all(r.keypoints is None and r.time and r.time.endswith("Z") for r in found.values())
+    assert found[C].image_id == 1003
+    assert pull(run.open(), place).layer is None
+    assert all(hashlib.sha256(f.read_bytes()).hexdigest() == digest for f, digest in files.items())
+    assert verify(run.path).ok
+
+    decisions.decide(dataset, [A], None, by="anna")
+    again = pull(run.open(), place)
+    assert again.new == 1 and len(layers.layers(run.open())) == 2
+    assert layers.read(run.open())[A].decision is None
+
+
+def test_a_dragged_joint_is_that_joint_of_that_person_and_nothing_else_moves(run, place, dataset) -> None:
+    drag(dataset, 3, C, 2, 1, (0.5, 0.25))  # the second vertex of the right arm: the right elbow
+    pulled = pull(run.open(), place)
+    assert (pulled.new, pulled.corrected) == (1, 1)
+    review = layers.read(run.open())[C]
+    keypoints = np.array(review.keypoints).reshape(17, 3)
+    wanted = two_people().keypoints[0]
+    assert review.moved_joints == (8,)
+    assert keypoints[8].tolist() == [0.5 * SIZE[0] - 0.5, 0.25 * SIZE[1] - 0.5, 2]
+    assert review.moved_by is not None
+    assert review.moved_by[0] == pytest.approx(np.linalg.norm(keypoints[8, :2] - wanted[8]), rel=1e-6)
+    others = np.arange(17) != 8
+    assert np.array_equal(keypoints[others, :2].astype(np.float32), wanted[others])
+    assert review.flags == () and review.decision is None and review.corrected_at is not None
+    assert pull(run.open(), place).layer is None
+
+
+def test_a_joint_without_label_gets_one_when_it_is_moved(run, place, dataset) -> None:
+    drag(dataset, 3, D, 4, 2, (1.25, 0.5))  # the right ankle, which the model did not see, to beyond the border
+    pull(run.open(), place)
+    review = layers.read(run.open())[D]
+    assert review.moved_joints == (16,) and review.flags == ("outside",)
+    visible = np.array(review.keypoints).reshape(17, 3)[:, 2]
+    assert visible.tolist() == [2] * 12 + [0] * 4 + [2]
+
+
+def test_visibility_is_set_without_moving_anything(run, place, dataset) -> None:
+    assert decisions.set_visibility(dataset, [C], [9, 10], 1) == 1
+    decisions.set_visibility(dataset, [C], [0], 0)
+    pull(run.open(), place)
+    review = layers.read(run.open())[C]
+    assert review.moved_joints == (0, 9, 10) and review.moved_by == (0, 0, 0)
+    keypoints = np.array(review.keypoints, np.float32).reshape(17, 3)
+    assert np.array_equal(keypoints[:, :2], two_people().keypoints[0])
+    assert keypoints[[0, 9, 10, 11], 2].tolist() == [0, 1, 1, 2]
+
+
+def test_a_broken_pose_is_flagged_and_not_guessed(run, place, dataset) -> None:
+    sample = dataset.match({"index": 3}).first()
+    del sample.poses.polylines[0].points[1][1]
+    sample.save()
+    pulled = pull(run.open(), place)
+    assert pulled.broken == 1
+    review = layers.read(run.open())[C]
+    assert review.flags == ("broken",) and review.keypoints is None
+
+
+def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
+    sample = dataset.match({"index": 3}).first()
+    line = sample.poses.polylines[0]
+    line.points = [[(x + 1e-8, y - 1e-8) for x, y in chain] for chain in line.points]
+    sample.save()
+    assert pull(run.open(), place).layer is None
+
+
+def test_two_databases_merge_by_time(run, place, dataset, fo) -> None:
+    """A second reviewer with a database of her own: simulated by clearing the decisions between pulls."""
+    decisions.decide(dataset, [A, B], decisions.ACCEPTED, by="anna")
+    pull(run.open(), place)
+    dataset.delete()
+    other = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
+    assert pull(run.open(), place).layer is None
+    decisions.decide(other, [B, C], decisions.REJECTED, "other", by="ben")
+    assert pull(run.open(), place).new == 2
+    found = layers.read(run.open())
+    assert {p: r.reviewer for p, r in found.items()} == {A: "anna", B: "ben", C: "ben"}
+
+
+def test_send_back_is_a_manifest_that_run_takes(run, place, dataset) -> None:
+    from annotator.sources.manifests import manifest_rows
+
+    decisions.decide(dataset, [C, D, A], decisions.SENT_BACK)
+    pulled = pull(run.open(), place)
+    assert pulled.send_back_images == 2 and pulled.send_back is not None
+    rows = list(manifest_rows(str(pulled.send_back), ".csv"))
+    assert [(uri, image_id) for uri, _, image_id in rows] == [("/data/0.png", 1000), ("/data/3.png", 1003)]
+    decisions.decide(dataset, [C, D, A], decisions.ACCEPTED)
+    assert pull(run.open(), place).send_back is None and not pulled.send_back.exists()
+    assert verify(run.path).ok
+
+
+def test_progress_counts_and_estimates(dataset) -> None:
+    before = progress(dataset)
+    assert (before.people, before.decided, before.seconds_left) == (8, 0, None)
+    assert before.to_review == 4
+    for person, who in ((A, "anna"), (B, "anna"), (C, "ben")):
+        decisions.decide(dataset, [person], decisions.ACCEPTED, by=who)
+    after = progress(dataset)
+    assert after.decided == 3 and after.reviewers == {"anna": 2, "ben": 1}
+    assert after.to_review == 3 and after.decisions == {"accepted": 3}
+    assert after.seconds is not None and after.seconds_left == after.seconds * 3
+
+
+def test_a_run_that_was_not_loaded(run, place) -> None:
+    with pytest.raises(UserError, match="review load"):
+        pull(run.open(), place)
