@@ -14,6 +14,7 @@ from typing import NoReturn
 import typer
 
 from annotator.errors import AnnotatorError
+from annotator.runtime.stopping import Stopped
 
 app = typer.Typer(
     name="annotator",
@@ -68,9 +69,9 @@ def main() -> NoReturn:
         app(_optional_json_file(sys.argv[1:]))
     except AnnotatorError as error:
         fail(error)
-    except KeyboardInterrupt as error:
-        print(f"annotator: {error or 'interrupted'}; run the same command again to go on", file=sys.stderr)
-        sys.exit(128 + getattr(error, "signal", 2))
+    except Stopped as stopped:
+        print(f"annotator: {stopped}; run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + stopped.signal)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

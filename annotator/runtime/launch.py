@@ -23,6 +23,7 @@ from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTa
 from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
 from annotator.runtime.second_figures import SecondFigures, second_figures
+from annotator.runtime.stopping import Stopped
 from annotator.store import run_info
 from annotator.store.commit import sweep
 from annotator.store.locations import absolute
@@ -165,7 +166,7 @@ def carry_out(
         try:
             with Journal(out, standing.items, before) as journal:
                 _executor(job)(job, tasks, _all(tally, listener, journal))
-        except (AnnotatorError, KeyboardInterrupt) as error:
+        except (AnnotatorError, Stopped) as error:
             run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
     seconds = time.perf_counter() - started

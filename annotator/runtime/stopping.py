@@ -10,8 +10,8 @@ from collections.abc import Iterator
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(KeyboardInterrupt):
-    """The process was asked to end.
+class Stopped(BaseException):
+    """The process was asked to end. No KeyboardInterrupt, which the parser of the command line takes as its own.
 
     Attributes:
         signal: number of the signal.

@@ -7,10 +7,12 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from fake_models import DEADLY, Fate
 from program import check, commits, finish, rows, until, workers
 
 from annotator.runtime.journal import read_lives, read_log
+from annotator.store import run_info
 
 
 def events(run: Path) -> Counter[str]:
@@ -105,3 +107,20 @@ def test_a_node_leaves_and_another_joins(on_ray, cluster, pictures, tmp_path):
 def test_no_token_is_left_in_the_home_folder(on_ray, cluster):
     home = Path(on_ray.environment["HOME"])
     assert not (home / ".ray").exists()
+
+
+@pytest.mark.parametrize(("executor", "number"), [("on_ray", signal.SIGTERM), ("inline", signal.SIGINT)])
+def test_a_driver_that_is_asked_to_end_says_so_in_one_sentence(request, pictures, tmp_path, executor, number):
+    program, run, folder = request.getfixturevalue(executor), tmp_path / "run", pictures(96)
+    driver = program.start(folder, run, "--weights-dir", "0.05")
+    until(lambda: commits(run))
+    driver.send_signal(number)
+    out, said = driver.communicate(timeout=120)
+    assert driver.returncode == 128 + number, said
+    (sentence,) = [line for line in said.splitlines() if "stopped by" in line]
+    assert sentence == f"annotator: stopped by {number.name}; run the same command again to go on"
+    # Neither Python's stack nor Ray's native one.
+    assert not any(sign in out + said for sign in ("Traceback", "***", "PC: @", "received at time"))
+    assert run_info.read(run).failure == f"stopped by {number.name}"
+    program.run(folder, run)
+    check(run, count=96)
