@@ -124,7 +124,7 @@ def _write_image(out: IO[str], number: int, picture: Picture, skeleton: Skeleton
 
 
 def _write_person(out: IO[str], person: Person, skeleton: Skeleton) -> None:
-    out.write('<skeleton label="person" source="auto" z_order="0">\n')
+    out.write('<skeleton label="person" source="auto" occluded="0" z_order="0">\n')
     for name, (x, y, v) in zip(skeleton.keypoints, person.keypoints.tolist(), strict=True):
         out.write(
             f'<points label={quoteattr(name)} source="auto" outside="{int(v == 0)}" occluded="{int(v == 1)}" '

@@ -1,0 +1,214 @@
+"""Each format is read back, by a reader of its own where there is a living one, and compared with the rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+
+from annotator.errors import ItemError, UserError
+from annotator.export import FORMATS
+from annotator.skeletons import COCO_17
+
+NAMES = ["a & <b>.jpg", "sub/b.jpg", "empty.jpg", "broken.jpg", "sub/b.png"]
+SIZE = (640, 480)
+
+
+@pytest.fixture
+def run(make_run, picture, people, tmp_path):
+    """Two people in the first picture, one of them with hidden, unlabelled and outside joints."""
+    two = people([[50, 40, 120.5, 240.25], [300, 60, 150, 300]], scores=[0.9, 0.6])
+    two.keypoint_scores[0] = 0.9
+    two.keypoint_scores[1, 3], two.keypoint_scores[1, 4] = 0.1, 0.01
+    two.keypoints[1, 5] = [700.5, 100]
+    one = people([[-10, 400, 100, 120]], scores=[0.3])
+    results = [two, one, people([]), ItemError("decode", "truncated", "x"), people([[5, 5, 9, 9]])]
+    pictures = [
+        picture(name, result, size=None if isinstance(result, ItemError) else SIZE)
+        for name, result in zip(NAMES, results, strict=True)
+    ]
+    made = make_run(pictures, shard_size=2)
+    folder = tmp_path / "pictures"
+    for item in made.items:
+        (folder / item.file_name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / item.file_name).write_bytes(b"picture")
+    made.items = [replace(item, uri=str(folder / item.file_name)) for item in made.items]
+    return made.commit().open()
+
+
+def rows_of(run) -> dict[str, list[dict]]:
+    """People by file name."""
+    names = {row["image_id"]: row["file_name"] for batch in run.images() for row in batch.to_pylist()}
+    people: dict[str, list[dict]] = {name: [] for name in names.values()}
+    for batch in run.instances():
+        for row in batch.to_pylist():
+            people[names[row["image_id"]]].append(row)
+    return people
+
+
+def joints(row: dict) -> np.ndarray:
+    return np.reshape(row["keypoints"], (-1, 3))
+
+
+def test_cvat_has_every_joint_with_its_visibility(run, tmp_path) -> None:
+    """By CVAT's documented schema; the readers on PyPI know no skeletons."""
+    path = tmp_path / "annotations.xml"
+    written = FORMATS["cvat"](run, path, min_score=0.25)
+    assert (written.images, written.people, written.errors) == (4, 4, 1)
+    root, rows = ElementTree.parse(path).getroot(), rows_of(run)
+    assert root.findtext("version") == "1.1"
+    labels = root.findall("meta/task/labels/label")
+    assert [(x.findtext("name"), x.findtext("type")) for x in labels[:2]] == [
+        ("person", "skeleton"), ("nose", "points"),
+    ]  # fmt: skip
+    assert [x.findtext("parent") for x in labels] == [None] + ["person"] * 17
+    images = root.findall("image")
+    assert [image.get("name") for image in images] == [n for n in NAMES if n != "broken.jpg"]
+    assert [image.get("id") for image in images] == ["0", "1", "2", "3"]
+    for image in images:
+        assert (image.get("width"), image.get("height")) == ("640", "480")
+        skeletons = image.findall("skeleton")
+        for skeleton, row in zip(skeletons, rows[image.get("name") or ""], strict=True):
+            points = skeleton.findall("points")
+            assert [p.get("label") for p in points] == list(COCO_17.keypoints)
+            xy = np.array([[float(c) for c in (p.get("points") or "").split(",")] for p in points])
+            np.testing.assert_allclose(xy, joints(row)[:, :2], atol=1e-4)
+            v = [0 if p.get("outside") == "1" else 1 if p.get("occluded") == "1" else 2 for p in points]
+            assert v == joints(row)[:, 2].tolist()
+            attributes = {a.get("name"): a.text for a in skeleton.findall("attribute")}
+            assert attributes == {"id": str(row["id"]), "score": f"{row['score']:.4f}"}
+    assert {0, 1, 2} == set(joints(rows[NAMES[0]][1])[:, 2].astype(int))
+
+
+def test_cvats_labels_can_be_pasted(run, tmp_path) -> None:
+    FORMATS["cvat"](run, tmp_path / "a.xml")
+    (label,) = json.loads((tmp_path / "a.xml.labels.json").read_text())
+    assert [s["name"] for s in label["sublabels"]] == list(COCO_17.keypoints)
+    svg = ElementTree.fromstring(f"<svg>{label['svg']}</svg>")
+    nodes = {c.get("data-node-id"): c.get("data-label-name") for c in svg.findall("circle")}
+    assert nodes == {str(n + 1): name for n, name in enumerate(COCO_17.keypoints)}
+    edges = [
+        (int(x.get("data-node-from", 0)) - 1, int(x.get("data-node-to", 0)) - 1) for x in svg.findall("line")
+    ]
+    assert edges == list(COCO_17.edges)
+
+
+def test_label_studio_is_read_back_by_fiftyone(run, tmp_path) -> None:
+    from fiftyone.utils.labelstudio import import_label_studio_annotation
+
+    path = tmp_path / "tasks.json"
+    written = FORMATS["label-studio"](run, path)
+    tasks, rows = json.loads(path.read_text()), rows_of(run)
+    assert written.people == 4 and [t["data"]["file_name"] for t in tasks] == [
+        n for n in NAMES if n != "broken.jpg"
+    ]
+    assert tasks[0]["data"]["image"].endswith("/a%20%26%20%3Cb%3E.jpg")
+    for task in tasks:
+        result = task["predictions"][0]["result"]
+        boxes = [r for r in result if r["type"] == "rectanglelabels"]
+        for box, row in zip(boxes, rows[task["data"]["file_name"]], strict=True):
+            name, detection = import_label_studio_annotation(box)
+            assert (name, detection.label) == ("box", "person")
+            found = np.array(detection.bounding_box) * [*SIZE, *SIZE]
+            np.testing.assert_allclose(found, row["bbox"], atol=1e-6 * 640)
+            mine = [r for r in result if r.get("parentID") == box["id"]]
+            labelled = joints(row)[joints(row)[:, 2] > 0]
+            names = [COCO_17.keypoints[n] for n in np.flatnonzero(joints(row)[:, 2] > 0)]
+            for one, (x, y, v), joint in zip(mine, labelled, names, strict=True):
+                name, keypoint = import_label_studio_annotation([one])
+                assert (name, keypoint.label) == ("joints", joint)
+                np.testing.assert_allclose(np.array(keypoint.points[0]) * SIZE, [x, y], atol=1e-6 * 640)
+                assert one["meta"]["text"] == ["hidden" if v == 1 else "visible"]
+    config = ElementTree.fromstring((tmp_path / "tasks.json.config.xml").read_text())
+    assert {tag.get("name") for tag in config} == {"image", "box", "joints"}
+    assert [x.get("value") for x in config.findall("KeyPointLabels/Label")] == list(COCO_17.keypoints)
+
+
+def test_yolo_pose_holds_what_the_format_can(run, tmp_path) -> None:
+    path = tmp_path / "yolo"
+    written = FORMATS["yolo-pose"](run, path)
+    assert (written.images, written.people, written.errors) == (4, 4, 1)
+    data = yaml.safe_load((path / "data.yaml").read_text())
+    assert data["kpt_shape"] == [17, 3] and data["flip_idx"] == list(COCO_17.flip_indices)
+    assert data["names"] == {0: "person"}
+    rows = rows_of(run)
+    files = {"a & <b>.jpg": "a & <b>", "sub/b.jpg": "sub/b", "empty.jpg": "empty"}
+    (second,) = [p for p in (path / "labels/sub").iterdir() if p.stem != "b"]
+    files["sub/b.png"] = f"sub/{second.stem}"
+    for name, stem in files.items():
+        image = path / "images" / f"{stem}{Path(name).suffix}"
+        assert image.read_bytes() == b"picture"
+        lines = (path / "labels" / f"{stem}.txt").read_text().splitlines()
+        for line, row in zip(lines, rows[name], strict=True):
+            numbers = np.array(line.split(), float)
+            assert numbers[0] == 0 and len(numbers) == 5 + 51 and (numbers[1:5] >= 0).all()
+            x, y, w, h = row["bbox"]
+            low = np.clip(np.array([x, y]) / SIZE, 0, 1)
+            high = np.clip(np.array([x + w, y + h]) / SIZE, 0, 1)
+            np.testing.assert_allclose(numbers[1:5], [*(low + high) / 2, *high - low], atol=1e-6)
+            xyv = joints(row).astype(float)
+            inside = ((xyv[:, :2] >= 0) & (xyv[:, :2] <= SIZE)).all(axis=1) & (xyv[:, 2] > 0)
+            found = numbers[5:].reshape(-1, 3)
+            np.testing.assert_array_equal(found[~inside], 0)
+            np.testing.assert_allclose(found[inside, :2], xyv[inside, :2] / SIZE, atol=1e-6)
+            np.testing.assert_array_equal(found[inside, 2], xyv[inside, 2])
+    assert (joints(rows[NAMES[0]][1])[5, 0] > 640) and "0 0 0" in (path / "labels/a & <b>.txt").read_text()
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_datasets_loads_the_hugging_face_folder(run, tmp_path, with_images: bool) -> None:
+    import datasets
+
+    path = tmp_path / "hf"
+    written = FORMATS["hugging-face"](run, path, with_images=with_images)
+    assert written.people == 4
+    loaded = datasets.load_dataset(str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    rows = rows_of(run)
+    assert [row["file_name"] for row in loaded.select_columns(["file_name"])] == [
+        n for n in NAMES if n != "broken.jpg"
+    ]
+    if with_images:
+        assert isinstance(loaded.features["image"], datasets.Image)
+        loaded = loaded.cast_column("image", datasets.Image(decode=False))
+        assert loaded[0]["image"]["bytes"] == b"picture"
+    for row in loaded:
+        assert (row["width"], row["height"]) == SIZE
+        for person, ours in zip(row["objects"], rows[row["file_name"]], strict=True):
+            for name in ("id", "bbox", "keypoints", "keypoint_scores", "num_keypoints", "score"):
+                assert person[name] == ours[name], name
+
+
+def test_folders_are_never_written_over(run, tmp_path) -> None:
+    for name in ("yolo-pose", "hugging-face"):
+        target = tmp_path / name
+        target.mkdir()
+        FORMATS[name](run, target)
+        with pytest.raises(UserError, match="already"):
+            FORMATS[name](run, target)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "nothing is left aside"
+
+
+def test_nothing_appears_when_it_fails(run, tmp_path, monkeypatch) -> None:
+    from annotator.export import cvat, yolo_pose
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cvat, "_write_image", fail)
+    monkeypatch.setattr(yolo_pose, "_write_picture", fail)
+    before = set(tmp_path.iterdir())
+    for name in ("cvat", "yolo-pose"):
+        with pytest.raises(KeyboardInterrupt):
+            FORMATS[name](run, tmp_path / name)
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["cvat", "label-studio", "yolo-pose", "hugging-face"])
+def test_a_minimum_score_leaves_out_people_not_pictures(run, tmp_path, name: str) -> None:
+    written = FORMATS[name](run, tmp_path / "out", min_score=0.7)
+    assert (written.images, written.people, written.below_score) == (4, 2, 2)
