@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """The process was asked to end. No KeyboardInterrupt, which the parser of the command line takes as its own.
+    """The process was asked to end. No KeyboardInterrupt: the command line parser takes those as its own.
 
     Attributes:
         signal: number of the signal.
