@@ -1,0 +1,86 @@
+"""`auto` engines: resolved once, kept when a run is resumed, and never against what was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from annotator.config import RunConfig
+from annotator.errors import UserError
+from annotator.models import engine_choice
+from annotator.models.engine_choice import Choice, choose_detector, choose_pose
+from annotator.models.onnx_export import ExportError
+from annotator.models.sources import resolve_pose
+from annotator.runtime.engine_settings import resolve_engines, workers_device
+from annotator.store import run_info
+from annotator.store.schema import ModelRecord, Provenance
+
+
+@pytest.fixture
+def settings(tmp_path: Path):
+    def make(**options: object) -> RunConfig:
+        values = {"inputs": ("x",), "out": str(tmp_path / "run"), "device": "cpu", "executor": "inline"}
+        return RunConfig(**(values | options))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def pose():
+    return resolve_pose("rtmpose-t", "random")
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    made: list[str] = []
+    monkeypatch.setattr(engine_choice, "_export_pose", lambda source: made.append(source.name))
+    return made
+
+
+def test_auto_becomes_names_that_are_part_of_the_runs_identity(settings, pose, exports) -> None:
+    asked = settings()
+    resolved = resolve_engines(asked, pose, None)
+    assert (resolved.config.engine, resolved.config.precision) == ("onnx", "fp32")
+    assert resolved.config.sha256() != asked.sha256() and exports == ["rtmpose-t"]
+    assert "onnx fp32 (fastest" in resolved.opening
+
+
+def test_a_resumed_run_keeps_what_it_was_started_with(settings, pose, exports, tmp_path: Path) -> None:
+    started = settings(engine="torch", precision="bf16", detector_engine="torch", detector_precision="fp32")
+    provenance = Provenance(ModelRecord("m"), None, None, started.sha256(), "")
+    run_info.create(tmp_path / "run", run_info.RunInfo(started.model_dump(mode="json"), provenance, 1, 1))
+    again = resolve_engines(settings(), pose, None).config
+    assert again.sha256() == started.sha256() and not exports
+    # What is asked for now is not overruled: the run will refuse it by name.
+    other = resolve_engines(settings(engine="onnx"), pose, None).config
+    assert (other.engine, other.precision) == ("onnx", "bf16")
+
+
+def test_what_cannot_be_exported_is_carried_out_by_torch_and_says_why(
+    settings, pose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: object) -> None:
+        raise ExportError("no such operator; take --engine torch")
+
+    monkeypatch.setattr(engine_choice, "_export_pose", fail)
+    assert choose_pose(pose, "cpu") == Choice("torch", "fp32", "no such operator")
+
+
+def test_rules_by_device_precision_and_kind(pose, exports) -> None:
+    assert (choose_pose(pose, "cuda:1").engine, choose_pose(pose, "cuda:1").precision) == ("torch", "bf16")
+    assert choose_pose(pose, "cpu", precision="bf16").engine == "torch"
+    assert choose_pose(pose, "cpu", "onnx", "fp32") == Choice("onnx", "fp32", "")
+    transformer = resolve_pose("vitpose-h", "random")
+    assert choose_pose(transformer, "cpu").engine == "torch" and not exports
+    whole = resolve_pose("rtmo-s", "random")
+    assert choose_pose(whole, "cpu") == Choice("torch", "fp32", "the one for whole images")
+    with pytest.raises(UserError, match="whole images"):
+        choose_pose(whole, "cpu", "onnx")
+    assert choose_detector(pose, "cuda").engine == "torch"
+    assert choose_detector(pose, "cpu", "onnx", "fp32") == Choice("onnx", "fp32", "")
+
+
+def test_the_workers_device_is_the_one_asked_for(settings) -> None:
+    assert workers_device(settings(device="cuda:1")) == "cuda:1"
+    assert workers_device(settings(device="auto")) in ("cpu", "cuda")
