@@ -3,7 +3,7 @@
     .venv/bin/python jobs/review_pictures.py
     .venv/bin/python jobs/review_pictures.py -- --pose CONFIG.py --pose-weights FILE --detector CONFIG.py ...
 
-What follows `--` goes to `annotator run`; without it the demo models are used. Nobody's photo is in the pictures.
+What follows `--` goes to `annotator run`; without it the demo models are used. No photo is in the pictures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ MOST_BYTES = 200_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--browser", default="/usr/bin/chromium")

@@ -53,7 +53,8 @@ def load(
         else "no change"
     )
     print(
-        f"{loaded.dataset}: {loaded.images:,} images, {loaded.people:,} people; {what}; {loaded.seconds:.1f} s"
+        f"{loaded.dataset}: {loaded.images:,} images, {loaded.people:,} people; {what}; "
+        f"{loaded.seconds:.1f} s"
     )
     if loaded.matched is not None:
         print(f"  {loaded.matched:,} images are in the ground truth")
@@ -117,9 +118,14 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
     else:
         print(f"{pulled.layer}: {pulled.decided:,} people decided, {pulled.corrected:,} corrected")
     if pulled.decisions:
-        print("  in all: " + ", ".join(f"{count:,} {name}" for name, count in sorted(pulled.decisions.items())))
+        print(
+            "  in all: " + ", ".join(f"{count:,} {name}" for name, count in sorted(pulled.decisions.items()))
+        )
     if pulled.broken:
         print(f"  {pulled.broken:,} corrections cannot be read: vertices were added or removed (flag broken)")
     if pulled.send_back is not None:
-        print(f"  {pulled.send_back_images:,} images to annotate again: annotator run {pulled.send_back} --out AGAIN")
+        print(
+            f"  {pulled.send_back_images:,} images to annotate again: "
+            f"annotator run {pulled.send_back} --out AGAIN"
+        )
     print(f"  annotator export {run} --reviewed accepted --to annotations.json")

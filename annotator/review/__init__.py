@@ -1,4 +1,4 @@
-"""Review in FiftyOne, and back: a run's rows out to the App, what people decided and corrected back as layers.
+"""Review in FiftyOne, and back: a run's rows out to the App; decisions and corrections back as layers.
 
 What a run predicted is never edited here, and nothing outside this room knows FiftyOne.
 """

@@ -14,7 +14,9 @@ def edits_keypoints() -> bool:
     from fiftyone.core.annotation import validate_label_schemas
 
     return "keypoints" in {
-        value for name, value in vars(validate_label_schemas).items() if name.startswith("_") and value == "keypoints"
+        value
+        for name, value in vars(validate_label_schemas).items()
+        if name.startswith("_") and value == "keypoints"
     }
 
 

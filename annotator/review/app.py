@@ -40,7 +40,9 @@ class App:
 
 
 @contextlib.contextmanager
-def app(place: Workplace, dataset: str, reviewer: str | None = None, port: int | None = None) -> Iterator[App]:
+def app(
+    place: Workplace, dataset: str, reviewer: str | None = None, port: int | None = None
+) -> Iterator[App]:
     """Serve the App on 127.0.0.1 while the context lasts; the database too, unless others use it already.
 
     Args:
@@ -52,7 +54,8 @@ def app(place: Workplace, dataset: str, reviewer: str | None = None, port: int |
         UserError: the run was not loaded, or the port is taken.
         RunFailed: the server does not start.
     """
-    with database(place.database) as uri:
+    with contextlib.ExitStack() as stack:
+        uri = stack.enter_context(database(place.database))
         _check_loaded(uri, dataset)
         environment = os.environ | settings(uri, place)
         plugin_folder.install(Path(environment["FIFTYONE_PLUGINS_DIR"]))
@@ -61,7 +64,7 @@ def app(place: Workplace, dataset: str, reviewer: str | None = None, port: int |
         port = _port(port)
         command = [sys.executable, "-m", "annotator.review.server", "--port", str(port)]
         # In a session of its own: Ctrl-C is for us, who end it in order.
-        log = tempfile.TemporaryFile()
+        log = stack.enter_context(tempfile.TemporaryFile())
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
         )
@@ -96,7 +99,9 @@ def _check_loaded(uri: str, dataset: str) -> None:
 
     client = MongoClient(uri)
     try:
-        found = client[os.environ.get("FIFTYONE_DATABASE_NAME", "fiftyone")].datasets.find_one({"name": dataset})
+        found = client[os.environ.get("FIFTYONE_DATABASE_NAME", "fiftyone")].datasets.find_one(
+            {"name": dataset}
+        )
     finally:
         client.close()
     if found is None:

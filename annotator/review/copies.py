@@ -1,4 +1,4 @@
-"""JPEGs beside the run of what a browser cannot show as it is: frames of films, HEIC, TIFF, odd file names."""
+"""JPEGs beside the run of what browsers cannot show as it is: frames of films, HEIC, TIFF, odd file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FiftyOne's database: one that is named in the environment, or a mongod of our own, shared and ended cleanly.
+"""FiftyOne's database: one named in the environment, or a mongod of our own, shared and ended cleanly.
 
 A database directory is served by one mongod, on a free port of the loopback interface. Whoever needs it first
 starts it, later ones join it, and the last one to leave stops it.
@@ -69,8 +69,8 @@ def database(folder: Path) -> Iterator[str]:
 def find_mongod() -> tuple[str | None, str]:
     """The first mongod that starts, and its version; or None, and why not.
 
-    FiftyOne's own comes first (the installed wheel puts it into FiftyOne's package), then the one of its older
-    installers in the home directory, then the one on the PATH.
+    FiftyOne's own comes first (the installed wheel puts it into FiftyOne's package), then the one of its
+    older installers in the home directory, then the one on the PATH.
     """
     reason = "no mongod is installed"
     for path in _candidates():

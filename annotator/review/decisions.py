@@ -33,7 +33,11 @@ def reviewer() -> str:
 
 
 def decide(
-    dataset: Any, people: Iterable[int], decision: str | None, reason: str | None = None, by: str | None = None
+    dataset: Any,
+    people: Iterable[int],
+    decision: str | None,
+    reason: str | None = None,
+    by: str | None = None,
 ) -> int:
     """Write a decision onto people, each in one step: decision, reason, reviewer and time belong together.
 
@@ -52,7 +56,7 @@ def decide(
 
 
 def set_visibility(dataset: Any, people: Iterable[int], joints: Sequence[int], visibility: int) -> int:
-    """Say that joints of people are not labelled (0), hidden (1) or visible (2), beside what was predicted."""
+    """Say that joints are not labelled (0), hidden (1) or visible (2), beside what was predicted."""
     wanted, count = set(people), 0
     for person, was in _visibilities(dataset, wanted):
         values = [visibility if joint in joints else v for joint, v in enumerate(was)]
@@ -84,7 +88,7 @@ def undecided(view: Any) -> Any:
 
 
 def next_in(view: Any, current: str | None, skip: bool) -> tuple[str | None, list[dict[str, Any]]]:
-    """Where a reviewer goes on: a sample of the view, and its undecided people as labels that can be selected.
+    """Where a reviewer goes on: a sample of the view, and its undecided people as labels to select.
 
     Args:
         current: id of the sample that is open.

@@ -1,4 +1,4 @@
-"""The fields of the dataset: what they are called, what a reviewer sorts by, and what the App shows of them."""
+"""The fields of the dataset: their names, what a reviewer sorts by, and what the App shows of them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def declare(dataset: Any, truth: bool) -> None:
         wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}
     if wanted.keys() <= dataset.get_field_schema(flat=True).keys():
         return
-    # One sample with a value in every field declares them all in one step; one by one takes a second and more.
+    # One sample with a value in every field declares them all in one step; one by one takes seconds.
     sample = fo.Sample(filepath="/declares-fields.jpg", **{name: kind() for name, kind in labels.items()})
     lists = {BOX_LIST: fo.Detection, KEYPOINT_LIST: fo.Keypoint, POSE_LIST: fo.Polyline}
     if truth:

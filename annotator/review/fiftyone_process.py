@@ -14,7 +14,7 @@ from annotator.review.workplace import Workplace
 
 
 def settings(uri: str, place: Workplace) -> dict[str, str]:
-    """The environment of FiftyOne: our database, our plugins, loopback only, and no word to anybody outside."""
+    """The environment of FiftyOne: our database, our plugins, loopback only, no word to anybody outside."""
     return {
         ADDRESS_VARIABLE: uri,
         "FIFTYONE_DATABASE_VALIDATION": "false",
@@ -40,7 +40,7 @@ def import_fiftyone(place: Workplace) -> Any:
         raise RunFailed(f"this process reviews with {next(iter(_held))}; start another one for {place.root}")
     if not named:
         held = ExitStack()
-        # FiftyOne's own exit hooks still talk to the database. Ours must run after them, so it comes first here.
+        # FiftyOne's own exit hooks still talk to the database: ours must run after them, so it comes first.
         atexit.register(held.close)
         _held[place.database] = held.enter_context(database(place.database))
         os.environ.update(settings(_held[place.database], place))

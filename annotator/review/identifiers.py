@@ -1,7 +1,7 @@
 """Identifiers in FiftyOne that name what they stand for, so that nothing has to be looked up.
 
-An ObjectId has 12 bytes: three of the run's key, one for the kind of thing, eight for its number. They stay the
-same at every load, which is what makes loading again an update.
+An ObjectId has 12 bytes: three of the run's key, one for the kind of thing, eight for its number. They stay
+the same at every load, which is what makes loading again an update.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from annotator.store.schema import PERSON_BITS
 
 
 class Kind(IntEnum):
-    """What an identifier stands for. Its number is the place in the plan for a sample, else the person's id."""
+    """What an identifier stands for. Its number is a sample's place in the plan, else the person's id."""
 
     SAMPLE = 0
     INSTANCE = 1

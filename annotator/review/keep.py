@@ -15,9 +15,9 @@ _PREDICTED = ("points", "confidence", "visible")
 def kept(old: Document, new: Document) -> Document:
     """The fields to set on a sample that is there already.
 
-    Decisions and set visibilities move to the new keypoints of the same person, and lines that somebody dragged
-    stay as they were left. Where the new prediction differs from the one that was decided on, the person is marked
-    `stale`; a decided person that is no longer predicted stays, marked `gone`.
+    Decisions and set visibilities move to the new keypoints of the same person, and lines that somebody
+    dragged stay as they were left. Where the new prediction differs from the one that was decided on, the
+    person is marked `stale`; a decided person that is no longer predicted stays, marked `gone`.
 
     Args:
         old: the sample as it is in the database, whole. new: from `documents.documents`.

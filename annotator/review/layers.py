@@ -1,4 +1,4 @@
-"""Layers of reviews: what people said of a run's people, one file a pull, merged by time when they are read."""
+"""Layers of reviews: what was said of a run's people, one file a pull, merged by time when they are read."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Review:
 
     Attributes:
         instance_id, image_id: as in the run.
-        decision, reason, reviewer, time: the decision; `time` is ISO 8601 in UTC, so that text sorts by time.
-        keypoints: [x, y, v] x K in pixels, or None. corrected_by, corrected_at, moved_joints, moved_by: of it.
+        decision, reason, reviewer, time: the decision; `time` is ISO 8601 in UTC: text sorts by time.
+        keypoints: [x, y, v] x K in pixels, or None; with corrected_by, corrected_at, moved_joints, moved_by.
         flags: "broken", "stale", "gone", "outside".
     """
 

@@ -29,11 +29,23 @@ class ReviewPanel(foo.Panel):
     @property
     def config(self) -> Any:
         return foo.PanelConfig(
-            name="review_panel", label="Review", icon="fact_check", surfaces="grid modal", allow_multiple=False
+            name="review_panel",
+            label="Review",
+            icon="fact_check",
+            surfaces="grid modal",
+            allow_multiple=False,
         )
 
     def on_load(self, ctx: Any) -> None:
         """Count when the panel opens."""
+        self.refresh(ctx)
+
+    def on_change_current_sample(self, ctx: Any) -> None:
+        """Count again when a decision opened the next image."""
+        self.refresh(ctx)
+
+    def on_change_view(self, ctx: Any) -> None:
+        """Count again in another view."""
         self.refresh(ctx)
 
     def refresh(self, ctx: Any) -> None:
@@ -58,22 +70,19 @@ def describe(found: Progress) -> str:
     """A review's progress in Markdown."""
     share = found.decided / found.people if found.people else 0.0
     lines = [
-        f"### {found.decided:,} of {found.people:,} people decided ({share:.0%})",
+        f"**{found.decided:,} of {found.people:,} people decided ({share:.0%}).** "
         f"You decide as **{reviewer()}**.",
         "",
-        f"**{found.to_review:,}** undecided people need review" + _left(found),
-        "",
-        "| decision | people |",
-        "| --- | ---: |",
-        *(f"| {name} | {count:,} |" for name, count in sorted(found.decisions.items())),
-        "",
-        "| reviewer | decisions |",
-        "| --- | ---: |",
-        *(f"| {name} | {count:,} |" for name, count in sorted(found.reviewers.items())),
+        f"**{found.to_review:,}** undecided people need review{_left(found)}",
     ]
-    if found.reasons:
-        lines += ["", "| rejected for | people |", "| --- | ---: |"]
-        lines += [f"| {name} | {count:,} |" for name, count in sorted(found.reasons.items())]
+    for title, counts in (
+        ("decision", found.decisions),
+        ("decided by", found.reviewers),
+        ("rejected for", found.reasons),
+    ):
+        if counts:
+            lines += ["", f"| {title} | people |", "| --- | ---: |"]
+            lines += [f"| {name} | {count:,} |" for name, count in sorted(counts.items())]
     return "\n".join(lines)
 
 

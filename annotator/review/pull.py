@@ -208,7 +208,7 @@ def _with_dragged_keypoints(label: Document, row: np.ndarray, was: np.ndarray, n
 
 
 def write_manifest(run: Run, merged: dict[int, Review], collection: Any) -> tuple[Path | None, int]:
-    """The images to annotate again, as a manifest for `annotator run`; an old one goes when there are none."""
+    """The images to annotate again, as a manifest for `annotator run`; an old one goes if there are none."""
     wanted: dict[int, list[str]] = {}
     for row in merged.values():
         if row.decision == SENT_BACK:

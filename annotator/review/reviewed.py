@@ -1,4 +1,4 @@
-"""A run as reviewed: the same rows, with people's decisions and corrections in place, for whoever exports it."""
+"""A run as reviewed: the same rows, with decisions and corrections in place, for whoever exports it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ReviewedRun(Run):
     """Reads as the run does; predictions on disk stay what they are.
 
     "all": everybody who was not rejected, corrected where somebody was corrected. "accepted": images in which
-    somebody was accepted; the accepted with their keypoints, and those who are undecided or sent back as boxes
-    without keypoints (`num_keypoints` 0), which COCO's trainers and evaluators take for "not labelled".
+    somebody was accepted; the accepted with their keypoints, and those who are undecided or sent back as
+    boxes without keypoints (`num_keypoints` 0), which COCO's trainers and evaluators take for "not labelled".
 
     Args:
         run: the run. choice: whom to take.
@@ -38,7 +38,9 @@ class ReviewedRun(Run):
         self.choice = choice
         self.reviews = layers.read(run)
         if not self.reviews:
-            raise UserError(f"{run.path} has no reviews yet; `annotator review pull {run.path}` brings them back")
+            raise UserError(
+                f"{run.path} has no reviews yet; `annotator review pull {run.path}` brings them back"
+            )
         self._images = {r.image_id for r in self.reviews.values() if r.decision == ACCEPTED}
 
     def images(

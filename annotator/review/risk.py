@@ -58,7 +58,7 @@ def _alarmed(batch: pa.RecordBatch) -> np.ndarray:
 
 
 def _rank(values: np.ndarray) -> np.ndarray:
-    """(N,) float32 in [0, 1]: the share of values that are lower; equal values share their mean rank, NaN 0.5."""
+    """(N,) float32 in [0, 1]: the share of values that are lower; equal ones share their mean, NaN is 0.5."""
     good = np.isfinite(values)
     order = np.sort(values[good])
     ranks = np.full(len(values), 0.5, np.float32)

@@ -14,7 +14,7 @@ from typing import Any
 
 Scope = MutableMapping[str, Any]
 
-# The App's style sheet asks a host outside for fonts; the browser need not, and a machine without a way out waits.
+# The App's style sheet asks a host outside for fonts: nobody needs them, and without a way out it waits.
 _POLICY = (
     b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: data: blob:; "
     b"frame-src 'self'"
@@ -24,7 +24,9 @@ _POLICY = (
 _EDIT = re.compile(r"^/dataset/([0-9a-f]{24})/sample/([0-9a-f]{24})")
 
 
-def signed(app: Callable[..., Awaitable[None]], sign: Callable[[str, str], None]) -> Callable[..., Awaitable[None]]:
+def signed(
+    app: Callable[..., Awaitable[None]], sign: Callable[[str, str], None]
+) -> Callable[..., Awaitable[None]]:
     """The same ASGI application, calling `sign(dataset id, sample id)` after every edit that was stored.
 
     Its pages may load nothing from elsewhere.
@@ -49,7 +51,7 @@ def signed(app: Callable[..., Awaitable[None]], sign: Callable[[str, str], None]
 
 
 def _sign(dataset_id: str, sample_id: str) -> None:
-    """Note reviewer and time on the sample, without touching its `last_modified_at`, the App's own version."""
+    """Note reviewer and time on the sample, but not in `last_modified_at`: that is the App's own version."""
     from bson import ObjectId
     from fiftyone.core.odm import get_db_conn
 

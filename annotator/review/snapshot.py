@@ -1,4 +1,4 @@
-"""A run as it stands at one moment, so that everything that is loaded is of the same rows while the run goes on."""
+"""A run as it stands at one moment: all that is loaded is of the same rows, though the run goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Snapshot(Run):
         return self._records
 
     def shards(self) -> Iterator[tuple[CommitRecord, pa.RecordBatch, pa.RecordBatch]]:
-        """Record, images and instances of each shard, in plan order; a table without rows is an empty batch."""
+        """Record, images and instances of each shard, in plan order; no rows are an empty batch."""
         for shard, record in self._records.items():
             one = Snapshot(self, {shard: record})
             yield record, *(_only(name, getattr(one, name)()) for name in ("images", "instances"))

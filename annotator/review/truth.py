@@ -47,9 +47,9 @@ class RunTruth:
         """OKS of each person, and the labels of the ground truth, of one shard.
 
         Returns:
-            (N,) float32: the best OKS with a labelled person of the image, 0 where there is none; NaN where the
-            ground truth does not know the image or the person has no labelled joints there. And by image_id:
-            (boxes, keypoints, how many labelled people nobody was found for).
+            (N,) float32: the best OKS with a labelled person of the image, 0 where there is none; NaN where
+            the ground truth does not know the image or the person has no labelled joints there. And by
+            image_id: (boxes, keypoints, how many labelled people nobody was found for).
         """
         count = instances.num_rows
         oks = np.full(count, np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""Samples into a dataset: as documents, or through FiftyOne's own objects where its documents have changed."""
+"""Samples into a dataset: as documents, or through FiftyOne's objects where its documents have changed."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ class DirectWriter:
             changes["last_modified_at"] = self._now + datetime.timedelta(milliseconds=1)
             if self._collection.update_one(match, {"$set": changes}).matched_count:
                 return
-        raise RunFailed(
-            f"{document['file_name']} changes in FiftyOne again and again while it is loaded; load again later"
-        )
+        raise RunFailed(f"{document['file_name']} changes in FiftyOne again and again; load again later")
 
 
 class SafeWriter:
@@ -119,7 +117,7 @@ def writer(dataset: Any, example: Document, now: datetime.datetime) -> Writer:
 
 
 def agrees(dataset: Any, document: Document) -> bool:
-    """Whether FiftyOne's own object makes the same document, keys and types, and keeps it in the same place."""
+    """Whether FiftyOne's own object makes the same document, keys and types, in the same place."""
     try:
         own = dataset._make_dict(_sample(document), include_id=True)
         ours = stored(document, dataset._doc.id, 0.5, datetime.datetime(2000, 1, 1))

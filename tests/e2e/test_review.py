@@ -29,8 +29,8 @@ SECONDS = 120_000
 
 # Somebody who waves with both arms: joints far apart, in fractions of the box.
 POSE = np.array([
-    [.50, .08], [.54, .05], [.46, .05], [.58, .07], [.42, .07], [.65, .22], [.35, .22], [.85, .30], [.15, .30],
-    [.95, .10], [.05, .10], [.60, .55], [.40, .55], [.62, .75], [.38, .75], [.64, .96], [.36, .96],
+    [.50, .08], [.54, .05], [.46, .05], [.58, .07], [.42, .07], [.65, .22], [.35, .22], [.85, .30],
+    [.15, .30], [.95, .10], [.05, .10], [.60, .55], [.40, .55], [.62, .75], [.38, .75], [.64, .96], [.36, .96],
 ])  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def test_a_joint_dragged_by_mouse_is_a_correction_of_that_joint_of_that_person(p
     ])  # fmt: skip
     points = mirror_of(COCO_17).to_points(sample.poses.polylines[1].points)
     start = corner + points[LEFT_WRIST] * SIZE * scale
-    end = start + (-30, 40)
+    end = start + np.array([-30, 40])
     page.mouse.click(*start)
     page.wait_for_timeout(1000)
     page.mouse.move(*start)
@@ -181,5 +181,8 @@ def test_a_joint_dragged_by_mouse_is_a_correction_of_that_joint_of_that_person(p
     others = np.arange(17) != LEFT_WRIST
     assert np.array_equal(corrected[others], before[others])
     assert {p: r.decision for p, r in found.items()} == {
-        person(0, 0): "accepted", person(0, 1): "accepted", person(1, 0): "rejected", person(1, 1): "rejected",
-    }  # fmt: skip
+        person(0, 0): "accepted",
+        person(0, 1): "accepted",
+        person(1, 0): "rejected",
+        person(1, 1): "rejected",
+    }

@@ -1,4 +1,4 @@
-"""One database for all tests of reviews, in this process and in the App's server; datasets have names of their own."""
+"""One database for all tests of reviews, in this process and in the App's server."""
 
 from __future__ import annotations
 

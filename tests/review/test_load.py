@@ -32,7 +32,8 @@ def truth(run, tmp_path):
     person = {"category_id": 1, "iscrowd": 0, "num_keypoints": 17, "area": 9000.0}
     far = keypoints[0] + [150, 0, 0]
     annotations = [
-        person | {"id": 5, "image_id": 70, "bbox": [40, 30, 120, 180], "keypoints": keypoints[0].ravel().tolist()},
+        person
+        | {"id": 5, "image_id": 70, "bbox": [40, 30, 120, 180], "keypoints": keypoints[0].ravel().tolist()},
         person | {"id": 6, "image_id": 71, "bbox": [190, 30, 120, 180], "keypoints": far.ravel().tolist()},
     ]
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints), "skeleton": []}
@@ -210,5 +211,3 @@ def test_what_browsers_cannot_show_gets_a_copy(row: dict, wanted: bool) -> None:
 def test_a_run_without_rows(make_run, picture, place) -> None:
     with pytest.raises(UserError, match="nothing was committed"):
         load(make_run([picture("a.jpg")]).open(), place, quiet=True)
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_each_joint_is_one_vertex_of_a_line_that_can_be_seen(of: Skeleton) -> No
 def test_lines_of_coco_follow_its_limbs() -> None:
     edges = {frozenset(edge) for edge in COCO_17.edges}
     for chain in mirror_of(COCO_17).chains:
-        assert all(frozenset(pair) in edges for pair in zip(chain, chain[1:], strict=False))
+        assert all(frozenset(pair) in edges for pair in pairwise(chain))
 
 
 def test_a_vertex_more_or_less_is_not_guessed_at() -> None:

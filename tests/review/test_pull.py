@@ -81,7 +81,9 @@ def test_a_dragged_joint_is_that_joint_of_that_person_and_nothing_else_moves(run
 
 
 def test_a_joint_without_label_gets_one_when_it_is_moved(run, place, dataset) -> None:
-    drag(dataset, 3, D, 4, 2, (1.25, 0.5))  # the right ankle, which the model did not see, to beyond the border
+    drag(
+        dataset, 3, D, 4, 2, (1.25, 0.5)
+    )  # the right ankle, which the model did not see, to beyond the border
     pull(run.open(), place)
     review = layers.read(run.open())[D]
     assert review.moved_joints == (16,) and review.flags == ("outside",)

@@ -1,4 +1,4 @@
-"""The reviewer's plugin of pose-annotator. It stands in FiftyOne's plugin folder; what it does is in the package."""
+"""The reviewer's plugin of pose-annotator. What it does is in the package, not in this folder."""
 
 from annotator.review.operators import OPERATORS
 from annotator.review.panel import ReviewPanel
