@@ -1,0 +1,113 @@
+"""Blurred faces, the data set card, signals, and what the run took and cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from annotator.report.faces import blur_faces
+from annotator.report.page import write_report
+from annotator.report.signals import collect_signals, queue_of
+from annotator.report.work import collect_work
+from annotator.skeletons import COCO_17, Skeleton
+
+BOX = np.array([100.0, 50, 120, 300])
+
+
+def person() -> np.ndarray:
+    """(1, 17, 3): a head at (160, 80), the body below."""
+    xyv = np.full((1, 17, 3), 2.0)
+    xyv[0, :5, :2] = [[160, 85], [166, 79], [154, 79], [172, 82], [148, 82]]
+    xyv[0, 5:, 0], xyv[0, 5:, 1] = np.tile([190, 130], 6), np.linspace(130, 340, 12)
+    return xyv
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+
+
+def detail(pixels: np.ndarray) -> float:
+    """How much neighbouring pixels differ."""
+    return float(np.abs(np.diff(pixels.astype(float), axis=1)).mean())
+
+
+def test_a_face_is_blurred_and_nothing_else() -> None:
+    before = noise()
+    after = blur_faces(before, BOX[None], person(), COCO_17)
+    assert detail(after[70:95, 148:172]) < 0.1 * detail(before[70:95, 148:172])
+    changed = np.argwhere((after != before).any(axis=2))
+    assert changed.min(axis=0)[0] > 20 and changed.max(axis=0)[0] < 140, "the body stays as it is"
+    assert changed.min(axis=0)[1] > 100 and changed.max(axis=0)[1] < 220
+    np.testing.assert_array_equal(before, noise())
+
+
+def test_a_face_that_nobody_sees_is_blurred_with_the_top_of_the_box() -> None:
+    hidden = person()
+    hidden[0, :5, 2] = 0
+    hidden[0, :5, :2] = [600, 400]
+    after = blur_faces(noise(), BOX[None], hidden, COCO_17)
+    assert detail(after[60:110, 130:190]) < 0.1 * detail(noise()[60:110, 130:190])
+
+
+def test_a_skeleton_without_a_face_has_the_top_of_its_boxes_blurred() -> None:
+    hands = Skeleton("hands", ("a", "b"), (), (0, 1), (0.1, 0.1))
+    outside = np.array([[-80.0, -80, 60, 60]])
+    after = blur_faces(noise(), np.concatenate([BOX[None], outside]), np.zeros((2, 2, 3)), hands)
+    assert detail(after[60:110, 130:190]) < 0.1 * detail(noise()[60:110, 130:190])
+    np.testing.assert_array_equal(after[300:], noise()[300:])
+
+
+@pytest.fixture
+def run(make_run, picture, people, tmp_path):
+    """Six pictures on disk with two people each, in two shards of 1.5 s."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    made = []
+    for n in range(6):
+        cv2.imwrite(str(folder / f"{n}.jpg"), noise())
+        made.append(picture(f"{n}.jpg", people([[50, 40, 120, 300], [300, 90, 90, 200]], scores=[0.9, 0.5])))
+    made_run = make_run(made, shard_size=3)
+    made_run.items = [replace(item, uri=str(folder / item.file_name)) for item in made_run.items]
+    return made_run.commit().open()
+
+
+def test_work_adds_up_and_has_a_price(run) -> None:
+    work = collect_work(run, price_per_hour=2.4)
+    assert work.seconds == pytest.approx(3) and sum(work.stages.values()) == pytest.approx(3)
+    assert (work.images, work.people, work.slowest) == (6, 12, "other")
+    assert work.cost == pytest.approx(0.002)
+    assert collect_work(run).cost is None
+    assert "0.333 for 1,000 images" in " ".join(
+        write_report(run, price_per_hour=2.4).path.read_text().split()
+    )
+
+
+def test_the_card_is_what_the_hub_reads(run, tmp_path) -> None:
+    written = write_report(run, tmp_path / "out" / "page.html")
+    assert written.card == tmp_path / "out" / "README.md"
+    head, text = written.card.read_text().split("---\n")[1:3]
+    card = yaml.safe_load(head)
+    assert card["task_categories"] == ["keypoint-detection"] and card["size_categories"] == ["n<1K"]
+    files = {config["config_name"]: config["data_files"] for config in card["configs"]}
+    assert files == {"instances": "instances/*.parquet", "images": "images/*.parquet"}
+    assert all(list(run.path.glob(pattern)) for pattern in files.values())
+    assert "12 people in 6 images" in text and "ab" * 32 in text and "Not measured" in text
+
+
+def test_blurred_pictures_are_said_to_be(run) -> None:
+    page = write_report(run, blur_faces=True).path.read_text()
+    assert "Faces of the people found are blurred" in page
+    assert "Faces of the people found are blurred" not in write_report(run).path.read_text()
+
+
+def test_rows_without_signals_have_no_doubts(run) -> None:
+    """As rows of schema 1.0: nothing to count, nothing to rank by, and the page says nothing of it."""
+    queue = queue_of(run)
+    signals = collect_signals(run, queue, None)
+    assert signals.flags == [] and signals.spreads == [] and signals.curve is None
+    assert signals.shown == 12
+    assert "What the run itself doubts" not in write_report(run).path.read_text()
