@@ -41,6 +41,7 @@ class Head:
 
     address: str
     environment: dict[str, str]
+    log: Path
 
     def submit(self, working_dir: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
         """`ray job submit`, to the end of the job; its exit code is 1 for any failure."""
@@ -85,7 +86,7 @@ def head() -> Iterator[Head]:
     try:
         address = f"http://127.0.0.1:{dashboard}"
         until_answers(f"{address}/api/version", process, log)
-        yield Head(address, environment)
+        yield Head(address, environment, log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -146,7 +147,7 @@ def test_a_submitted_job_runs_to_its_result(head, working_dir, tmp_path):
         write_picture(pictures / f"{number:02d}.png", Fate.RAISE if number == 5 else Fate.GOOD, number)
     arguments = (pictures, "--out", run, "--pose", "fake", "--shard-size", 24, "--device", "cpu")
     done = head.submit(working_dir, *arguments, "--accept-error-rows")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr + head.log.read_text()[-3000:]
     assert "48 images" in done.stdout
     report, summary = verify(run), summarise(run)
     assert report.ok, report.problems
