@@ -59,7 +59,7 @@ def calibrate(
     samples, people = [], 0
     for run, gt_path in zip(runs, gt_paths, strict=True):
         if run.metadata["pose_model"]["sha256"] != model["sha256"]:
-            raise UserError(f"{run.path} is of another pose model than {runs[0].path}: calibrate each alone")
+            raise UserError(f"{run.place} is of another pose model than {runs[0].place}: calibrate apart")
         labelled = label(run, gt_path)
         people += int(labelled.known.any(axis=1).sum())
         samples.append(sample_of(labelled, lists(run, "keypoint_scores", len(skeleton))))
@@ -68,7 +68,7 @@ def calibrate(
     raw = reliability(sample.scores, sample.right)
     held_out = reliability(cross_validated(sample, skeleton), sample.right)
     about = {
-        "runs": [str(run.path) for run in runs],
+        "runs": [run.place for run in runs],
         "ground_truth": [Path(path).name for path in gt_paths],
         "images": len(set(sample.images.tolist())),
         "people": people,

@@ -60,7 +60,7 @@ def probably_missed(run: Run, other: Run | None = None) -> list[MissedImage]:
         names.update(zip(batch["image_id"].to_pylist(), batch["file_name"].to_pylist(), strict=True))
     if other is not None:
         if not any(image in names for image in np.unique(candidates.images).tolist()):
-            raise UserError(f"{other.path} and {run.path} have no image in common: their ids differ")
+            raise UserError(f"{other.place} and {run.place} have no image in common: their ids differ")
         offered = offered & np.isin(candidates.images, list(names))
     found = []
     people_of = _places(mine.images, mine.shown)

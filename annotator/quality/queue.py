@@ -78,7 +78,7 @@ def rank(run: Run, signals: Sequence[str] = DEFAULT, everybody: bool = False) ->
             used.append(name)
     if not ranks and ranked.any():
         raise UserError(
-            f"{run.path} has none of {', '.join(signals)}: its rows are of a version without signals. "
+            f"{run.place} has none of {', '.join(signals)}: its rows are of a version without signals. "
             "Run it again, or rank by something it has"
         )
     risk = np.full(len(ranked), np.nan, np.float32)
