@@ -83,7 +83,7 @@ class OnnxDetector:
         with torch.inference_mode():
             self._like: Any = RawDetector(network)(torch.zeros(1, 3, _SIZE[1], _SIZE[0], device=device))
         path = export_detector(network, name)
-        self._session = OnnxSession(path, device, engine, torch.get_num_threads())
+        self._session = OnnxSession(path, device, engine, torch.get_num_threads(), _SIZE)
         network.bbox_head.forward = lambda outputs: outputs
         self.finite = True
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from annotator.errors import UserError
-from annotator.models import onnx_export
+from annotator.models import onnx_engine, onnx_export
 from annotator.models.engine_choice import make_engine
 from annotator.models.engines import Normalization, TorchEngine, split
 from annotator.models.onnx_export import ExportError, exported
@@ -102,6 +102,22 @@ def test_sizes_stay_free_where_asked() -> None:
     run = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run
     maps = run(None, {"pixels": torch.zeros(2, 3, 64, 96).numpy()})[1]
     assert maps.shape == (2, 2, 32, 48)
+
+
+@pytest.mark.parametrize("faster", [1, 3])
+def test_threads_share_operations_or_pictures_whichever_is_faster(
+    faster: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_engine, "_timed", lambda session, _: abs(session.parts - faster))
+    session = onnx_engine.OnnxSession(exported(Network(), "net", SIZE), torch.device("cpu"), "onnx", 3, SIZE)
+    assert session.parts == faster
+    network = Network().eval()
+    for count in (1, 2, 4, 7):
+        pixels = torch.randn(count, 3, SIZE[1], SIZE[0])
+        with torch.inference_mode():
+            expected = network(pixels)
+        for a, b in zip(session(pixels), expected, strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
 
 
 @pytest.mark.parametrize(
