@@ -160,6 +160,12 @@ class RunConfig(BaseModel):
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
+_MISSING = {
+    "inputs": "no inputs: name directories, pictures, videos, lists or COCO files",
+    "out": "no --out: name a folder for the run",
+}
+
+
 def load_config(
     path: str | None,
     overrides: dict[str, Any],
@@ -200,6 +206,10 @@ def load_config(
         return RunConfig(**values)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "value_error":
+            raise UserError(str(first["ctx"]["error"])) from None
+        if first["type"] == "missing":
+            raise UserError("; ".join(_MISSING[str(one["loc"][0])] for one in error.errors())) from None
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
         known = (
             ""
