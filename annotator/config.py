@@ -209,7 +209,8 @@ def load_config(
         if first["type"] == "value_error":
             raise UserError(str(first["ctx"]["error"])) from None
         if first["type"] == "missing":
-            raise UserError("; ".join(_MISSING[str(one["loc"][0])] for one in error.errors())) from None
+            missing = [str(one["loc"][0]) for one in error.errors() if one["type"] == "missing"]
+            raise UserError("; ".join(_MISSING[name] for name in missing)) from None
         field = ".".join(str(part) for part in first["loc"]) or "configuration"
         known = (
             ""

@@ -64,5 +64,7 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, text):
 
 
 def test_missing_inputs_are_said():
-    with pytest.raises(UserError, match="inputs"):
-        load_config(None, {"out": "run"}, [])
+    with pytest.raises(UserError, match="^no inputs: name directories"):
+        load_config(None, {"out": "run", "detector_threshold": 3}, [])
+    with pytest.raises(UserError, match="^no inputs: .*; no --out: name a folder"):
+        load_config(None, {}, [])
