@@ -96,6 +96,7 @@ def save(page, name: str) -> None:
     """A screenshot as a JPEG of at most `MOST_BYTES`."""
     shot = page.screenshot(timeout=SECONDS)
     pixels = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
     for quality in (88, 80, 70, 60, 45):
         jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         if len(jpeg) <= MOST_BYTES:

@@ -88,10 +88,11 @@ def _worst(run: Run, risk: np.ndarray) -> dict[int, float]:
     worst: dict[int, float] = {}
     begin = 0
     for batch in run.instances(["id"]):
-        places = image_of(batch["id"].to_numpy())
-        for place, value in zip(places.tolist(), risk[begin : begin + len(places)].tolist(), strict=True):
+        of = risk[begin : begin + batch.num_rows].tolist()
+        for person, value in zip(batch["id"].to_pylist(), of, strict=True):
+            place = image_of(person)
             worst[place] = max(value, worst.get(place, 0.0))
-        begin += len(places)
+        begin += batch.num_rows
     return worst
 
 

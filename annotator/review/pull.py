@@ -142,7 +142,11 @@ def _of_image(
                 "corrected_at": _iso(document.get("edited_at") or label.get("decided_at"))
                 or _iso(document["last_modified_at"]),
             }
-        elif earlier and earlier.keypoints and (_iso(document.get("edited_at")) or "") > earlier.corrected_at:
+        elif (
+            earlier
+            and earlier.keypoints
+            and (_iso(document.get("edited_at")) or "") > (earlier.corrected_at or "")
+        ):
             # Joints were put back where they had been.
             correction = {"corrected_by": document["edited_by"], "corrected_at": _iso(document["edited_at"])}
         review = Review(

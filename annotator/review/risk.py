@@ -45,7 +45,7 @@ def assess(run: Run) -> Risk:
         values = np.concatenate(arrays)
         if len(values) and np.isfinite(values).any():
             ranks.append(_rank(-values if _RANKED[name] else values))
-    risk = np.mean(ranks, axis=0, dtype=np.float32) if ranks else np.zeros(0, np.float32)
+    risk = np.asarray(sum(ranks) / len(ranks), np.float32) if ranks else np.zeros(0, np.float32)
     worst = risk >= np.quantile(risk, 1 - REVIEW_SHARE) if len(risk) else np.zeros(0, bool)
     return Risk(risk, worst | np.concatenate(alarms))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from annotator.errors import ItemError
 from annotator.review.database import database
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.workplace import Workplace, workplace
+from annotator.store import run_info
 from tests.conftest import MadeRun, Picture, poses_of
 
 SIZE = (320, 240)
@@ -64,7 +66,10 @@ def make_review_run(path: Path, shift: float = 0.0) -> MadeRun:
     pictures = [Picture(f"{n}.png", two_people(shift), size=SIZE) for n in range(6)]
     pictures[2] = Picture("2.png", size=SIZE)
     pictures[5] = Picture("5.png", ItemError("decode", "truncated", "the file ends early"), size=None)
-    return MadeRun(path, pictures, 2).commit()
+    run = MadeRun(path, pictures, 2).commit()
+    # Runs of the same plan that begin in the same second would be one dataset.
+    run_info.update(path, started_at=f"2026-01-01T00:00:00Z {uuid.uuid4()}")
+    return run
 
 
 @pytest.fixture(scope="session")
