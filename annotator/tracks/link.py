@@ -11,7 +11,7 @@ from annotator.tracks.follow import Tracklet
 
 # All distances are in heights of the person.
 _NEAR = 0.35  # off the extrapolated place, at once
-_FARTHER = 0.6  # and a second later
+_FARTHER = 0.25  # and a second later
 _RESIZED = 0.35  # natural logarithm of the ratio of heights
 # A gap costs something by itself: of two that fit alike, the earlier is likelier.
 _A_SECOND = 0.15
@@ -32,7 +32,7 @@ class LinkSettings:
 
     most_frames: int = 60
     most_seconds: float = 4.0
-    most_cost: float = 1.5
+    most_cost: float = 1.0
     long_seconds: float = 1.0
     margin: float = 0.5
 

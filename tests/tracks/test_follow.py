@@ -131,6 +131,14 @@ def test_nobody_is_taken_for_somebody_elsewhere():
     assert len({number for found in follow(frames) for number in found}) == 2
 
 
+def test_who_comes_in_seconds_later_is_not_who_left():
+    """As in the walkers clip: one leaves to the right, 3 s later another comes in, two heights away."""
+    frames = [people(n, [walking(n, x=300)] if n < 20 else []) for n in range(52)]
+    frames += [people(n, [[230 + 2 * (n - 52), 110, 60, 160]]) for n in range(52, 80)]
+    ids = follow(frames)
+    assert ids[0] != ids[-1]
+
+
 def test_of_two_who_may_be_meant_after_a_long_gap_neither_is():
     """One vanishes for 1.5 s; two stand left and right of where that one should be."""
     frames = [people(n, [[300, 100, 60, 160]]) for n in range(20)]
