@@ -52,11 +52,13 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
         FAILED: (dataset.match(F("status") == "error"), "Inputs without a result; see error_message"),
     }
     if truth:
-        wrong = dataset.match(
-            (F("missed_people") > 0) | (F(f"{KEYPOINTS}.keypoints").filter(F("oks") < DISAGREES).length() > 0)
+        # To the database, what is not there is below every number.
+        wrong = (F("oks") >= 0) & (F("oks") < DISAGREES)
+        disagreeing = dataset.match(
+            (F("missed_people") > 0) | (F(f"{KEYPOINTS}.keypoints").filter(wrong).length() > 0)
         )
         views[DISAGREEING] = (
-            wrong.sort_by("risk", reverse=True),
+            disagreeing.sort_by("risk", reverse=True),
             "Somebody's OKS with the ground truth is below 0.5, or somebody was not found",
         )
     return views

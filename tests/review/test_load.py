@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from annotator.errors import UserError
 from annotator.review import decisions, views
 from annotator.review.copies import needs_copy
+from annotator.review.documents import Extras, documents
+from annotator.review.identifiers import Identifiers
 from annotator.review.load import load
 from annotator.review.mirror import mirror_of, to_pixels
-from annotator.review.writing import agrees
+from annotator.review.snapshot import Snapshot
+from annotator.review.writing import _shape, agrees
 from annotator.skeletons import COCO_17
 from tests.review.conftest import SIZE, make_review_run, two_people
 
@@ -91,23 +95,22 @@ def test_saved_views(dataset) -> None:
     assert decisions.people_in(dataset.load_saved_view(views.REVIEW)) == needed[1:]
 
 
-def test_a_document_is_the_one_that_fiftyone_makes(dataset) -> None:
+def test_a_document_is_the_one_that_fiftyone_makes(dataset, run, fo) -> None:
     """The direct insert stands on this: when it fails, `load` falls back, and `documents.py` needs a look."""
-    collection = dataset._sample_collection
-    ours = collection.find_one({"index": 0})
-    document = {k: v for k, v in ours.items() if k not in ("_rand", "_media_type", "_dataset_id")}
-    for name in ("created_at", "last_modified_at"):
-        document.pop(name)
+    _, images, instances = next(Snapshot(run.open()).shards())
+    extras = Extras(np.zeros(4, np.float32), np.zeros(4, bool), tags=("shard:0",))
+    now = datetime.datetime(2026, 1, 1)
+    document = next(documents(images, instances, extras, Identifiers(b"abc"), mirror_of(COCO_17), now))
     assert agrees(dataset, document)
+
+    ours = dataset._sample_collection.find_one({"index": 0})
     copy = dataset.clone()
     copy.clear()
-    import fiftyone as fo
-
     copy.add_sample(fo.Sample.from_dict({k: v for k, v in document.items() if k != "_id"}))
     own = copy._sample_collection.find_one()
-    assert {k for k, v in own.items() if v is not None} == {k for k, v in ours.items() if v is not None}
-    assert type(own["_rand"]) is type(ours["_rand"]) and own["_media_type"] == ours["_media_type"]
     copy.delete()
+    assert _shape(own) == _shape(ours)
+
     label = {k: v for k, v in document["people"]["detections"][0].items() if k != "attributes"}
     assert not agrees(dataset, {**document, "people": {"_cls": "Detections", "detections": [label]}})
     assert not agrees(dataset, {**document, "people": {"_cls": "NoSuchLabel", "detections": []}})
@@ -180,8 +183,6 @@ def test_ground_truth_beside_the_predictions(run, place, fo, truth) -> None:
 
 def test_oks_is_that_of_the_evaluation(run, truth) -> None:
     """OKS against pycocotools' own formula, for the person who is not exactly right."""
-    from annotator.review.identifiers import Identifiers
-    from annotator.review.snapshot import Snapshot
     from annotator.review.truth import read_truth
 
     gt = read_truth(run.open(), str(truth))
