@@ -69,12 +69,12 @@ def test_a_path_that_is_seen_once_stays():
 
 @pytest.fixture
 def film(film_run, walkers):
-    """A walker who is missed in frames 12 to 14 and 30 to 49, with noise of 2 px."""
+    """A walker who is missed in frames 12 to 14 and 30 to 49, with noise of 5 px."""
     missing = frozenset((n, 0) for n in [12, 13, 14, *range(30, 50)])
     frames = walkers(70, WALK, missing)
     rng = np.random.default_rng(0)
     for poses in frames:
-        poses.keypoints[...] += rng.normal(size=poses.keypoints.shape) * 2
+        poses.keypoints[...] += rng.normal(size=poses.keypoints.shape) * 5
     run = film_run([frames], shard_size=11).commit()
     follow_run(run.open())
     sweep(run.path)
@@ -105,7 +105,7 @@ def test_export_smooths_on_request_and_keeps_the_raw_joints(film, walkers, tmp_p
         exact = truth[person["frame"]].keypoints[0]
         before.append(np.reshape(person["keypoints"], (17, 3))[:, :2] - exact)
         after.append(np.reshape(mine["keypoints"], (17, 3))[:, :2] - exact)
-    assert np.std(after) < 0.7 * np.std(before)
+    assert np.std(after) < 0.8 * np.std(before)
 
 
 def test_short_gaps_are_filled_and_flagged_long_ones_are_not(film, walkers, tmp_path):
@@ -116,7 +116,7 @@ def test_short_gaps_are_filled_and_flagged_long_ones_are_not(film, walkers, tmp_
     for person in filled:
         joints = np.reshape(person["keypoints"], (17, 3))
         assert (joints[:, 2] == 1).all()
-        assert np.abs(joints[:, :2] - truth[person["frame"]].keypoints[0]).max() < 6
+        assert np.abs(joints[:, :2] - truth[person["frame"]].keypoints[0]).max() < 16
         np.testing.assert_allclose(person["bbox"], truth[person["frame"]].bboxes[0], atol=0.5)
         assert person["keypoint_scores"] == [0] * 17
 
@@ -125,14 +125,14 @@ def test_shard_borders_hardly_show(film_run, walkers, tmp_path):
     frames = walkers(70, WALK)
     rng = np.random.default_rng(0)
     for poses in frames:
-        poses.keypoints[...] += rng.normal(size=poses.keypoints.shape) * 2
+        poses.keypoints[...] += rng.normal(size=poses.keypoints.shape) * 5
     found = []
     for size in (5, 70):
         run = film_run([frames], shard_size=size, name=f"run-{size}").commit()
         follow_run(run.open())
         sweep(run.path)
         found.append(np.array([person["keypoints"] for person in exported(run, tmp_path, smooth=True)]))
-    assert np.abs(found[0] - found[1]).max() < 0.2
+    assert np.abs(found[0] - found[1]).max() < 1.0
 
 
 def test_the_deviation_is_a_column(film, tmp_path):
