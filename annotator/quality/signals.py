@@ -64,6 +64,8 @@ def measure(
     flip = None
     if poses.halves is not None:
         flip = joint_similarity(poses.halves[:, 0], poses.halves[:, 1], areas, sigmas).astype(np.float32)
+        # In a cascade, one of the models may be without a flip test.
+        flip[np.isnan(poses.halves).any(axis=(1, 2, 3))] = np.nan
     return Signals(
         pose_score=pose_score.astype(np.float32),
         person_score=person_score.astype(np.float32),

@@ -12,6 +12,7 @@ from annotator.errors import UserError
 from annotator.models.second_opinion import CascadeRule, SecondOpinion
 from annotator.people import Detections, Poses
 from annotator.pose.oks import oks_matrix
+from annotator.quality.signals import measure
 from annotator.skeletons import COCO_17
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
@@ -104,6 +105,16 @@ def test_halves_of_the_flip_test_that_differ_are_doubt() -> None:
         second = Model()
         SecondOpinion(Model(halves=halves), second, ("a", "b"), RULE).estimate([IMAGE], sure)  # type: ignore[arg-type]
         assert second.asked == asked
+
+
+def test_without_a_flip_test_its_agreement_is_unknown_not_bad() -> None:
+    first, second = Model(halves=0.5), Model(score=0.95, entropy=None)
+    both = SecondOpinion(first, second, ("a", "b"), RULE)  # type: ignore[arg-type]
+    [found] = both.estimate([IMAGE], [boxes(0.9, 0.5)])
+    signals = measure(found, COCO_17, (192, 256))
+    assert signals.flip_oks is not None and signals.keypoint_flip_oks is not None and signals.entropy is not None
+    assert signals.flip_oks[0] > 0.9 and np.isnan(signals.flip_oks[1])
+    assert np.isnan(signals.keypoint_flip_oks[1]).all() and np.isnan(signals.entropy[1])
 
 
 def test_a_second_model_that_fails_leaves_the_first_ones_pose() -> None:
