@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from annotator.bench.photos import Photo
 from annotator.bench.sides import People
+from annotator.media.image import ImageLimits, read_image
+from annotator.models.topdown import TopDown
+from annotator.parity.pictures import Picture, made_boxes
+from annotator.parity.reference import Reference, tensors
+from annotator.parity.topdown import relative
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +56,20 @@ def compare(ours: Sequence[People], theirs: Sequence[People], same_box: float = 
         return Agreement(0, alone, 0.0, 0.0, 0.0)
     median, p99, p999 = (float(value) for value in np.percentile(all_, [50, 99, 99.9]))
     return Agreement(len(distances) - 1, alone, median, p99, p999)
+
+
+def outputs_apart(ours: TopDown, theirs: Reference, photos: Sequence[Photo]) -> float:
+    """The largest difference of the two networks' raw outputs for the same crops, as a share of the largest.
+
+    Args:
+        photos: with their boxes, or two made-up ones each.
+    """
+    pictures = []
+    for photo in photos:
+        pixels = read_image(photo.path, ImageLimits()).pixels
+        boxes = made_boxes(pixels.shape[:2], 2, 0) if photo.boxes is None else photo.boxes
+        pictures.append(Picture(pixels, boxes))
+    packed = theirs.packed(pictures)
+    crops = torch.stack([one["inputs"] for one in packed]).permute(0, 2, 3, 1).flip(-1).contiguous()
+    found, expected = tensors(ours.engine(crops)), tensors(theirs.raw_outputs(packed))
+    return max(relative(a.float(), b) for a, b in zip(found, expected, strict=True))

@@ -60,7 +60,8 @@ class MMPoseLoop:
         flip: bool | None,
         device: str,
     ) -> None:
-        self._pose = Reference(pose).estimator.to(device)
+        self.reference = Reference(pose)
+        self._pose = self.reference.estimator.to(device)
         if flip is not None:
             self._pose.test_cfg["flip_test"] = flip
         self._detector: Any = None if detector is None else _mmdet(detector, device)
