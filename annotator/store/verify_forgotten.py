@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def check_forgotten(storage: Storage, info: run_info.RunInfo | None, report: Report) -> None:
     """Rows were checked against the plan, from which the items are gone; here are the other layers."""
-    if run_info.FORGETTING in storage.names(""):
+    with contextlib.suppress(FileNotFoundError):
+        storage.size(run_info.FORGETTING)
         message = "forgetting is not finished; `annotator forget` goes on"
         report.add("forgetting", run_info.FORGETTING, message)
     if info is None or not info.forgotten:
