@@ -70,6 +70,7 @@ def head() -> Iterator[Head]:
     environment["PYTHONPATH"] = str(ROOT)
     # A busy machine needs longer than the minute Ray gives the dashboard, and is not dead when it is late.
     environment["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "200"
+    environment["PYTHONUNBUFFERED"] = "1"  # its log says when it is up
     environment["RAY_health_check_initial_delay_ms"] = "60000"
     environment["RAY_health_check_timeout_ms"] = "60000"
     log = folder / "head.log"
