@@ -112,7 +112,8 @@ def test_without_a_flip_test_its_agreement_is_unknown_not_bad() -> None:
     both = SecondOpinion(first, second, ("a", "b"), RULE)  # type: ignore[arg-type]
     [found] = both.estimate([IMAGE], [boxes(0.9, 0.5)])
     signals = measure(found, COCO_17, (192, 256))
-    assert signals.flip_oks is not None and signals.keypoint_flip_oks is not None and signals.entropy is not None
+    assert signals.flip_oks is not None and signals.keypoint_flip_oks is not None
+    assert signals.entropy is not None
     assert signals.flip_oks[0] > 0.9 and np.isnan(signals.flip_oks[1])
     assert np.isnan(signals.keypoint_flip_oks[1]).all() and np.isnan(signals.entropy[1])
 
