@@ -235,7 +235,10 @@ class TopDown:
         back = self._flip_test.back(mirrored)
         average = self._flip_test.average(plain, back)
         keypoints, scores = self.decode(average)
-        halves = [self.decode(half)[0] for half in (plain, back)]
+        # Values that are not finite show in the average already.
+        halves = [torch.as_tensor(self._decode(half)[0]) for half in (plain, back)]
+        if self._kept is not None:
+            halves = [half[:, self._kept] for half in halves]
         return torch.stack([keypoints, *halves], dim=1), scores, self._entropies(average, scores)
 
     def _entropies(self, outputs: Outputs, scores: Tensor) -> Tensor:

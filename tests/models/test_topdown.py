@@ -96,6 +96,29 @@ def test_random_weights_are_the_same_each_time(source: ModelSource, model: TopDo
     assert np.array_equal(again.keypoint_scores, model.estimate(images(1), BOXES[:1])[0].keypoint_scores)
 
 
+def test_both_halves_of_the_flip_test_and_the_spread_of_the_maps_come_along(model: TopDown) -> None:
+    from annotator.pose.entropy import heatmap_entropy
+
+    [poses] = model.estimate(images(1), BOXES[:1])
+    assert poses.halves is not None and poses.halves.shape == (2, 2, 2, 2)
+    assert poses.keypoint_entropies is not None and (poses.keypoint_entropies > 0).all()
+    crops = torch.randint(0, 256, (3, 64, 48, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        plain, mirrored = split(model.engine(crops, mirror=True), 3)
+        points, scores, entropies = model._look(crops)
+        for place, outputs in ((1, plain), (2, model._flip_test.back(mirrored))):
+            torch.testing.assert_close(points[:, place], model.decode(outputs)[0])
+        average, expected = model.decode(plain, mirrored)
+        torch.testing.assert_close(points[:, 0], average)
+        torch.testing.assert_close(scores, expected)
+        torch.testing.assert_close(entropies, heatmap_entropy(model._flip_test.merge(plain, mirrored)))
+
+
+def test_without_a_flip_test_there_are_no_halves(source: ModelSource) -> None:
+    [poses] = TopDown(source, flip=False).estimate(images(1), BOXES[:1])
+    assert poses.halves is None and poses.keypoint_entropies is not None
+
+
 def test_nobody_is_no_work(model: TopDown) -> None:
     assert model.estimate([], []) == []
     [poses] = model.estimate(images(1), [np.zeros((0, 4))])
