@@ -92,9 +92,7 @@ def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> launch.
     counts = summarise(base_dir)
     notes = []
     if counts.error:
-        notes.append(
-            f"{counts.error:,} errors of {base_dir} stay errors; `annotator retry` mends them there"
-        )
+        notes.append(f"{counts.error:,} errors of {base_dir} stay errors; `annotator retry` mends them there")
     what = f"boxes of {base_dir}; keypoints by {job.pose.name}" if anew else f"rows of {base_dir}, no model"
     opening = f"{len(plan):,} images in {len(plan.shards):,} shards; {what}"
     return launch.begin(job, plan, opening, listener, notes)
