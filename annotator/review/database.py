@@ -55,15 +55,20 @@ def database(folder: Path) -> Iterator[str]:
     with (folder / "users.lock").open("w") as users:
         with _alone(folder):
             uri = _join(folder) or _start(folder)
+            running = _running(folder)
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield uri
         finally:
-            with _alone(folder):
-                fcntl.flock(users, fcntl.LOCK_UN)
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _stop(folder)
+            try:
+                with _alone(folder):
+                    fcntl.flock(users, fcntl.LOCK_UN)
+                    with contextlib.suppress(BlockingIOError):
+                        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        _stop(folder, running)
+            except FileNotFoundError:
+                # The folder was removed meanwhile: nobody can join any more.
+                _stop(folder, running)
 
 
 def find_mongod() -> tuple[str | None, str]:
@@ -112,9 +117,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _join(folder: Path) -> str | None:
     """The address of the mongod that serves this folder already."""
-    try:
-        running = json.loads((folder / ADDRESS_FILE).read_bytes())
-    except (OSError, ValueError):
+    running = _running(folder)
+    if not running:
         return None
     uri = _uri(running["port"])
     # Another program may have got the port since: only the right directory counts.
@@ -149,12 +153,16 @@ def _start(folder: Path) -> str:
     return uri
 
 
-def _stop(folder: Path) -> None:
+def _running(folder: Path) -> dict[str, int]:
+    """Process and port of the mongod of a folder, as noted when it was started; empty without one."""
     try:
-        running = json.loads((folder / ADDRESS_FILE).read_bytes())
+        return json.loads((folder / ADDRESS_FILE).read_bytes())
     except (OSError, ValueError):
-        return
-    if _served_directory(_uri(running["port"])) != str(folder):
+        return {}
+
+
+def _stop(folder: Path, running: dict[str, int]) -> None:
+    if not running or _served_directory(_uri(running["port"])) != str(folder):
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(running["pid"], signal.SIGTERM)

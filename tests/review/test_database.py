@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,12 @@ def test_one_that_is_left_over_is_joined_and_a_stranger_at_its_port_is_not(tmp_p
         with database(other) as own:
             assert own != uri
         assert ping(uri)
+
+
+def test_it_ends_though_its_folder_was_removed(tmp_path) -> None:
+    with database(tmp_path / "a") as uri:
+        shutil.rmtree(tmp_path / "a")
+    assert not ping(uri)
 
 
 def test_an_address_in_the_environment_is_used_as_it_is(tmp_path, monkeypatch) -> None:

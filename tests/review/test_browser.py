@@ -20,7 +20,6 @@ from annotator.review.pull import pull
 from annotator.review.workplace import Workplace, workplace
 from annotator.skeletons import COCO_17
 from tests.conftest import MadeRun, Picture, poses_of
-from tests.review.conftest import fo, review_home  # noqa: F401 - the session's database
 
 CHROMIUM = "/usr/bin/chromium"
 SIZE = (640, 480)
@@ -46,7 +45,7 @@ class Review:
 
 
 @pytest.fixture(scope="module")
-def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:  # noqa: F811
+def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
     """Two pictures with a person on the left and one on the right, loaded and served."""
     import fiftyone
 
