@@ -15,14 +15,17 @@ def calibrate(
         list[str], typer.Argument(metavar="RUN...", help="Runs of the same model.", show_default=False)
     ],
     gt: Annotated[
-        list[str],
+        list[str] | None,
         Option(
             "--gt",
             metavar="COCO.json",
             help="Ground truth with keypoints, one for each RUN.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    reviews: Annotated[
+        bool, Option("--reviews", help="Take what reviewers accepted and corrected for the truth.")
+    ] = False,
     to: Annotated[Path, Option("--to", metavar="FILE.json", help="Where to write the calibration.")] = Path(
         "calibration.json"
     ),
@@ -46,11 +49,14 @@ def calibrate(
     Says how far confidence is off (ECE) on images that were not used for the fit.
     """
     from annotator.cli import print_json
+    from annotator.errors import UserError
     from annotator.quality.calibrate import calibrate as fit_runs
     from annotator.quality.diagram import draw_reliability
     from annotator.store.reader import Run
 
-    done = fit_runs([Run(run) for run in runs], gt, visibility)
+    if bool(gt) == reviews:
+        raise UserError("calibrate needs one truth: --gt COCO.json for each run, or --reviews")
+    done = fit_runs([Run(run) for run in runs], gt or None, visibility)
     _write(to, done.calibration.to_json())
     picture = diagram or to.with_suffix(".png")
     draw_reliability(picture, done.raw, done.held_out)

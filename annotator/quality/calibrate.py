@@ -14,6 +14,7 @@ from annotator.errors import UserError
 from annotator.quality.calibration import Calibration
 from annotator.quality.fit import JointSample, Reliability, cross_validated, fit, reliability, sample_of
 from annotator.quality.labelled import RIGHT, label, lists
+from annotator.quality.reviewed import reviewed
 from annotator.quality.visibility import (
     VisibilitySample,
     cross_validated_visibility,
@@ -42,25 +43,25 @@ class Calibrated:
 
 
 def calibrate(
-    runs: Sequence[Run], gt_paths: Sequence[str | Path], truth_of_visibility: bool = True
+    runs: Sequence[Run], gt_paths: Sequence[str | Path] | None, truth_of_visibility: bool = True
 ) -> Calibrated:
     """Fit on the matched people of some runs of one model.
 
     Args:
-        gt_paths: one COCO file a run.
+        gt_paths: one COCO file a run; None: what reviewers accepted and corrected is the truth of joints.
         truth_of_visibility: v of the ground truth is to be believed: fit the policy `evidence` too.
 
     Raises:
         UserError: not one ground truth a run, runs of different models, or too few labelled joints.
     """
-    if len(runs) != len(gt_paths):
+    if gt_paths is not None and len(runs) != len(gt_paths):
         raise UserError(f"{len(runs)} runs, but {len(gt_paths)} --gt: give one for each run, in their order")
     model, skeleton = runs[0].metadata["pose_model"], runs[0].skeleton
     samples, people = [], 0
-    for run, gt_path in zip(runs, gt_paths, strict=True):
+    for run, gt_path in zip(runs, gt_paths or [None] * len(runs), strict=True):
         if run.metadata["pose_model"]["sha256"] != model["sha256"]:
             raise UserError(f"{run.place} is of another pose model than {runs[0].place}: calibrate apart")
-        labelled = label(run, gt_path)
+        labelled = reviewed(run) if gt_path is None else label(run, gt_path)
         people += int(labelled.known.any(axis=1).sum())
         samples.append(sample_of(labelled, lists(run, "keypoint_scores", len(skeleton))))
     sample = JointSample.together(samples)
@@ -69,7 +70,7 @@ def calibrate(
     held_out = reliability(cross_validated(sample, skeleton), sample.right)
     about = {
         "runs": [run.place for run in runs],
-        "ground_truth": [Path(path).name for path in gt_paths],
+        "ground_truth": "reviews" if gt_paths is None else [Path(path).name for path in gt_paths],
         "images": len(set(sample.images.tolist())),
         "people": people,
         "joints": len(sample),
@@ -79,8 +80,9 @@ def calibrate(
         "raw": _figures(raw),
         "held_out": _figures(held_out),
     }
-    visibility = _visibility(runs, gt_paths, skeleton) if truth_of_visibility else None
-    if visibility is not None:
+    visibility = None
+    if gt_paths is not None and truth_of_visibility:
+        visibility = _visibility(runs, gt_paths, skeleton)
         about["visibility"] = visibility.about
     named = {"name": model["name"], "sha256": model["sha256"]}
     return Calibrated(Calibration(skeleton.keypoints, curves, named, about, visibility), raw, held_out)

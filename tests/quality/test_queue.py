@@ -162,6 +162,36 @@ def test_reviews_tell_what_was_bad_and_how_long_it_took(run) -> None:
     assert joints.right.sum(axis=1).tolist() == [17, 8, 0, 0, 0]
 
 
+def test_what_reviewers_left_can_be_calibrated_on(make_run, picture, people, tmp_path, capsys) -> None:
+    from annotator.cli.calibrate import calibrate
+    from annotator.quality.calibration import read_calibration
+
+    sure = [picture(f"{i}.jpg", judged(people, [0, FAR], [0.9, 0.4])) for i in range(12)]
+    opened = make_run(sure, shard_size=4).commit().open()
+    with pytest.raises(UserError, match="too few"):
+        calibrate([str(opened.path)], None, True, tmp_path / "c.json", None, False, False)
+    layer = []
+    for batch in opened.instances(["id", "image_id", "keypoints", "score"]):
+        for row in batch.to_pylist():
+            moved = np.array(row["keypoints"], np.float32).reshape(17, 3)
+            moved[:, 0] += 0 if row["score"] > 0.5 else 400
+            when = "2026-01-01T10:00:00+00:00"
+            layer.append(
+                Review(
+                    row["id"], row["image_id"], "accepted", None, "ann", when,
+                    keypoints=tuple(moved.ravel().tolist()), corrected_by="ann", corrected_at=when,
+                )
+            )  # fmt: skip
+    write_layer(opened, layer)
+    calibrate([str(opened.path)], None, True, tmp_path / "c.json", None, False, True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["people"] == 24 and told["right"] == 0.5 and told["ground_truth"] == "reviews"
+    probs = read_calibration(tmp_path / "c.json")(np.repeat([[0.9], [0.4]], 17, axis=1))
+    assert probs[0].min() > 0.99 and probs[1].max() < 0.01
+    with pytest.raises(UserError, match="one truth"):
+        calibrate([str(opened.path)], None, False, tmp_path / "c.json", None, False, True)
+
+
 def test_the_command(run, tmp_path, capsys) -> None:
     to, curve = tmp_path / "queue.parquet", tmp_path / "curve.png"
     options = {
