@@ -1,7 +1,7 @@
 """Judge a detector and a pose model on a COCO folder: box AP, keypoint AP with true and with detected boxes.
 
     python jobs/train_demo/evaluate.py DATA/test --pose WORK/pose/last.pth --detector WORK/detector/last.pth
-    python jobs/train_demo/evaluate.py PHOTOS --annotations person_keypoints.json
+    python jobs/train_demo/evaluate.py PHOTOS
 
 Without files of weights the ones that ship are judged. Annotations are split over parts, as `make_data.py`
 has them, or in one file. Scores and crops are the product's own; so is the flip test.

@@ -1,12 +1,12 @@
 """Train a demo model for so many minutes with MMEngine's Runner; repeat with --resume to go on.
 
-    python jobs/train_demo/train.py pose DATA/crops WORK/pose --minutes 90
-    python jobs/train_demo/train.py detector DATA/train WORK/detector --minutes 90
+    python jobs/train_demo/train.py pose DATA/people WORK/pose --minutes 90
+    python jobs/train_demo/train.py detector DATA/pictures WORK/detector --minutes 90
 
 Several processes share one training under `torchrun --nproc-per-node 2 jobs/train_demo/train.py ...`.
 
 A training that shall be continued later ends with --hold, which leaves the learning rate where it is; parts
-of the data that have been made in the meantime are then used too.
+of the data that have been made in the meantime are then used too. --weights begins with weights that ship.
 """
 
 # ruff: noqa: C408 - settings in the style of OpenMMLab
@@ -17,8 +17,10 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from annotator.synth.dataset import ANNOTATIONS, IMAGES_DIR
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,7 +32,11 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--hold", action="store_true", help="no decay of the learning rate: to be resumed")
+    parser.add_argument("--decay", type=float, default=0.35, help="share of the minutes that the decay takes")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in WORK")
+    parser.add_argument("--input", help="a smaller size of the network's input, of those in the config")
+    parser.add_argument("--weights", type=Path, help="weights to begin with, such as those that ship")
+    parser.add_argument("--backbone", type=Path, help="checkpoint of a pose training whose backbone begins")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
@@ -38,6 +44,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Carry out one training, or its continuation; checkpoints and logs are in `options.work`."""
     from annotator.models.mmlab import prepare
 
     prepare()
@@ -45,58 +52,74 @@ def run(options: argparse.Namespace) -> None:
     import mmdet.utils
     import mmpose.utils
     import torch
-    from mmengine.config import Config
     from mmengine.runner import Runner
 
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # vanishing gradients cost many times what others do
     cv2.setNumThreads(1)
-    config = Config.fromfile(str(HERE / f"{options.model}.py"))
-    if options.model == "pose":
-        mmpose.utils.register_all_modules(init_default_scope=True)
-    else:
-        mmdet.utils.register_all_modules(init_default_scope=True)
-    parts = sorted(path.parent for path in options.data.resolve().glob(f"*/{ANNOTATIONS}"))
-    if not parts:
-        sys.exit(f"{options.data}: no part with {ANNOTATIONS}")
-    datasets = [
-        dict(config.train_dataset, data_root=str(p), ann_file=ANNOTATIONS, data_prefix=dict(img=IMAGES_DIR))
-        for p in parts
-    ]
-    config.train_dataloader.dataset = dict(type="ConcatDataset", datasets=datasets)
-    config.test_dataloader = None
-    schedule = dict(
-        type="MinutesSchedule",
-        minutes=options.minutes,
-        warmup=20 if options.resume else 150,
-        decay=0.0 if options.hold else 0.35,
-    )
-    config.merge_from_dict(
-        dict(
-            work_dir=str(options.work.resolve()),
-            train_cfg=dict(type="IterBasedTrainLoop", max_iters=10_000_000, val_interval=10_000_000),
-            custom_hooks=[config.ema, schedule],
-            default_hooks=dict(
-                checkpoint=None,
-                logger=dict(type="LoggerHook", interval=20),
-            ),
-            log_processor=dict(by_epoch=False, window_size=20),
-            resume=options.resume,
-            log_level="INFO",
-            randomness=dict(seed=0),
-        )
-    )
-    if config.train_dataloader.num_workers == 0:
-        config.train_dataloader.persistent_workers = False
+    register = mmpose.utils if options.model == "pose" else mmdet.utils
+    register.register_all_modules(init_default_scope=True)
+    config = configure(options)
     if "RANK" in os.environ:  # set by torchrun
         torch.distributed.init_process_group("gloo")
         config.launcher = "pytorch"
         config.model_wrapper_cfg = dict(
             type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
         )
-    config.env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1))
     runner = Runner.from_cfg(config)
     runner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     runner.train()
+
+
+def configure(options: argparse.Namespace) -> Config:
+    """The model's training config with data, beginning and end as asked for."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(str(HERE / f"{options.model}.py"))
+    if options.input:
+        config.merge_from_dict(config.smaller[options.input])
+    parts = sorted(str(path.parent) for path in options.data.resolve().glob("*/labels.npz"))
+    if not parts:
+        sys.exit(f"{options.data}: no part with labels.npz: see to_arrays.py")
+    config.train_dataloader.dataset = dict(config.train_dataset, parts=parts, pipeline=config.train_pipeline)
+    config.test_dataloader = None
+    begin(config, options)
+    schedule = dict(
+        type="MinutesSchedule",
+        minutes=options.minutes,
+        warmup=20 if options.resume else 150,
+        decay=0.0 if options.hold else options.decay,
+    )
+    config.merge_from_dict(
+        dict(
+            work_dir=str(options.work.resolve()),
+            train_cfg=dict(type="IterBasedTrainLoop", max_iters=10_000_000, val_interval=10_000_000),
+            custom_hooks=[config.ema, schedule],
+            default_hooks=dict(checkpoint=None, logger=dict(type="LoggerHook", interval=20)),
+            log_processor=dict(by_epoch=False, window_size=20),
+            log_level="INFO",
+            randomness=dict(seed=0),
+            env_cfg=dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1)),
+        )
+    )
+    return config
+
+
+def begin(config: Config, options: argparse.Namespace) -> None:
+    """What the weights are at first: a checkpoint's, a file's, a pose model's backbone, or random."""
+    import torch
+
+    from annotator.models.weights import load_state
+
+    config.resume = options.resume
+    if options.weights:
+        options.work.mkdir(parents=True, exist_ok=True)
+        config.load_from = str(options.work.resolve() / "first.pth")
+        torch.save({"state_dict": load_state(options.weights)}, config.load_from)
+    if options.backbone:
+        config.model.backbone.init_cfg = dict(
+            type="Pretrained", checkpoint=str(options.backbone.resolve()), prefix="backbone."
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The parts of the demo models' training that are ours: crops, perturbation, schedule, loss."""
+"""The parts of the demo models' training that are ours: data, transforms, targets, steps, schedule, loss."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import sys
@@ -28,32 +29,141 @@ def job(monkeypatch: pytest.MonkeyPatch):
     return load
 
 
-def test_joints_stay_on_their_pixels_when_people_are_cut_out(job, tmp_path: Path) -> None:
-    """A white dot at each joint of a black picture is found where the crop's annotation says."""
-    crop_people = job("crop_people")
-    joints = np.array([[60 + 7 * i, 40 + 9 * (i % 6), 2] for i in range(17)], np.float64)
-    picture = np.zeros((240, 320, 3), np.uint8)
+def dotted(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A black picture of (width, height) with a white dot at each joint."""
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    for x, y in joints:
+        cv2.circle(picture, (round(float(x)), round(float(y))), 2, (255, 255, 255), -1)
+    return picture
+
+
+JOINTS = np.array([[60 + 7 * i, 40 + 9 * (i % 6)] for i in range(17)], np.float64)
+
+
+def test_joints_stay_on_their_pixels_when_people_are_cut_out(job) -> None:
+    keypoints = np.concatenate([JOINTS, np.full((17, 1), 2.0)], axis=1)
+    person = {"bbox": [50, 30, 140, 160], "keypoints": keypoints.ravel().tolist()}
+    crop, joints, (x1, y1, x2, y2) = job("to_arrays").crop_person(dotted(JOINTS, (320, 240)), person)
+    assert crop.shape == (192, 144, 3)
     for x, y, _ in joints:
-        cv2.circle(picture, (int(x), int(y)), 2, (255, 255, 255), -1)
-    person = {"bbox": [50, 30, 140, 160], "keypoints": joints.ravel().tolist()}
-    cropped, crop = crop_people.crop_person(picture, person)
-    assert crop.shape == (256, 192, 3)
-    for x, y, _ in np.reshape(cropped["keypoints"], (17, 3)):
         assert crop[round(y), round(x)].min() > 128
-    x, y, w, h = cropped["bbox"]
-    assert w / 140 == pytest.approx(h / 160, rel=0.01) and x > 0 and x + w < 192 and y > 0 and y + h < 256
+    assert (x2 - x1) / 140 == pytest.approx((y2 - y1) / 160, rel=0.01)
+    assert 0 < x1 < x2 < 144 and 0 < y1 < y2 < 192
 
 
-def test_parts_are_cut_with_the_people_one_can_learn_from(job, tmp_path: Path) -> None:
-    from annotator.synth.dataset import ANNOTATIONS, IMAGES_DIR, write_images
+def test_joints_and_sides_stay_right_when_people_are_turned_and_mirrored(job) -> None:
+    np.random.seed(0)
+    flip_indices = job("arrays").FLIPPED
+    transform = job("perturb").RandomTopdown((96, 128), shift=0.05, scale=(0.8, 1.25), turn=30)
+    mirrored = 0
+    for _ in range(20):
+        visible = np.ones((1, 17), np.float32)
+        visible[0, 5] = 0  # the left shoulder
+        out = transform.transform(
+            {
+                "img": dotted(JOINTS, (320, 240)),
+                "bbox": np.array([[50, 30, 190, 190]], np.float32),
+                "keypoints": JOINTS[None].astype(np.float32),
+                "keypoints_visible": visible,
+                "flip_indices": flip_indices,
+            }
+        )
+        assert out["img"].shape == (128, 96, 3)
+        swapped = bool(out["keypoints_visible"][0, 6] == 0)  # it is the right one of the mirror image
+        mirrored += swapped
+        assert out["keypoints_visible"].sum() == 16
+        inside = 0
+        for x, y in out["transformed_keypoints"][0]:
+            if 1 <= x <= 94 and 1 <= y <= 126:
+                inside += 1
+                assert out["img"][round(float(y)), round(float(x))].min() > 60
+        assert inside >= 12
+    assert 4 <= mirrored <= 16
 
-    crop_people = job("crop_people")
-    write_images(tmp_path / "data" / "000000", 3, seed=5, size=(320, 240), workers=1)
-    count = crop_people.crop_part(tmp_path / "data" / "000000", tmp_path / "crops" / "000000")
-    made = json.loads((tmp_path / "crops" / "000000" / ANNOTATIONS).read_text())
-    assert count == len(made["annotations"]) == len(made["images"]) > 0
-    assert all(a["num_keypoints"] >= 3 for a in made["annotations"])
-    assert len(list((tmp_path / "crops" / "000000" / IMAGES_DIR).iterdir())) == count
+
+def test_boxes_stay_around_people_when_pictures_are_scaled_cut_and_mirrored(job) -> None:
+    np.random.seed(0)
+    picture = np.zeros((300, 400, 3), np.uint8)
+    picture[60:180, 100:160] = 255
+    seen = 0
+    for scale in ((0.4, 0.6), (0.9, 1.3)):
+        for _ in range(15):
+            out = (
+                job("perturb")
+                .RandomView((320, 256), scale, smallest=5)
+                .transform(
+                    {
+                        "img": picture,
+                        "gt_bboxes": np.array([[100, 60, 160, 180]], np.float32),
+                        "gt_bboxes_labels": np.zeros(1, np.int64),
+                        "gt_ignore_flags": np.zeros(1, bool),
+                    }
+                )
+            )
+            assert out["img"].shape == (256, 320, 3)
+            white = (out["img"] > 150).all(-1)
+            assert len(out["gt_bboxes"]) == len(out["gt_bboxes_labels"]) == len(out["gt_ignore_flags"]) <= 1
+            if len(out["gt_bboxes"]):
+                seen += 1
+                rows, columns = np.flatnonzero(white.any(1)), np.flatnonzero(white.any(0))
+                around = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+                assert out["gt_bboxes"][0] == pytest.approx(around, abs=1.01)
+    assert seen > 20
+
+
+def test_parts_hold_the_people_one_can_learn_from_and_all_boxes(job, tmp_path: Path) -> None:
+    from annotator.synth.dataset import ANNOTATIONS, write_images
+
+    part = tmp_path / "data" / "000000"
+    write_images(part, 3, seed=5, size=(320, 240), workers=1)
+    truth = json.loads((part / ANNOTATIONS).read_text())["annotations"]
+    arrays, to_arrays = job("arrays"), job("to_arrays")
+    count = to_arrays.write_people(part, tmp_path / "people")
+    people = arrays.ArrayDataset([str(tmp_path / "people")], [], kind="people")
+    assert 0 < len(people) == count <= len(truth)
+    assert all(sample["keypoints"].shape == (1, 17, 2) for sample in people)
+    seen = arrays.ArrayDataset([str(tmp_path / "people")], [], kind="people", fewest=8)
+    assert all((np.array(a["keypoints"])[2::3] <= 2).all() for a in truth) and len(seen) <= count
+    assert to_arrays.write_pictures(part, tmp_path / "pictures") == 3
+    pictures = arrays.ArrayDataset([str(tmp_path / "pictures")], [], kind="pictures")
+    assert sum(len(sample["gt_bboxes"]) for sample in pictures) == len(truth)
+    assert pictures[0]["img"].shape == (300, 400, 3)
+
+
+def test_targets_are_those_of_mmpose(job) -> None:
+    from mmpose.codecs import UDPHeatmap
+
+    settings = {"input_size": (96, 128), "heatmap_size": (24, 32), "sigma": 2.0}
+    keypoints = np.random.default_rng(0).uniform(-6, 130, (1, 17, 2)).astype(np.float32)
+    visible = np.ones((1, 17), np.float32)
+    visible[0, 3] = 0
+    ours = job("heatmaps").SeparableUDPHeatmap(**settings).encode(keypoints, visible)
+    theirs = UDPHeatmap(**settings).encode(keypoints, visible)
+    assert (ours["keypoint_weights"] == theirs["keypoint_weights"]).all()
+    # MMPose cuts the hill off three sigmas from the joint, in a square.
+    assert np.abs(ours["heatmaps"] - theirs["heatmaps"]).max() < 0.012
+
+
+def test_each_step_of_a_matrix_is_near_orthogonal_and_goes_down(job) -> None:
+    import torch
+
+    muon = job("muon")
+    for shape in ((8, 72), (40, 10)):
+        torch.manual_seed(0)
+        singular = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape)))
+        assert singular.min() > 0.5 and singular.max() < 1.5
+    layer = torch.nn.Conv2d(3, 4, 3)
+    x, y = torch.randn(8, 3, 6, 6), torch.randn(8, 4, 4, 4)
+    optimizer = muon.MuonAdamW(layer.parameters(), lr=0.02)
+    losses = []
+    for _ in range(40):
+        loss = torch.nn.functional.mse_loss(layer(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.95 * losses[0]
+    assert layer.weight.dtype == torch.float32
 
 
 def test_perturbation_keeps_the_shape_and_is_not_idle(job) -> None:
@@ -93,3 +203,36 @@ def test_the_loss_weighs_joints_more_than_emptiness(job) -> None:
     assert loss(missed, target, known) == pytest.approx(2 * 21 / 32)
     assert loss(invented, target, known) == pytest.approx(1 / 32)
     assert loss(missed, target, torch.tensor([[1.0, 0.0]])) == pytest.approx(21 / 32)
+
+
+def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_path: Path) -> None:
+    import torch
+
+    from annotator.models.demo import POSE
+    from annotator.models.weights import load_state
+
+    train, people = job("train"), np.random.default_rng(0)
+    part = tmp_path / "data" / "000000"
+    keypoints = people.uniform(20, 120, (64, 17, 3))
+    keypoints[..., 2] = 2
+    labels = {
+        "keypoints": keypoints.astype(np.float32),
+        "visible": np.full(64, 17),
+        "bboxes": np.tile(np.array([[20, 20, 120, 170]], np.float32), (64, 1)),
+    }
+    job("to_arrays").write(part, people.integers(0, 256, (64, 192, 144, 3), np.uint8), labels)
+    work = tmp_path / "work"
+    options = {
+        "model": "pose", "data": tmp_path / "data", "work": work, "minutes": 0.001, "hold": True,
+        "decay": 0.5, "input": "64x96", "weights": POSE.weights, "backbone": None,
+        "resume": False, "threads": 1,
+    }  # fmt: skip
+    train.run(argparse.Namespace(**options))
+    first = torch.load(work / "last.pth", map_location="cpu", weights_only=False)
+    shipped = load_state(POSE.weights)
+    for name in ("backbone.conv1.weight", "head.final_layer.weight"):
+        assert (first["state_dict"][name] - shipped[name].float()).abs().max() < 1e-3
+    train.run(argparse.Namespace(**{**options, "weights": None, "input": None, "resume": True}))
+    second = torch.load(work / "last.pth", map_location="cpu", weights_only=False)
+    assert 0 < first["meta"]["iter"] < second["meta"]["iter"]
+    assert first["optimizer"]["state"] and second["optimizer"]["state"]

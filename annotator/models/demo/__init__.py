@@ -48,6 +48,6 @@ DETECTOR = DemoModel(
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
-    "8bdd5adf064784d8071dc387d532d1cc41d3620445ec39ab2edc3fd2216687b6",
-    {"AP": 0.054},
+    "b1ae06a070f1096d52cfab397806c6b2261c61d246de7d207690690e8ff531c6",
+    {"AP": 0.268},
 )
