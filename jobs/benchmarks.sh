@@ -78,5 +78,5 @@ $python jobs/roofline.py --device "$device" --threads "$threads" | tee "$out/roo
 # What bf16 and ONNX do to trained weights on the photos: AP and shift.
 $python jobs/precision_on_photos.py "$assets" 2>&1 | grep -v Warning | tee "$out/precision.txt"
 # Memory over many images.
-$python jobs/memory.py --images "$images" 2>&1 | grep -v Warning | tee "$out/memory.txt"
+$python jobs/memory.py --images "$images" --seconds 240 2>&1 | grep -v Warning | tee "$out/memory.txt"
 echo "results in $out"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +43,11 @@ def run(line: Line, items: Iterator[Item], max_bytes: int) -> Iterator[int]:
 
 
 def main() -> None:
-    """Print the resident set as it goes, and its growth after a tenth of the way."""
+    """Print the resident set as it goes, and its growth after a twentieth of the way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--size", default="160x120")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long, however far it came")
     parser.add_argument("--photo-megapixels", type=int, default=100)
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
@@ -57,16 +59,20 @@ def main() -> None:
         for number, path in enumerate(stock):
             cv2.imwrite(str(path), quick_image(0, number, (width, height))[0][..., ::-1])
         items = (Item(i, i, str(stock[i % len(stock)]), str(i), 0) for i in range(given.images))
-        warm, start, peak = max(1, given.images // 10), 0.0, 0.0
+        started = time.perf_counter()
+        warm, start, peak, done = max(1, given.images // 20), 0.0, 0.0, 0
         for done in run(line, items, 256 << 20):
             if done == warm:
                 start = resident()
             if done >= warm:
                 peak = max(peak, resident()) if done % 50 == 0 else peak
+            if time.perf_counter() - started > given.seconds and done > warm:
+                break
             if done % max(1, given.images // 10) == 0:
                 print(f"{done:>7,} pictures: {resident():.0f} MiB", flush=True)
         end = resident()
-        print(f"growth after the first {warm:,}: {100 * (end / start - 1):+.1f}% (peak {peak:.0f} MiB)")
+        growth = 100 * (end / start - 1)
+        print(f"{done:,} pictures; growth after the first {warm:,}: {growth:+.1f}% (peak {peak:.0f} MiB)")
         side = int((given.photo_megapixels * 1e6) ** 0.5)
         photo = Path(folder) / "huge.jpg"
         cv2.imwrite(str(photo), np.full((side, side, 3), 128, np.uint8))

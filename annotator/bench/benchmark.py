@@ -226,7 +226,7 @@ def _machine(settings: Settings) -> dict[str, Any]:
 def _chosen(
     settings: Settings, choice: Choice, finder: Choice | None, ours: Line, trained: bool, rate: float
 ) -> dict[str, Any]:
-    flop = flop_of(settings.pose.config_path, "pose", 2 if ours.pose.flip else 1)
+    flop = flop_of(settings.pose, 2 if ours.pose.flip else 1)
     return {
         "against": settings.against,
         "engine": choice.engine,

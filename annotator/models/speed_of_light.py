@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
     from annotator.models.detector import Detector
+    from annotator.models.sources import ModelSource
     from annotator.models.topdown import TopDown
 
 
@@ -94,15 +98,26 @@ def _timed(call: Callable[[int], object], count: int) -> float:
     return time.perf_counter() - started
 
 
-def flop_of(config_path: str, kind: str, passes: int = 1) -> float | None:
-    """Floating-point operations of one crop or image, from the shipped or a counted cost; None if unknown."""
-    from pathlib import Path
+def flop_of(source: ModelSource, passes: int = 1) -> float | None:
+    """Floating-point operations of one crop or image; None if they cannot be counted.
 
+    Counted once for a config that is not among the shipped ones, which takes seconds, and kept in the cache.
+    """
     from annotator.errors import UserError
     from annotator.models import cost
+    from annotator.models.fetch import default_weights_dir
 
-    try:
-        known = cost.shipped().get(Path(config_path).stem) or cost.measure(config_path, kind)  # type: ignore[arg-type]
-    except UserError:
-        return None
+    known = cost.shipped().get(Path(source.config_path).stem)
+    kept = default_weights_dir().parent / "costs" / f"{source.config_sha256}.json"
+    if known is None and source.config_sha256:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = cost.Cost.from_dict(json.loads(kept.read_text(encoding="utf-8")))
+    if known is None:
+        try:
+            known = cost.measure(source.config_path, source.kind)
+        except UserError:
+            return None
+        with contextlib.suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(known.to_dict()), encoding="utf-8")
     return None if known.macs is None else 2.0 * passes * (known.macs + (known.attention_macs or 0))

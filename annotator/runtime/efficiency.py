@@ -23,11 +23,11 @@ def measure(job: Job, detector: Any, pose: Any) -> SpeedOfLight:
         return SpeedOfLight()
     config = job.config
     person = seconds_a_person(pose, config.batch_people, BUDGET)
-    flop = flop_of(job.pose.config_path, "pose", 2 if pose.flip else 1)
+    flop = flop_of(job.pose, 2 if pose.flip else 1)
     if not isinstance(detector, Detector) or job.detector is None:
         return SpeedOfLight(person, None, flop, None)
     image = seconds_an_image(detector, config.batch_images, BUDGET)
-    return SpeedOfLight(person, image, flop, flop_of(job.detector.config_path, "detector"))
+    return SpeedOfLight(person, image, flop, flop_of(job.detector))
 
 
 def shard_figures(light: SpeedOfLight, clock: StageClock) -> dict[str, float]:
