@@ -72,7 +72,7 @@ def test_what_is_wrong_is_said(tmp_path, text: str, message: str) -> None:
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch) -> None:
-    """The same ten images of the run in 3 MB and in 60 MB of annotations; `jobs/measure_evaluation.py`: 5 GB."""
+    """The same ten images in 3 MB and in 60 MB of annotations; `jobs/measure_evaluation.py` does 5 GB."""
     monkeypatch.syspath_prepend(str(JOBS))
     write_big_truth = importlib.import_module("big_truth").write_big_truth
     program = (
