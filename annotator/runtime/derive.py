@@ -55,6 +55,9 @@ def settings_of(run_dir: str, given: dict[str, Any]) -> dict[str, Any]:
     for model in ("pose", "second_pose"):
         if given.get(model) is not None:
             settings[f"{model}_weights"] = None
+    if given.get("pose") is not None:
+        # What is best for one model need not be for another.
+        settings |= {"engine": "auto", "precision": "auto"}
     return settings
 
 
