@@ -135,9 +135,9 @@ def _partners(
     """
     flat = keypoints.reshape(len(keypoints), -1)
     near = min(_NEIGHBOURS, len(others))
-    distance, places = KDTree(others.reshape(len(others), -1)).query(
-        flat, k=list(range(1, near + 1)), p=np.inf
-    )
+    found = KDTree(others.reshape(len(others), -1)).query(flat, k=near, p=np.inf)
+    # One neighbour comes without an axis of neighbours.
+    distance, places = (np.reshape(part, (len(flat), near)) for part in found)
     unlike = np.abs(other_scores[places] - scores[:, None]).max(axis=2)
     unlike[distance > distance[:, :1] + _PLACE_LIMIT] = np.inf
     best = unlike.argmin(axis=1)

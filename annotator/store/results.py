@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def _array(column: pa.ChunkedArray, length: int) -> np.ndarray | None:
 
 
 def _poses(arrays: dict[str, Any], rows: slice, joints: int) -> Poses:
-    part = {name: None if values is None else values[rows] for name, values in arrays.items()}
+    part: dict[str, Any] = {name: None if values is None else values[rows] for name, values in arrays.items()}
     keypoints = part["keypoints"].reshape(-1, joints, 3)
     return Poses(
         bboxes=part["bbox"].astype(np.float64),
@@ -112,7 +112,7 @@ def _signals(part: dict[str, Any]) -> Signals | None:
         return None
     ids = {identifier: place for place, identifier in enumerate(part["id"].tolist())}
     duplicates = part.get("duplicate_of")
-    values = {name: part.get(name) for name in Signals.__dataclass_fields__}
+    values: dict[str, Any] = {field.name: part.get(field.name) for field in fields(Signals)}
     values["duplicate_of"] = np.array(
         [-1] * len(ids) if duplicates is None else [ids.get(one, -1) for one in duplicates.tolist()], np.int32
     )

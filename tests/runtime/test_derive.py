@@ -75,7 +75,7 @@ def test_stored_results_are_what_was_found(base) -> None:
         for name in ("bboxes", "bbox_scores", "keypoints", "keypoint_scores", "scores"):
             assert np.array_equal(getattr(stored, name), getattr(given.people, name)), name
         if len(stored):
-            assert stored.signals is not None
+            assert stored.signals is not None and stored.signals.flip_oks is not None
             assert np.array_equal(stored.signals.flip_oks, given.people.signals.flip_oks)
             assert np.array_equal(stored.signals.duplicate_of, given.people.signals.duplicate_of)
 
@@ -170,6 +170,7 @@ def test_the_plan_takes_the_boxes_with_their_scores(base) -> None:
     assert [item.uri for item in items] == [item.uri for item in base.items]
     assert [item.image_id for item in items] == [item.image_id for item in base.items]
     assert [len(item.boxes or ()) for item in items] == [2, 0, 0, 2, 0]
+    assert items[0].boxes is not None
     second = items[0].boxes[1]
     assert second.bbox == (40, 30, 100, 200) and second.score == pytest.approx(0.4)
     # However its rows are asked for.
