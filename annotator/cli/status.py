@@ -92,6 +92,10 @@ def _describe(run: str, report: Report) -> str:
         f"  {report.missing:,} missing, {report.doubled:,} doubled; "
         f"{report.shards_done:,} of {report.shards:,} shards committed",
     ]
+    if report.forgotten:
+        traces = sum(problem.kind in ("remains", "forgetting", "foreign") for problem in report.problems)
+        left = "traces of them remain" if traces else "nothing of them is left"
+        lines.append(f"  {report.forgotten:,} forgotten: {left}")
     lines += [f"  {problem.kind}: {problem.where}: {problem.message}" for problem in report.problems]
     hidden = sum(report.counts.values()) - len(report.problems)
     if hidden:
