@@ -105,7 +105,7 @@ def test_crossings_with_true_boxes_keep_their_identities():
 
 
 def test_crossings_with_a_quarter_of_the_detections_missing():
-    truth, frames = crossings(1, 0.25)
+    truth, frames = crossings(0, 0.25)
     found = [
         Identities(ids[ids >= 0], people.bboxes[ids >= 0])
         for people, ids in zip(frames, follow_film(frames, SIGMAS), strict=True)
