@@ -46,7 +46,10 @@ class ArrayDataset(Dataset):
     def __getitem__(self, index: int) -> dict:
         pixels, i, sample = self.samples[index]
         img = np.ascontiguousarray(pixels[i])
-        return self.pipeline({**sample, "img": img, "img_shape": img.shape[:2], "ori_shape": img.shape[:2]})
+        shape = img.shape[:2]
+        packed = self.pipeline({**sample, "img": img, "img_shape": shape, "ori_shape": shape})
+        assert packed is not None, "a transform refused a sample"
+        return packed
 
 
 def _people(labels: dict[str, np.ndarray], fewest: int) -> list[tuple[int, dict[str, Any]]]:

@@ -96,7 +96,7 @@ def write(out: Path, pixels: np.ndarray, labels: dict[str, np.ndarray]) -> None:
     """Labels last: a part with labels is whole."""
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "pixels.npy", pixels)
-    np.savez(out / "labels.npz", **labels)
+    np.savez(out / "labels.npz", **labels)  # pyright: ignore[reportArgumentType]
 
 
 def main() -> None:
