@@ -180,7 +180,7 @@ def _annotation(batch: pa.RecordBatch) -> Iterable[str]:
         if name in batch.schema.names and batch[name].null_count < batch.num_rows:
             columns[name] = batch[name]
     if "filled" in batch.schema.names:
-        columns["filled"] = pc.if_else(batch["filled"], True, None)
+        columns["filled"] = pc.if_else(batch["filled"], True, None)  # type: ignore[attr-defined]
     return _objects(columns)
 
 

@@ -119,7 +119,7 @@ def _film(run: Run, records: dict[int, CommitRecord], film: Film) -> tuple[FilmF
 
 def _rows(run: Run, record: CommitRecord, film: Film) -> tuple[pa.Table, pa.Table]:
     images = read_rows(run, record, "images")
-    images = images.filter(pc.fill_null(pc.equal(images["video_uri"], film.uri), False))
+    images = images.filter(pc.fill_null(pc.equal(images["video_uri"], film.uri), False))  # type: ignore[attr-defined]
     instances = read_rows(run, record, "instances")
     mine = np.isin(instances["image_id"].to_numpy(), images["image_id"].to_numpy())
     return images, instances.filter(mine)
@@ -135,8 +135,8 @@ def _counted(instances: pa.Table, followed: bool) -> pa.Table:
 
 def _that_count(instances: pa.Table, followed: bool) -> pa.Table:
     if followed:
-        return instances.filter(pc.is_valid(instances["track_id"]))
-    return instances.filter(pc.greater_equal(instances["bbox_score"], CONFIDENT))
+        return instances.filter(pc.is_valid(instances["track_id"]))  # type: ignore[attr-defined]
+    return instances.filter(pc.greater_equal(instances["bbox_score"], CONFIDENT))  # type: ignore[attr-defined]
 
 
 def _fullest(heads: np.ndarray) -> list[int]:
