@@ -62,6 +62,14 @@ bench --pose vitpose-h --pose-weights random "${boxes[@]}" --no-flip --precision
 bench --pose rtmpose-m --pose-weights random "${boxes[@]}" --against rtmlib --engine onnx $(few 96 3)
 bench --pose rtmpose-t --pose-weights random "${boxes[@]}" --against rtmlib --engine onnx $(few 117 3)
 
+# What the machine allows at best.
+$python jobs/roofline.py --device "$device" --threads "$threads" | tee "$out/roofline.txt"
+# What bf16 and ONNX do to trained weights on the photos: AP and shift.
+$python jobs/precision_on_photos.py "$assets" 2>&1 | grep -v Warning | tee "$out/precision.txt"
+# Memory over many images.
+$python jobs/memory.py --images "$images" --seconds 240 2>&1 | grep -v Warning | tee "$out/memory.txt"
+# torch.compile, which takes a minute or two to compile on two cores; last, so that it can be left out.
+bench --pose rtmpose-m --pose-weights random "${boxes[@]}" --no-flip --engine compile $(few 64 1)
 $python - "$json" > "$out/$name.md" <<'END'
 import json, sys
 from annotator.bench.table import markdown
@@ -73,10 +81,4 @@ print(markdown(results))
 END
 cat "$out/$name.md"
 
-# What the machine allows at best.
-$python jobs/roofline.py --device "$device" --threads "$threads" | tee "$out/roofline.txt"
-# What bf16 and ONNX do to trained weights on the photos: AP and shift.
-$python jobs/precision_on_photos.py "$assets" 2>&1 | grep -v Warning | tee "$out/precision.txt"
-# Memory over many images.
-$python jobs/memory.py --images "$images" --seconds 240 2>&1 | grep -v Warning | tee "$out/memory.txt"
 echo "results in $out"

@@ -53,7 +53,7 @@ def test_sides_take_turns_after_a_warm_up_and_the_median_counts(monkeypatch: pyt
     photos = [Photo(str(i), None) for i in range(16)]
     slow, fast = Fake("slow", [8, 9, 40], now, turns), Fake("fast", [2, 3, 4], now, turns)
     theirs, ours, _, found = compete(slow, fast, photos, 3, heard.append)
-    assert turns == ["slow 2", "fast 2", *["slow 16", "fast 16"] * 3] and len(heard) == 6
+    assert turns == ["slow 2", "fast 16", *["slow 16", "fast 16"] * 3] and len(heard) == 6
     assert (theirs.rate, ours.rate, ours.people, len(found)) == (32 / 9, 32 / 3, 32, 16)
     assert theirs.spread == pytest.approx(32 / 9)
     settings = {
