@@ -270,7 +270,7 @@ def broken(tmp_path: Path):
     yield str(tmp_path / "songs"), r"songs \(found 1 .mp3\)"
     yield str(tmp_path / "*.jpg"), r"nothing matches the pattern .*\*.jpg"
     yield str(tmp_path / "song*/*"), "matches no picture"
-    yield "s3://bucket/a", "s3://bucket/a cannot be read: only local paths and file://"
+    yield "ftp://host/a", "ftp://host/a cannot be read here: local paths, file://"
     yield "file://server/a", "host 'server'"
     yield put("blank.txt", "# nothing\n\n"), "blank.txt names nothing"
     yield put("far.txt", "ok.jpg\nhttp://x/1.jpg\n"), "far.txt: line 2: http://x/1.jpg"
