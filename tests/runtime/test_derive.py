@@ -130,7 +130,7 @@ def test_going_on_with_it(base) -> None:
     derive(base, visible_threshold=0.7)
     again, _ = derive(base, visible_threshold=0.7)
     assert again.images == 0 and again.exit_code == 0
-    with pytest.raises(UserError, match="visible_threshold: 0.7 before, 0.8 now"):
+    with pytest.raises(UserError, match=r"visible_threshold: 0\.7 before, 0\.8 now"):
         derive(base, visible_threshold=0.8)
 
 
