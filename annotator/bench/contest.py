@@ -117,7 +117,7 @@ def compete(
     Returns:
         Timings of theirs and ours, and what each found.
     """
-    # Lazy loading, memory and thread pools, plans and compilation for the sizes of batches: none of it counts.
+    # Lazy loading, memory, thread pools, plans and compilation for sizes of batches: none of it counts.
     theirs(photos[: max(1, len(photos) // 8)])
     ours(photos)
     seconds: tuple[list[float], list[float]] = ([], [])
