@@ -15,7 +15,7 @@ from annotator.tracks.layer import follow_run
 from annotator.tracks.smooth import estimate_sigma, smooth
 from jobs.benchmark_smooth import FPS, HEIGHT, errors, motion
 
-WALK = [(20.0, 100.0, 8.0)]
+WALK = [(40.0, 100.0, 7.0)]
 
 
 @pytest.fixture(scope="module")
