@@ -70,7 +70,6 @@ def mistakes(tmp_path, photos):
         "a run that is none": (["status", nothing], "run.json"),
         "export of no run": (["export", nothing, "--to", tmp_path / "x.json"], "run.json"),
         "eval without a run": (["eval", tmp_path / "no", "--gt", boxes], "run.json"),
-        "engine that is not there": (["run", photos, "--out", out, "--engine", "onnx"], "not built in yet"),
         "unknown option": (["run", photos, "--colour"], "--colour"),
         "unknown verb": (["dance"], "dance"),
         "model nobody knows": (["models", "show", "vitpose-hh"], "vitpose-h"),
