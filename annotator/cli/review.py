@@ -20,6 +20,15 @@ DatabaseDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def _end_in_order() -> None:
+    """Let SIGTERM end a command as Ctrl-C does: the database is stopped, not left behind."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell that starts a command in the background has it ignore Ctrl-C; `kill -INT` is meant all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @app.command("load")
 def load(
     run: RunArgument,
@@ -42,6 +51,7 @@ def load(
     from annotator.review.workplace import workplace
     from annotator.store.reader import Run
 
+    _end_in_order()
     opened = Run(run)
     loaded = load_run(opened, workplace(opened.path, database_dir), gt, copies)
     if as_json:
@@ -80,15 +90,12 @@ def open_app(
     database_dir: DatabaseDir = None,
 ) -> None:
     """Serve FiftyOne's App with a loaded run on this machine, until Ctrl-C."""
-    import signal
-
     from annotator.review.app import app as serve
     from annotator.review.workplace import dataset_name, workplace
     from annotator.store.reader import Run
 
     opened = Run(run)
-    # An end by the system is as orderly as one by Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_in_order()
     try:
         with serve(workplace(opened.path, database_dir), dataset_name(opened), reviewer, port) as served:
             print(f"{served.url}\n  open it in a browser; Ctrl-C ends it", flush=True)
@@ -107,6 +114,7 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
     from annotator.review.workplace import workplace
     from annotator.store.reader import Run
 
+    _end_in_order()
     opened = Run(run)
     pulled = pull_reviews(opened, workplace(opened.path, database_dir))
     if as_json:
