@@ -11,6 +11,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 WIDTHS = {"wide": 1400, "narrow": 400}
@@ -26,19 +27,19 @@ def main() -> None:
     parser.add_argument("--browser", default="/usr/bin/chromium")
     options, rest = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
-        data, run = Path(folder) / "synthetic", Path(folder) / "synthetic-people"
-        annotator("synth", data, "--images", options.pictures, "--seed", 7, "--workers", 1)
-        (truth,) = data.glob("*.json")
-        annotator(
-            "run", data / "images", "--out", run, "--executor", "inline", *[o for o in rest if o != "--"]
-        )
-        annotator("report", run, "--gt", truth, "--price-per-hour", 2)
-        take(run / "report.html", options.to, options.browser)
+        # Relative paths, as they stand in the commands that the page shows.
+        call = partial(annotator, Path(folder))
+        call("synth", "synthetic", "--images", options.pictures, "--seed", 7, "--workers", 1)
+        (truth,) = (path.name for path in Path(folder, "synthetic").glob("*.json"))
+        given = [str(Path(o).absolute()) if Path(o).exists() else o for o in rest if o != "--"]
+        call("run", "synthetic/images", "--out", "synthetic-people", "--executor", "inline", *given)
+        call("report", "synthetic-people", "--gt", f"synthetic/{truth}", "--price-per-hour", 2)
+        take(Path(folder, "synthetic-people", "report.html"), options.to, options.browser)
 
 
-def annotator(*arguments: object) -> None:
-    """`annotator ...` in a process of its own; ends this program when it fails."""
-    subprocess.run([sys.executable, "-m", "annotator.cli", *map(str, arguments)], check=True)
+def annotator(folder: Path, *arguments: object) -> None:
+    """`annotator ...` in that folder, in a process of its own; ends this program when it fails."""
+    subprocess.run([sys.executable, "-m", "annotator.cli", *map(str, arguments)], check=True, cwd=folder)
 
 
 def take(page: Path, folder: Path, browser: str) -> None:
