@@ -1,4 +1,4 @@
-"""Each format is read back, by a reader of its own where there is a living one, and compared with the rows."""
+"""Each format is read back, by a living reader of it where there is one, and compared with the rows."""
 
 from __future__ import annotations
 
