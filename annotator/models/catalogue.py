@@ -221,7 +221,7 @@ def detectors() -> Mapping[str, Entry]:
             {"COCO": results["COCO"]}, _training_data(model) or ("COCO",), _mim("mmdet") / model["Config"],
             _url(model),
         )  # fmt: skip
-    entries[demo.DETECTOR.name] = _shipped(demo.DETECTOR, "detector", "detection", "", "CSPNeXt")
+    entries[demo.DETECTOR.name] = _shipped(demo.DETECTOR, "detector", "detection", "", "ResNet-18")
     return entries
 
 

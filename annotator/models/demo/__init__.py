@@ -42,8 +42,8 @@ class DemoModel:
 DETECTOR = DemoModel(
     "demo-detector",
     (320, 320),
-    "2361fcab87a152a5943cdb819595342e855389c9efe112ac430b24066fc9bf42",
-    {"box AP": 0.074},
+    "0a6d2a3ecef0ff5e99828b71b26db636e3dba7780b888ee661cd6f338b2a8322",
+    {"box AP": 0.500},
 )
 POSE = DemoModel(
     "demo-pose",
