@@ -1,4 +1,4 @@
-"""demo-detector: RTMDet's head on a narrow ResNet-18, trained on synthetic people only (see MODEL_CARD.md)."""
+"""demo-detector: RTMDet's head on a narrow ResNet-18, trained on synthetic people (see MODEL_CARD.md)."""
 
 # ruff: noqa: C408, N999 - a config in the style of OpenMMLab
 
