@@ -74,11 +74,13 @@ def head() -> Iterator[Head]:
     environment["RAY_health_check_initial_delay_ms"] = "60000"
     environment["RAY_health_check_timeout_ms"] = "60000"
     log = folder / "head.log"
-    process, address = started(environment, log)
     try:
-        yield Head(address, environment, log)
+        process, address = started(environment, log)
+        try:
+            yield Head(address, environment, log)
+        finally:
+            end(process)
     finally:
-        end(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
