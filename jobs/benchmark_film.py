@@ -64,9 +64,9 @@ def make_film(path: Path, minutes: int, fps: int) -> None:
             with av.open(str(minute)) as source:
                 video = source.streams.video[0]
                 stream = stream or out.add_stream_from_template(video)
-                shift = round(copy * 60 / video.time_base)
+                shift = round(copy * 60 / (video.time_base or 1))
                 for packet in source.demux(video):
-                    if packet.size:
+                    if packet.size and packet.pts is not None and packet.dts is not None:
                         packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                         packet.stream = stream
                         out.mux(packet)
@@ -120,7 +120,7 @@ def memory_mib() -> float:
 
 def main() -> None:
     """Make, annotate, follow, measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--fps", type=int, default=10)

@@ -69,7 +69,7 @@ def errors(made: Motion, points: np.ndarray) -> tuple[float, float, float]:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     rows = {"raw": [], "smoothed": []}

@@ -95,7 +95,7 @@ def theirs(made: Scene, fps: float, name: str) -> Iterator[Identities]:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=24.0)
     parser.add_argument("--fps", type=float, default=12.5)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from annotator.errors import RunFailed
 from annotator.sources.plan import Plan
@@ -91,11 +92,8 @@ def film_shards(run: Run, records: dict[int, CommitRecord], film: Film) -> Itera
 
 def film_shard(film: Film, images: pa.Table, instances: pa.Table) -> FilmShard:
     """The part of a film in the tables of one shard; people whom OKS-NMS suppresses are left out."""
-    import pyarrow.compute as pc
-
-    of_film = pc.and_(pc.equal(images["video_uri"], film.uri), pc.is_valid(images["frame_index"]))
-    rows = images.filter(of_film).select(["index", "frame_index", "time"]).to_pydict()
-    instances = instances.filter(pc.invert(pc.fill_null(instances["nms_suppressed"], False)))
+    rows = frames_of(film, images).select(["index", "frame_index", "time"]).to_pydict()
+    instances = instances.filter(~instances["nms_suppressed"].fill_null(False).to_numpy())
     ids = instances["id"].to_numpy()
     count = len(ids)
     bboxes = _numbers(instances["bbox"]).reshape(count, 4)
@@ -125,6 +123,12 @@ def film_shard(film: Film, images: pa.Table, instances: pa.Table) -> FilmShard:
         frame_numbers=np.repeat(np.array(rows["frame_index"], np.int64), ends - begins),
         scores=instances["score"].to_numpy()[people],
     )
+
+
+def frames_of(film: Film, images: pa.Table) -> pa.Table:
+    """Those rows of `images` that are frames of a film; stretches that were lost are none."""
+    images = images.filter(pc.call_function("equal", [images["video_uri"], pa.scalar(film.uri)]))
+    return images.filter(images["frame_index"].is_valid())
 
 
 def _numbers(lists: pa.ChunkedArray) -> np.ndarray:

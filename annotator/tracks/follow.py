@@ -32,7 +32,7 @@ class FollowSettings:
             found later is linked afterwards (`tracks.link`), with both sides known.
     """
 
-    similarities: tuple[float, ...] = (0.5, 0.25)
+    similarities: tuple[float, ...] = (0.5, 0.35)
     unsure_similarity: float = 0.4
     lost_frames: int = 12
     lost_seconds: float = 1.0

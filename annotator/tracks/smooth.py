@@ -56,7 +56,7 @@ def smooth(
     """
     points = np.asarray(points, np.float64)
     heights = np.asarray(heights, np.float64)
-    seen = np.isfinite(points).all(axis=-1)
+    seen = np.asarray(np.isfinite(points).all(axis=-1))
     share = np.clip(confidences, _LEAST_CONFIDENCE, 1.0) / _USUAL_CONFIDENCE
     if sigmas is None:
         sigmas = np.full(len(heights), estimate_sigma(points, share, heights)) * heights

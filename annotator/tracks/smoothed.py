@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from annotator.errors import UserError
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import INSTANCES, MAX_PEOPLE, PERSON_BITS
-from annotator.tracks.films import Film, films_of, read_rows
+from annotator.tracks.films import Film, films_of, frames_of, read_rows
 from annotator.tracks.smooth import smooth
 
 # Frames of context on either side of what is smoothed at once; farther ones have no say any more.
@@ -133,9 +132,8 @@ def _part(reader: _Shards, film: Film, shard: int) -> _Part:
 
 
 def _of_film(film: Film, images: pa.Table, instances: pa.Table) -> tuple[pa.Table, pa.Table]:
-    of_film = pc.and_(pc.equal(images["video_uri"], film.uri), pc.is_valid(images["frame_index"]))
-    images = images.filter(pc.fill_null(of_film, False))
-    followed = instances.filter(pc.is_valid(instances["track_id"]))
+    images = frames_of(film, images)
+    followed = instances.filter(instances["track_id"].is_valid())
     return images, followed.filter(np.isin(followed["image_id"].to_numpy(), images["image_id"].to_numpy()))
 
 

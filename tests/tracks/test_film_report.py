@@ -26,7 +26,7 @@ def test_figures_of_a_film_over_time(film_run, walkers):
     assert np.isnan(film.people[51:54]).all()
     np.testing.assert_allclose(film.confidence[:50], 0.9, atol=1e-6)
     assert film.track_count == 2
-    np.testing.assert_allclose(film.tracks, [(0, 11.9), (0, 5.9)], atol=0.01)
+    np.testing.assert_allclose(film.tracks, [(0, 5.9), (0, 11.9)], atol=0.01)
     # The file is gone: the stills say so instead of failing.
     assert len(film.stills) == STILLS
     assert all(still.src is None and still.missing for still in film.stills)
