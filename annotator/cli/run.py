@@ -172,6 +172,7 @@ def run(
     from annotator.config import load_config
     from annotator.runtime.launch import launch
     from annotator.runtime.progress import ProgressBar
+    from annotator.runtime.stopping import stopping_in_order
 
     given = {
         "inputs": tuple(inputs) if inputs else None,

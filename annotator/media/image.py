@@ -126,9 +126,7 @@ def _read(uri: str, limits: ImageLimits, admit: Callable[[int], None] | None) ->
         raise ItemError("read", "unreadable", f"the path cannot be opened: {error}") from None
 
 
-def _read_remote(
-    uri: str, limits: ImageLimits, admit: Callable[[int], None] | None
-) -> tuple[bytes, Header]:
+def _read_remote(uri: str, limits: ImageLimits, admit: Callable[[int], None] | None) -> tuple[bytes, Header]:
     data = read_bytes(uri, limits.max_file_bytes)
     header = read_header(io.BytesIO(data))
     _check_header(header, limits)
