@@ -207,7 +207,7 @@ def load_config(
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "value_error":
-            raise UserError(str(first["ctx"]["error"])) from None
+            raise UserError(str(first.get("ctx", {}).get("error", first["msg"]))) from None
         if first["type"] == "missing":
             missing = [str(one["loc"][0]) for one in error.errors() if one["type"] == "missing"]
             raise UserError("; ".join(_MISSING[name] for name in missing)) from None

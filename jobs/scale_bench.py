@@ -155,7 +155,7 @@ def measure_records(shards: int) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="scale-", dir="."))
     try:
         (folder / "commits").mkdir()
-        stats = dict.fromkeys(
+        stats: dict[str, object] = dict.fromkeys(
             ("wait", "detect", "pose", "started", "ahead", "seconds", "images", "people"), 1.25
         )
         for shard in range(shards):

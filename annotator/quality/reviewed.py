@@ -62,7 +62,7 @@ def reviewed(run: Run) -> Labelled:
             right.append((similarity >= RIGHT) & (told > 0))
             oks.append(similarity[told > 0].mean() if told.any() else 0.0)
     seen = np.array(visibility, np.int8).reshape(-1, joints)
-    matched = seen.any(axis=1)
+    matched = np.asarray(seen.any(axis=1))
     return Labelled(
         np.concatenate([np.zeros(0, np.int64), *images]),
         matched,

@@ -51,9 +51,11 @@ class VisibilitySample:
             names, numbers = np.unique(sample.images, return_inverse=True)
             images.append(numbers + start)
             start += len(names)
-        arrays = ("values", "inside", "truth", "baseline")
         return cls(
-            *(np.concatenate([getattr(sample, name) for sample in samples]) for name in arrays),
+            np.concatenate([sample.values for sample in samples]),
+            np.concatenate([sample.inside for sample in samples]),
+            np.concatenate([sample.truth for sample in samples]),
+            np.concatenate([sample.baseline for sample in samples]),
             np.concatenate(images),
         )
 

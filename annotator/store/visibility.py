@@ -134,4 +134,4 @@ def _at_cut_side(keypoints: np.ndarray, bboxes: np.ndarray, width: int, height: 
     low, high = bboxes[:, None, :2], bboxes[:, None, :2] + bboxes[:, None, 2:]
     near = 0.1 * bboxes[:, None, 2:]
     at = np.concatenate([keypoints < low + near, keypoints > high - near], axis=-1)
-    return (at & truncation(bboxes, width, height)[:, None]).any(axis=-1)
+    return np.asarray((at & truncation(bboxes, width, height)[:, None]).any(axis=-1))

@@ -39,7 +39,7 @@ def golden_tables() -> dict[str, pa.Table]:
         ),
     )
     rows.add(_item(0, "a/1.jpg"), (640, 480), _people())
-    rows.add(_item(1, "b/1.jpg"), (480, 640), Poses(*(array[:0] for array in _arrays())))
+    rows.add(_item(1, "b/1.jpg"), (480, 640), _nobody())
     rows.add(_item(2, "b/näive.jpg"), None, ItemError("decode", "truncated", "the file ends in the middle"))
     rows.add(_item(3, "b/2.jpg"), (32, 32), ItemError("pose", "exception", "RuntimeError: out of memory"))
     images, instances = rows.tables()
@@ -85,6 +85,11 @@ def _people() -> Poses:
         keypoint_agreement=agreement,
         posed_by=np.array(["golden-second", "golden-pose", "golden-second"]),
     )
+
+
+def _nobody() -> Poses:
+    bboxes, bbox_scores, keypoints, keypoint_scores, scores = (array[:0] for array in _arrays())
+    return Poses(bboxes, bbox_scores, keypoints, keypoint_scores, scores)
 
 
 def _arrays() -> tuple[np.ndarray, ...]:
