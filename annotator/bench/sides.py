@@ -113,6 +113,7 @@ class Line:
     def __call__(self, photos: Sequence[Photo]) -> list[People]:
         """See `Side`."""
         self.clock = StageClock()
+        self.pose.take_figures()
         with ImageFeed(list(_items(photos)), threads=self._threads, prepare=self._prepare) as feed:
             outcomes = list(
                 annotate(feed, self.detector, self.pose, self._batch_images, self.clock)  # type: ignore[arg-type]
