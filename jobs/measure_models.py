@@ -1,4 +1,4 @@
-"""Measures what the models of the catalogue cost and writes `annotator/models/costs.json`.
+"""Measures what the models of the catalogue cost and writes `annotator/models/zoo/costs.json`.
 
 Run it after a change of the catalogue or of mmpose: `python jobs/measure_models.py`. Models with a short name
 are measured; `--all` measures every pose model.
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from annotator.errors import UserError
-from annotator.models import catalogue, cost
+from annotator.models.zoo import catalogue, cost
 
-TARGET = Path(__file__).resolve().parent.parent / "annotator" / "models" / cost.SHIPPED
+TARGET = Path(__file__).resolve().parent.parent / "annotator" / "models" / "zoo" / cost.SHIPPED
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import torch
 
-from annotator.models import catalogue
-from annotator.models.cost import known
+from annotator.models.zoo import catalogue
+from annotator.models.zoo.cost import known
 
 MODELS = ("vitpose-h", "vitpose-l", "hrnet-w48-udp", "hrnet-w32", "rtmpose-l", "rtmpose-m", "rtmpose-t")
 

@@ -74,10 +74,10 @@ def measure_scheduler(workers: int, shards: int, shard_seconds: float, deaths: i
     Each worker carries out one shard after the other and decodes a second one ahead; lengths of shards vary,
     `deaths` workers vanish. The scheduler is asked after every event, as by the Ray executor.
     """
-    from annotator.runtime.blame import Cause, Death
-    from annotator.runtime.leases import Scheduler
-    from annotator.runtime.policy import Lease, Start
-    from annotator.runtime.ray_executor import BEATS_A_SECOND
+    from annotator.runtime.ray.executor import BEATS_A_SECOND
+    from annotator.runtime.scheduling.blame import Cause, Death
+    from annotator.runtime.scheduling.leases import Scheduler
+    from annotator.runtime.scheduling.policy import Lease, Start
 
     dice, spent = random.Random(1), 0.0
     scheduler = Scheduler(range(shards))

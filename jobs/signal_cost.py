@@ -3,7 +3,8 @@
     python jobs/signal_cost.py CONFIG.py WEIGHTS.pth [--people 32] [--passes 10]
 
 Entropy, and decoding both halves of the flip test, happen in the pass; the other signals once an image
-(`signals` in the commit records' stats). Process time, not wall time: other work on the machine does not count.
+(`signals` in the commit records' stats). Process time, not wall time: other work on the machine does not
+count.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from annotator.models.engines import split
+from annotator.models.engines.engine import split
 from annotator.models.sources import resolve_pose
 from annotator.models.topdown import TopDown
 from annotator.people import Poses

@@ -64,7 +64,7 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, text):
 
 
 def test_missing_inputs_are_said():
-    with pytest.raises(UserError, match="^no inputs: name directories"):
+    with pytest.raises(UserError, match=r"^no inputs: name directories"):
         load_config(None, {"out": "run", "detector_threshold": 3}, [])
-    with pytest.raises(UserError, match="^no inputs: .*; no --out: name a folder"):
+    with pytest.raises(UserError, match=r"^no inputs: .*; no --out: name a folder"):
         load_config(None, {}, [])

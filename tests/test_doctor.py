@@ -26,7 +26,7 @@ def test_another_python_is_named(monkeypatch):
 
 
 def test_wrong_operations_are_named(monkeypatch):
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     import mmcv.ops

@@ -17,7 +17,7 @@ def test_sigmas_are_those_of_pycocotools():
 
 
 def test_coco_is_what_mmpose_says():
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     from mmpose.datasets.datasets.utils import parse_pose_metainfo

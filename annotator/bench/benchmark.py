@@ -16,9 +16,9 @@ from annotator.bench.photos import Photo
 from annotator.bench.sides import Line, MMPoseLoop, Rtmlib, Side, set_threads
 from annotator.errors import RunFailed, UserError
 from annotator.models.detector import Detector
-from annotator.models.engine_choice import Choice, choose_detector, choose_pose
+from annotator.models.engines.engine_choice import Choice, choose_detector, choose_pose
+from annotator.models.engines.speed_of_light import flop_of, seconds_a_person, seconds_an_image
 from annotator.models.sources import ModelSource
-from annotator.models.speed_of_light import flop_of, seconds_a_person, seconds_an_image
 from annotator.models.topdown import TopDown
 from annotator.parity.topdown import NETWORK_LIMIT
 
@@ -133,10 +133,10 @@ def _theirs(settings: Settings) -> Side:
         )
     if settings.detector is not None or settings.flip:
         raise UserError("--against rtmlib compares pose models on given boxes, without a flip test")
-    from annotator.models.build import build
-    from annotator.models.configs import input_size
-    from annotator.models.engines import PoseNetwork
-    from annotator.models.onnx_export import exported
+    from annotator.models.engines.engine import PoseNetwork
+    from annotator.models.engines.onnx_export import exported
+    from annotator.models.openmmlab.build import build
+    from annotator.models.openmmlab.configs import input_size
 
     built = build(settings.pose)
     size = input_size(built.config)

@@ -15,8 +15,8 @@ import torch
 from annotator.bench.photos import Photo
 from annotator.errors import RunFailed
 from annotator.media.feed import ImageFeed
-from annotator.models.build import build, default_scope
 from annotator.models.detector import Detector
+from annotator.models.openmmlab.build import build, default_scope
 from annotator.models.sources import ModelSource
 from annotator.models.topdown import TopDown
 from annotator.parity.reference import Reference

@@ -94,8 +94,9 @@ def _source(
     kind: Literal["pose", "detector"], name: str, weights: str | None, folder: str | None
 ) -> ModelSource:
     """The model, with random weights where no others are at hand."""
-    from annotator.models import catalogue, fetch
     from annotator.models.sources import RANDOM, is_config_file, resolve_detector, resolve_pose
+    from annotator.models.weights import fetch
+    from annotator.models.zoo import catalogue
 
     if weights is None:
         find = catalogue.find_pose if kind == "pose" else catalogue.find_detector

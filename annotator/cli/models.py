@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from annotator.models.cards import Card
+    from annotator.models.zoo.cards import Card
 
 app = typer.Typer(help="The catalogue of pose models and detectors, and advice.", no_args_is_help=True)
 
@@ -51,7 +51,7 @@ def list_models(
 ) -> None:
     """List models: accuracy as published, cost as measured, and whether their weights are at hand."""
     from annotator.cli import print_json
-    from annotator.models.cards import Filter, cards
+    from annotator.models.zoo.cards import Filter, cards
 
     wanted = Filter(text, task, paradigm, data, short, with_weights, max_gmacs, max_params, min_ap)
     found = [card for card in cards(weights_dir) if wanted(card)]
@@ -83,7 +83,7 @@ def show(
 ) -> None:
     """Everything known about one model; its cost is measured now where it is not on file."""
     from annotator.cli import print_json
-    from annotator.models.cards import card, find
+    from annotator.models.zoo.cards import card, find
 
     row = card(find(name), weights_dir, measure=True).to_dict()
     if as_json:
@@ -107,8 +107,8 @@ def pull(
 ) -> None:
     """Fetch official weights, checked against the sha256 in their file names."""
     from annotator.errors import UserError
-    from annotator.models import fetch
-    from annotator.models.cards import find
+    from annotator.models.weights import fetch
+    from annotator.models.zoo.cards import find
     from annotator.runtime.progress import ProgressBar
 
     entries = [find(name) for name in names]
@@ -133,7 +133,7 @@ def recommend(
 ) -> None:
     """Which models to take for a goal, why, at what cost, and what was not measured."""
     from annotator.cli import print_json
-    from annotator.models.advice import advise
+    from annotator.models.zoo.advice import advise
 
     advice = advise(goal, gpu, weights_dir)
     if as_json:

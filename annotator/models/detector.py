@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from annotator.errors import ItemError, UserError
-from annotator.models.build import build, default_scope
-from annotator.models.configs import dataset_of, test_pipeline, type_name
-from annotator.models.detector_engines import OnnxDetector, TorchDetector
+from annotator.models.engines.detector_engines import OnnxDetector, TorchDetector
+from annotator.models.openmmlab.build import build, default_scope
+from annotator.models.openmmlab.configs import dataset_of, test_pipeline, type_name
 from annotator.models.sources import ModelSource
 from annotator.people import Detections
 

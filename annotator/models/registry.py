@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.models.configs import load_model_config, type_name
+from annotator.models.openmmlab.configs import load_model_config, type_name
 from annotator.models.sources import ModelSource
 
 if TYPE_CHECKING:
     from annotator.models.topdown import TopDown
-    from annotator.models.whole_image import WholeImage
+    from annotator.models.whole_image.estimator import WholeImage
 
 
 def needs_boxes(source: ModelSource) -> bool:
@@ -43,7 +43,7 @@ def build_estimator(
         return TopDown(
             source, device=device, precision=precision, engine=engine, flip=flip, batch_people=batch_people
         )
-    from annotator.models.whole_image import WholeImage
+    from annotator.models.whole_image.estimator import WholeImage
 
     return WholeImage(
         source,

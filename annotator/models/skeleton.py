@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import UserError
-from annotator.models import mmlab
-from annotator.models.configs import datasets_of, type_name
+from annotator.models.openmmlab import mmlab
+from annotator.models.openmmlab.configs import datasets_of, type_name
 from annotator.skeletons import Skeleton, from_dataset_meta
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from annotator.errors import UserError
-from annotator.models import catalogue, fetch
+from annotator.models.weights import fetch
+from annotator.models.zoo import catalogue
 
 Kind = Literal["pose", "detector"]
 RANDOM = "random"
@@ -83,7 +84,7 @@ def _resolve(
     random_weights: bool,
     progress: fetch.Progress | None,
 ) -> ModelSource:
-    from annotator.models.configs import config_sha256, load_model_config
+    from annotator.models.openmmlab.configs import config_sha256, load_model_config
 
     url = None
     if is_config_file(name_or_config):
@@ -139,7 +140,7 @@ def _weights(
     if url is None:
         raise UserError(f"{name} comes without official weights: name a file with {option}")
     path, sha256 = fetch.fetch(url, weights_dir, progress)
-    from annotator.models.weights import safetensors_copy, write_safetensors_copy
+    from annotator.models.weights.loading import safetensors_copy, write_safetensors_copy
 
     if not safetensors_copy(path).exists():
         write_safetensors_copy(path, sha256)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from annotator.errors import UserError
-from annotator.models.build import build
-from annotator.models.configs import find_transform, test_pipeline, type_name
 from annotator.models.crops_ahead import CropsAhead, Spent
-from annotator.models.engine_choice import make_engine
-from annotator.models.engines import Engine, Normalization, PoseNetwork, split
+from annotator.models.engines.engine import Engine, Normalization, PoseNetwork, split
+from annotator.models.engines.engine_choice import make_engine
+from annotator.models.openmmlab.build import build
+from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
 from annotator.models.skeleton import skeleton_of, subset
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses

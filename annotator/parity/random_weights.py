@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from annotator.models.build import build
-from annotator.models.configs import input_size
+from annotator.models.openmmlab.build import build
+from annotator.models.openmmlab.configs import input_size
 from annotator.models.sources import RANDOM, ModelSource
 from annotator.parity.pictures import Picture
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from annotator.models.build import build, default_scope
+from annotator.models.openmmlab.build import build, default_scope
 from annotator.models.sources import ModelSource
 from annotator.parity.pictures import Picture
 

@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import KDTree
 
 from annotator.models.sources import RANDOM, ModelSource
-from annotator.models.whole_image import WholeImage
+from annotator.models.whole_image.estimator import WholeImage
 from annotator.parity.pictures import Picture
 from annotator.parity.random_weights import label
 from annotator.parity.reference import Reference, tensors
@@ -84,7 +84,7 @@ def _network(
 def _people(theirs: Reference, picture: Picture) -> Any:
     from mmpose.apis import inference_bottomup
 
-    from annotator.models.build import default_scope
+    from annotator.models.openmmlab.build import default_scope
 
     with default_scope("mmpose"):
         pixels = np.ascontiguousarray(picture.pixels[..., ::-1])

@@ -1,4 +1,4 @@
 """Who works on which shard, and what happens when something breaks: the worker and its executors.
 
-Only `ray_executor` knows Ray; what a picture or a person is belongs to `media`, `models` and `store`.
+Only `runtime.ray` knows Ray; what a picture or a person is belongs to `media`, `models` and `store`.
 """

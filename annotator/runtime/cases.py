@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from annotator.runtime.blame import Ledger
+from annotator.runtime.scheduling.blame import Ledger
 from annotator.store.storage import storage_at
 
 FOLDER = "intents"

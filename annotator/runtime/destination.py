@@ -12,8 +12,9 @@ from annotator.store.locations import is_remote, location
 
 UNCONDITIONAL = (
     "{place}: this store has no conditional writes, so of two writers of a shard the last one stands, not "
-    "the first. No row is doubled in what `verify` accepts, but a late writer may leave files behind, or a shard "
-    "to be made anew; `verify` names both and running again mends them. Let one driver at a time work on it"
+    "the first. No row is doubled in what `verify` accepts, but a late writer may leave files behind, or a "
+    "shard to be made anew; `verify` names both and running again mends them. Let one driver at a time work "
+    "on it"
 )
 
 

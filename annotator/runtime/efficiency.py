@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.models.speed_of_light import SpeedOfLight, flop_of, seconds_a_person, seconds_an_image
+from annotator.models.engines.speed_of_light import SpeedOfLight, flop_of, seconds_a_person, seconds_an_image
 from annotator.runtime.job import Job
 from annotator.runtime.line import StageClock
 

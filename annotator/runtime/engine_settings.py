@@ -32,7 +32,7 @@ def resolve_engines(config: RunConfig, pose: ModelSource, detector: ModelSource 
     Raises:
         UserError: an engine was asked for that cannot carry out the model.
     """
-    from annotator.models.engine_choice import choose_detector, choose_pose
+    from annotator.models.engines.engine_choice import choose_detector, choose_pose
 
     config = config.model_copy(update=_standing(config))
     device = workers_device(config)
@@ -64,7 +64,7 @@ def workers_device(config: RunConfig) -> str:
     if config.device != "auto":
         return config.device
     if config.executor == "ray" and config.address is not None:
-        from annotator.runtime.ray_session import ray_session
+        from annotator.runtime.ray.session import ray_session
 
         with ray_session(config.address) as ray:
             return "cuda" if ray.cluster_resources().get("GPU", 0) > 0 else "cpu"

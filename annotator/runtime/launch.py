@@ -305,7 +305,7 @@ def calibration_record(config: RunConfig, pose: ModelSource) -> FileRecord | Non
 
 
 def _model_record(source: ModelSource) -> ModelRecord:
-    from annotator.models.configs import input_size, load_model_config
+    from annotator.models.openmmlab.configs import input_size, load_model_config
 
     size = input_size(load_model_config(source.config_path, source.kind))
     if source.weights_path is None:
@@ -347,10 +347,10 @@ def _executor(job: Job) -> Executor:
         from annotator.runtime.inline import run_inline
 
         return run_inline
-    from annotator.runtime.ray_session import prepare_environment
+    from annotator.runtime.ray.session import prepare_environment
 
     prepare_environment(local=config.address is None)
-    from annotator.runtime.ray_executor import run_on_ray
+    from annotator.runtime.ray.executor import run_on_ray
 
     return run_on_ray
 

@@ -38,7 +38,7 @@ class PoseEstimator(Protocol):
 
 @runtime_checkable
 class WholeImageEstimator(Protocol):
-    """Finds people and their keypoints in prepared images by itself (`models.whole_image.WholeImage`)."""
+    """Finds people and their keypoints in prepared images by itself (`models.whole_image`)."""
 
     @property
     def skeleton(self) -> Skeleton: ...

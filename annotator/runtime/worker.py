@@ -23,7 +23,6 @@ from annotator.media.image import Image, ImageLimits
 from annotator.people import Poses
 from annotator.quality.signals import measured
 from annotator.runtime import efficiency
-from annotator.runtime.blame import Care
 from annotator.runtime.intents import IntentLog
 from annotator.runtime.job import Job, Progress, ShardTask
 from annotator.runtime.line import (
@@ -36,6 +35,7 @@ from annotator.runtime.line import (
     annotate,
 )
 from annotator.runtime.rows import Probabilities, row_builder
+from annotator.runtime.scheduling.blame import Care
 from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter

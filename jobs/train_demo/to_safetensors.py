@@ -11,7 +11,7 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from annotator.models.weights import load_state
+from annotator.models.weights.loading import load_state
 
 
 def main() -> None:

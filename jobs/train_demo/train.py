@@ -45,7 +45,7 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry out one training, or its continuation; checkpoints and logs are in `options.work`."""
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     import cv2
@@ -109,7 +109,7 @@ def begin(config: Config, options: argparse.Namespace) -> None:
     """What the weights are at first: a checkpoint's, a file's, a pose model's backbone, or random."""
     import torch
 
-    from annotator.models.weights import load_state
+    from annotator.models.weights.loading import load_state
 
     config.resume = options.resume
     if options.weights:

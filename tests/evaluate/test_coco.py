@@ -183,7 +183,7 @@ def test_oks_nms_leaves_out_doubles_but_keeps_the_rows(make_run, picture, people
 
 def test_scores_and_nms_equal_mmpose(make_run, picture, people, write) -> None:
     """The same predictions, many of them near copies, through MMPose's own CocoMetric."""
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     from mmpose.evaluation.metrics import CocoMetric

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def validated(config: dict) -> dict:
-    from annotator.runtime.ray_session import prepare_environment
+    from annotator.runtime.ray.session import prepare_environment
 
     prepare_environment(local=True)
     from ray.autoscaler._private.util import prepare_config, validate_config

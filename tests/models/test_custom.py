@@ -13,9 +13,9 @@ from PIL import Image
 from annotator.config import RunConfig
 from annotator.evaluate.evaluation import evaluate
 from annotator.export.coco import write_coco, write_coco_results
-from annotator.models.build import build
-from annotator.models.catalogue import find_pose
+from annotator.models.openmmlab.build import build
 from annotator.models.sources import resolve_pose
+from annotator.models.zoo.catalogue import find_pose
 from annotator.runtime.launch import launch
 from annotator.runtime.progress import ProgressBar
 from annotator.store.reader import Run

@@ -43,7 +43,7 @@ def test_both_together_are_small_enough_to_ship() -> None:
 
 
 def test_weights_hold_no_trace_of_training() -> None:
-    from annotator.models.weights import load_state
+    from annotator.models.weights.loading import load_state
 
     for model in (demo.DETECTOR, demo.POSE):
         for name, tensor in load_state(model.weights).items():

@@ -27,8 +27,8 @@ def picture(height: int, width: int) -> np.ndarray:
 def test_the_input_is_what_mmdetection_would_make_of_the_file(detector: Detector, tmp_path: Path) -> None:
     import cv2
 
-    from annotator.models.build import default_scope
-    from annotator.models.configs import load_model_config, test_pipeline
+    from annotator.models.openmmlab.build import default_scope
+    from annotator.models.openmmlab.configs import load_model_config, test_pipeline
 
     image = picture(123, 77)
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
@@ -113,8 +113,8 @@ def test_values_that_are_not_finite_are_an_error_and_not_an_empty_image(
 def test_the_person_class_is_found_by_name(
     tmp_path: Path, classes: tuple[str, ...], count: int, label: int | None
 ) -> None:
-    from annotator.models.configs import load_model_config
     from annotator.models.detector import _person_label
+    from annotator.models.openmmlab.configs import load_model_config
 
     (tmp_path / "d.py").write_text(
         "default_scope = 'mmdet'\n"
@@ -130,8 +130,8 @@ def test_the_person_class_is_found_by_name(
 
 
 def test_coco_detectors_know_people_as_their_first_class() -> None:
-    from annotator.models.configs import load_model_config
     from annotator.models.detector import _person_label
+    from annotator.models.openmmlab.configs import load_model_config
 
     source = resolve_detector("faster-rcnn", "random")
     assert _person_label(load_model_config(source.config_path, "detector"), {}, "faster-rcnn") == 0

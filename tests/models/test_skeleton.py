@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from annotator.errors import UserError
-from annotator.models import catalogue
-from annotator.models.configs import load_model_config
+from annotator.models.openmmlab.configs import load_model_config
 from annotator.models.skeleton import skeleton_of
+from annotator.models.zoo import catalogue
 from annotator.skeletons import COCO_17
 
 

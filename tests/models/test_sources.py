@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from annotator.errors import UserError
-from annotator.models import catalogue, fetch
 from annotator.models.sources import resolve_detector, resolve_pose
+from annotator.models.weights import fetch
+from annotator.models.zoo import catalogue
 
 POSE = """
 default_scope = 'mmpose'

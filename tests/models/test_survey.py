@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from annotator.models.build import build_network
-from annotator.models.catalogue import find_pose
-from annotator.models.configs import find_transform, load_model_config
-from annotator.models.configs import test_pipeline as pipeline_of
+from annotator.models.openmmlab.build import build_network
+from annotator.models.openmmlab.configs import find_transform, load_model_config
+from annotator.models.openmmlab.configs import test_pipeline as pipeline_of
+from annotator.models.zoo.catalogue import find_pose
 from annotator.parity.survey import SURVEY
 
 

@@ -18,7 +18,7 @@ JOB = Path(__file__).resolve().parents[2] / "jobs" / "train_demo"
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch):
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     monkeypatch.setattr(sys, "path", [str(JOB), *sys.path])
@@ -209,7 +209,7 @@ def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_p
     import torch
 
     from annotator.models.demo import POSE
-    from annotator.models.weights import load_state
+    from annotator.models.weights.loading import load_state
 
     train, people = job("train"), np.random.default_rng(0)
     part = tmp_path / "data" / "000000"

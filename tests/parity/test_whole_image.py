@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from annotator.models.configs import load_model_config
+from annotator.models.openmmlab.configs import load_model_config
 from annotator.models.sources import resolve_pose
-from annotator.models.whole_image import WholeImage
+from annotator.models.whole_image.estimator import WholeImage
 from annotator.parity.check import check_all
 from annotator.parity.random_weights import responsive
 from annotator.parity.verdict import table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotator.models.mmlab import prepare
+from annotator.models.openmmlab.mmlab import prepare
 
 
 @pytest.fixture(scope="session")

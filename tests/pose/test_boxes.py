@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.models.mmlab import prepare
+from annotator.models.openmmlab.mmlab import prepare
 from annotator.pose.boxes import bbox_to_center_scale, usable, xywh_to_xyxy, xyxy_to_xywh
 
 sides = st.floats(0.5, 4000)

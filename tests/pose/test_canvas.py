@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.models import mmlab
+from annotator.models.openmmlab import mmlab
 from annotator.pose.canvas import Canvas
 from annotator.pose.crops import crop_batch_cv2
 

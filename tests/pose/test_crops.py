@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.models.mmlab import prepare
+from annotator.models.openmmlab.mmlab import prepare
 from annotator.pose.boxes import bbox_to_center_scale
 from annotator.pose.crops import crop_batch_cv2, crop_batch_torch, to_image, warp_matrices
 

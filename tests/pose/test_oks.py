@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotator.models.mmlab import prepare
+from annotator.models.openmmlab.mmlab import prepare
 from annotator.pose.oks import instance_score, oks_matrix, oks_nms, soft_oks_nms
 from annotator.skeletons import COCO_17
 

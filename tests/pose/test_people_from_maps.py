@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.models import mmlab
+from annotator.models.openmmlab import mmlab
 from annotator.pose.associative_embedding import AssociativeEmbedding
 from annotator.pose.center_regression import CenterRegression, nearby_joints_nms
 

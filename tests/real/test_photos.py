@@ -48,7 +48,7 @@ def test_given_boxes_are_honoured_exactly(run_with_boxes, assets):
 
 
 def test_keypoints_equal_mmpose_for_the_same_boxes(run_with_boxes, assets):
-    from annotator.models.mmlab import prepare
+    from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
     from mmpose.apis import inference_topdown, init_model

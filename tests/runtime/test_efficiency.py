@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotator.models.speed_of_light import SpeedOfLight, _seconds_each
+from annotator.models.engines.speed_of_light import SpeedOfLight, _seconds_each
 from annotator.runtime.efficiency import describe, efficiency_of, shard_figures
 from annotator.runtime.line import StageClock
 
@@ -50,7 +50,7 @@ def test_given_boxes_need_no_detector() -> None:
 
 def test_a_pass_is_no_larger_than_the_budget_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("annotator.models.speed_of_light.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("annotator.models.engines.speed_of_light.time.perf_counter", lambda: now[0])
     sizes = []
 
     def call(count: int) -> None:

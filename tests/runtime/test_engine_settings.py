@@ -8,9 +8,9 @@ import pytest
 
 from annotator.config import RunConfig
 from annotator.errors import UserError
-from annotator.models import engine_choice
-from annotator.models.engine_choice import Choice, choose_detector, choose_pose
-from annotator.models.onnx_export import ExportError
+from annotator.models.engines import engine_choice
+from annotator.models.engines.engine_choice import Choice, choose_detector, choose_pose
+from annotator.models.engines.onnx_export import ExportError
 from annotator.models.sources import resolve_pose
 from annotator.runtime.engine_settings import resolve_engines, workers_device
 from annotator.store import run_info

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from annotator.runtime.blame import Cause
 from annotator.runtime.intents import IntentLog, forget, in_flight, read_crash
+from annotator.runtime.scheduling.blame import Cause
 
 
 def test_marks_are_seen_while_the_work_goes_on(tmp_path):

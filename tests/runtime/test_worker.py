@@ -14,10 +14,10 @@ from annotator.config import RunConfig
 from annotator.errors import ItemError
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
-from annotator.runtime.blame import Care
 from annotator.runtime.intents import in_flight
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.line import DeviceLostError
+from annotator.runtime.scheduling.blame import Care
 from annotator.runtime.worker import ShardWorker
 from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan

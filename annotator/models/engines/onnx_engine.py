@@ -1,0 +1,228 @@
+"""ONNX Runtime behind the engine's interface, on exactly the provider that was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from annotator.errors import UserError
+from annotator.models.engines.engine import PRECISIONS, Normalization, keep_outputs_exact, normaliser
+from annotator.models.engines.onnx_export import INPUT, exported, nested
+from annotator.pose.decoding import Outputs
+
+PROVIDERS = {
+    ("onnx", "cpu"): "CPUExecutionProvider",
+    ("onnx", "cuda"): "CUDAExecutionProvider",
+    ("tensorrt", "cuda"): "TensorrtExecutionProvider",
+}
+
+
+# Bytes of a file that is not worth a second copy in memory to be timed.
+_LARGE = 512 << 20
+
+
+class OnnxSession:
+    """An ONNX file on one provider, torch tensors in and out without a copy.
+
+    On a CPU with several threads there are two ways to use them: all on each operation in turn, or each on
+    its share of the pictures. Small networks of many operations gain by the second; both are timed once.
+
+    Args:
+        path: from `onnx_export.exported`.
+        device: where inputs and outputs lie, for torch.
+        engine: "onnx" or "tensorrt".
+        threads: on the CPU.
+        size: (width, height) of typical inputs, to time the two ways with.
+
+    Attributes:
+        parts: into how many a batch is divided, at most.
+
+    Raises:
+        UserError: that provider is not in this build of ONNX Runtime, or did not take the network.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        device: torch.device,
+        engine: str = "onnx",
+        threads: int = 1,
+        size: tuple[int, int] = (64, 64),
+    ) -> None:
+        self._device = device
+        self._shapes: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
+        self.parts = 1
+        self._session: Any = _session(path, device, engine, threads)
+        self._names = [output.name for output in self._session.get_outputs()]
+        if device.type == "cpu" and threads > 1 and path.stat().st_size < _LARGE:
+            together, alone = self._session, _session(path, device, engine, 1)
+            pixels = torch.zeros(4 * threads, 3, size[1], size[0])
+            seconds = []
+            for session, parts in ((together, 1), (alone, threads)):
+                self._session, self.parts = session, parts
+                seconds.append(min(_timed(self, pixels) for _ in range(3)))
+            if seconds[0] <= seconds[1]:
+                self._session, self.parts = together, 1
+
+    def __call__(self, pixels: Tensor) -> list[Tensor]:
+        """The outputs, flat, for pixels (N, 3, H, W) on the device."""
+        pixels = pixels.contiguous()
+        shapes = self._shapes_for(pixels)
+        outputs = [
+            torch.empty(len(pixels), *shape, dtype=pixels.dtype, device=self._device) for shape in shapes
+        ]
+        if self._device.type == "cuda":
+            # ONNX Runtime has a stream of its own.
+            torch.cuda.current_stream(self._device).synchronize()
+        each = -(-len(pixels) // self.parts)
+        spans = [slice(start, start + each) for start in range(0, len(pixels), each)]
+        try:
+            if len(spans) == 1:
+                self._run(pixels, outputs)
+            else:
+                for _ in self._pool.map(
+                    lambda span: self._run(pixels[span], [output[span] for output in outputs]), spans
+                ):
+                    pass
+        except Exception as error:
+            # Its errors have no class of their own; a smaller batch may help, as with torch.
+            if "Failed to allocate memory" in str(error) or "out of memory" in str(error).lower():
+                raise torch.OutOfMemoryError(str(error)[:300]) from error
+            raise
+        return outputs
+
+    def _run(self, pixels: Tensor, outputs: list[Tensor]) -> None:
+        binding = self._session.io_binding()
+        kind = np.float16 if pixels.dtype == torch.float16 else np.float32
+        place = (self._device.type, self._device.index or 0, kind)
+        binding.bind_input(INPUT, *place, tuple(pixels.shape), pixels.data_ptr())
+        for output, tensor in zip(self._names, outputs, strict=True):
+            binding.bind_output(output, *place, tuple(tensor.shape), tensor.data_ptr())
+        self._session.run_with_iobinding(binding)
+
+    def _shapes_for(self, pixels: Tensor) -> list[tuple[int, ...]]:
+        """Shapes of the outputs of one picture, without the first axis; learnt once for each size."""
+        size = (pixels.shape[2], pixels.shape[3])
+        if size not in self._shapes:
+            found: list[Any] = self._session.run(None, {INPUT: pixels[:1].cpu().numpy()})  # type: ignore[assignment]
+            self._shapes[size] = [np.shape(part)[1:] for part in found]
+        return self._shapes[size]
+
+
+class OnnxEngine:
+    """A pose network carried out by ONNX Runtime; see `engines.Engine`.
+
+    Args:
+        network: takes (N, 3, H, W) normalised crops.
+        normalization: how it wants its pixels.
+        size: (width, height) of its input.
+        name: of the model, for messages.
+        device: "cpu", "cuda", "cuda:1", ...
+        precision: "fp32", and on a GPU "fp16"; "auto" is fp32.
+        engine: "onnx" or "tensorrt".
+
+    Raises:
+        UserError: the provider is absent, the precision is not one of its, or the network cannot be exported.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalization: Normalization,
+        size: tuple[int, int],
+        name: str,
+        device: str = "cpu",
+        precision: str = "auto",
+        engine: str = "onnx",
+    ) -> None:
+        self.name = engine
+        self.precision = "fp32" if precision == "auto" else precision
+        self.device = torch.device(device)
+        check_precision(self.precision, self.device)
+        self._dtype = PRECISIONS[self.precision]
+        network = network.to(self.device, self._dtype).eval()
+        keep_outputs_exact(network, self._dtype)
+        self._session = OnnxSession(
+            exported(network, name, size), self.device, engine, torch.get_num_threads(), size
+        )
+        with torch.inference_mode():
+            self._like: Any = network(
+                torch.zeros(1, 3, size[1], size[0], dtype=self._dtype, device=self.device)
+            )
+        self._normalise: Callable[[Tensor, bool], Tensor] = normaliser(normalization, self.device)
+
+    @torch.inference_mode()
+    def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
+        """See `Engine`."""
+        pixels = self._normalise(crops, mirror).to(self._dtype)
+        return nested(self._session(pixels), self._like)
+
+
+def _session(path: Path, device: torch.device, engine: str, threads: int) -> Any:
+    """ONNX Runtime's session on exactly the provider asked for."""
+    import onnxruntime
+
+    provider = PROVIDERS.get((engine, device.type))
+    if provider is None:
+        raise UserError(f"--engine {engine}: not for device {device.type}; take --engine torch or onnx")
+    if provider not in onnxruntime.get_available_providers():
+        raise UserError(
+            f"--engine {engine} on {device.type} needs ONNX Runtime's {provider}, which this build does "
+            "not have: install onnxruntime-gpu in place of onnxruntime, or take --engine torch"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that spin between calls take the cores from those that decode and crop.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=[(provider, _provider_options(provider, device, path))]
+    )
+    session.disable_fallback()
+    used = session.get_providers()[0]
+    if used != provider:
+        raise UserError(f"--engine {engine}: ONNX Runtime took {used} instead of {provider}")
+    return session
+
+
+def _timed(session: OnnxSession, pixels: Tensor) -> float:
+    started = time.perf_counter()
+    session(pixels)
+    return time.perf_counter() - started
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse what ONNX Runtime would carry out in another precision than asked.
+
+    Raises:
+        UserError: it is none of this provider's.
+    """
+    allowed = ("fp32", "fp16") if device.type == "cuda" else ("fp32",)
+    if precision not in allowed:
+        raise UserError(
+            f"--engine onnx on {device.type} calculates in {' or '.join(allowed)}, not in {precision!r}: "
+            "take another --precision, or --engine torch"
+        )
+
+
+def _provider_options(provider: str, device: torch.device, path: Path) -> dict[str, Any]:
+    if provider == "CPUExecutionProvider":
+        return {}
+    index = device.index or 0
+    if provider == "CUDAExecutionProvider":
+        # TensorFloat-32 has the mantissa of fp16: not what fp32 promises.
+        return {"device_id": index, "use_tf32": 0}
+    return {
+        "device_id": index,
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(path.parent),
+        "trt_fp16_enable": False,  # the graph itself is in the precision asked for
+    }

@@ -1,0 +1,168 @@
+"""Engines: what ONNX Runtime computes equals torch, is kept, and is refused where it would not be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from annotator.errors import UserError
+from annotator.models.engines import onnx_engine, onnx_export
+from annotator.models.engines.engine import Normalization, TorchEngine, split
+from annotator.models.engines.engine_choice import make_engine
+from annotator.models.engines.onnx_export import ExportError, exported
+
+SIZE = (24, 32)
+NORMALIZATION = Normalization((10.0, 20.0, 30.0), (1.0, 2.0, 4.0), rgb=False)
+
+
+class Network(nn.Module):
+    """Two outputs in a list, as multi-stage and SimCC heads have them."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.final_layer = nn.Conv2d(4, 2, 1)
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        maps = self.final_layer(self.body(pixels).relu())
+        return [maps.amax(2), maps]
+
+
+class Stubborn(Network):
+    """Computes something else while it is traced."""
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        factor = 2.0 if torch.jit.is_tracing() else 1.0
+        return [part * factor for part in super().forward(pixels)]
+
+
+class Fixed(Network):
+    """Forgets how many pictures there are when it is traced."""
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        a, b = super().forward(pixels)
+        return [a, b.reshape(int(pixels.shape[0]), 2, -1)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ANNOTATOR_WEIGHTS_DIR", str(tmp_path / "weights"))
+    return tmp_path / "onnx"
+
+
+def crops(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, SIZE[1], SIZE[0], 3), dtype=torch.uint8)
+
+
+def engine(kind: str, network: nn.Module, **options: str):
+    return make_engine(kind, network, NORMALIZATION, SIZE, "net", **options)
+
+
+def test_onnx_equals_torch_for_any_number_of_crops_and_their_mirror_images() -> None:
+    ours, theirs = engine("onnx", Network()), engine("torch", Network())
+    assert (ours.name, ours.precision, theirs.name) == ("onnx", "fp32", "torch")
+    for count in (1, 2, 7):
+        pictures = crops(count)
+        for mirror in (False, True):
+            found, expected = ours(pictures, mirror), theirs(pictures, mirror)
+            assert isinstance(found, list) and len(found[1]) == count * (1 + mirror)
+            for a, b in zip(found, expected, strict=True):
+                assert a.shape == b.shape and torch.allclose(a, b, atol=1e-4, rtol=1e-4)
+    plain, mirrored = split(ours(crops(3), mirror=True), 3)
+    assert plain[1].shape == mirrored[1].shape == (3, 2, 16, 12)
+
+
+def test_an_export_is_kept_and_found_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = exported(Network(), "net", SIZE)
+    assert first.is_file() and cache in first.parents
+    monkeypatch.setattr(onnx_export, "_export", lambda *_: pytest.fail("exported again"))
+    assert exported(Network(), "net", SIZE) == first
+    with pytest.raises(pytest.fail.Exception):
+        exported(Network(seed=1), "net", SIZE)
+    with pytest.raises(pytest.fail.Exception):
+        exported(Network(), "net", (32, 32))
+    assert [path.name for path in cache.iterdir()] == [first.parent.name]
+
+
+@pytest.mark.parametrize("network", [Stubborn, Fixed])
+def test_an_export_that_computes_something_else_is_refused_and_not_kept(network: type, cache: Path) -> None:
+    with pytest.raises(ExportError, match=r"net.*--engine torch"):
+        exported(network(), "net", SIZE)
+    assert not any(cache.iterdir())
+
+
+def test_sizes_stay_free_where_asked() -> None:
+    import onnxruntime
+
+    path = exported(Network(), "net", (32, 32), any_size=True)
+    run = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run
+    maps = run(None, {"pixels": torch.zeros(2, 3, 64, 96).numpy()})[1]
+    assert maps.shape == (2, 2, 32, 48)
+
+
+@pytest.mark.parametrize("faster", [1, 3])
+def test_threads_share_operations_or_pictures_whichever_is_faster(
+    faster: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_engine, "_timed", lambda session, _: abs(session.parts - faster))
+    session = onnx_engine.OnnxSession(exported(Network(), "net", SIZE), torch.device("cpu"), "onnx", 3, SIZE)
+    assert session.parts == faster
+    network = Network().eval()
+    for count in (1, 2, 4, 7):
+        pixels = torch.randn(count, 3, SIZE[1], SIZE[0])
+        with torch.inference_mode():
+            expected = network(pixels)
+        for a, b in zip(session(pixels), expected, strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("onnx", {"precision": "bf16"}, "fp32, not in 'bf16'"),
+        ("onnx", {"precision": "fp16"}, "fp32, not in 'fp16'"),
+        ("onnx", {"device": "cuda"}, "CUDAExecutionProvider.*onnxruntime-gpu"),
+        ("tensorrt", {"device": "cpu"}, "not for device cpu"),
+        ("openvino", {}, "expected torch"),
+    ],
+)
+def test_what_would_not_be_used_is_refused(
+    kind: str, options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if options.get("device") == "cuda" and not torch.cuda.is_available():
+        # Only the network's move there needs the device; the provider is looked up after it.
+        monkeypatch.setattr(nn.Module, "to", lambda self, *_, **__: self)
+        monkeypatch.setattr("annotator.models.engines.onnx_engine.exported", lambda *_: Path("none"))
+    with pytest.raises(UserError, match=message):
+        engine(kind, Network(), **options)
+
+
+def test_the_last_layer_stays_exact_in_bfloat16() -> None:
+    network = Network()
+    TorchEngine(network, NORMALIZATION, precision="bf16")
+    assert network.body.weight.dtype == torch.bfloat16
+    assert network.final_layer.weight.dtype == torch.float32
+    assert network(torch.zeros(1, 3, 32, 24, dtype=torch.bfloat16))[1].dtype == torch.float32
+
+
+def test_compiled_batches_are_padded_to_the_largest_and_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def compile_(network: nn.Module, dynamic: bool) -> object:
+        def call(pixels: torch.Tensor) -> object:
+            seen.append(len(pixels))
+            return network(pixels)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    ours, plain = engine("compile", Network()), engine("torch", Network())
+    for count in (4, 2, 3, 4):
+        pictures = crops(count)
+        for a, b in zip(ours(pictures), plain(pictures), strict=True):
+            assert torch.allclose(a, b, atol=1e-4)
+    assert seen == [4, 4, 4, 4]

@@ -1,0 +1,57 @@
+"""The catalogue is what the installed wheels say."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotator.errors import UserError
+from annotator.models.weights.fetch import file_name, sha256_prefix
+from annotator.models.zoo import catalogue
+
+
+def test_every_expected_name_leads_to_a_config_and_weights() -> None:
+    for name in catalogue.POSE_NAMES:
+        entry = catalogue.find_pose(name)
+        assert entry.config.is_file() and entry.url and name in entry.short_names, name
+    for name in catalogue.DETECTOR_NAMES:
+        entry = catalogue.find_detector(name)
+        assert entry.config.is_file() and entry.url and sha256_prefix(file_name(entry.url)), name
+
+
+def test_figures_come_from_the_metafiles() -> None:
+    entry = catalogue.find_pose("vitpose-h")
+    assert entry.ap == 0.788 and entry.input_size == (192, 256) and entry.training_data == ("COCO",)
+    assert entry.paradigm == "top-down heatmap" and entry.backbone == "ViT-H" and entry.task == "body"
+    assert entry.url is not None and entry.url.endswith("e32adcd4_20230314.pth")
+    assert catalogue.find_pose("rtmo-l").paradigm == "one-stage"
+    assert catalogue.find_pose("dekr-w48").paradigm == "bottom-up"
+    assert catalogue.find_pose("deeppose-rle").paradigm == "top-down coordinate"
+    assert catalogue.find_pose("wholebody").task == "wholebody" and catalogue.find_pose("hand").task == "hand"
+    assert catalogue.find_detector("faster-rcnn").ap == pytest.approx(0.374)
+
+
+def test_every_entry_is_complete() -> None:
+    assert len(catalogue.pose_models()) > 250 and len(catalogue.detectors()) > 150
+    for name, entry in (catalogue.pose_models() | catalogue.detectors()).items():
+        assert entry.name == name and entry.config.stem == name and entry.config.is_file()
+    for entry in catalogue.pose_models().values():
+        assert entry.backbone and entry.input_size and entry.training_data and entry.results, entry.name
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "message"),
+    [
+        (catalogue.find_pose, "vitpos-h", "did you mean vitpose-h"),
+        (catalogue.find_pose, "zzz", "known are vitpose-h"),
+        (catalogue.find_detector, "rtmdet-l-nano", "rtmdet-nano"),
+        (catalogue.find_pose, "rtmdet-m", "is a detector"),
+        (catalogue.find_detector, "vitpose-h", "is a pose model"),
+    ],
+)
+def test_unknown_names(find, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find(name)
+
+
+def test_case_does_not_matter() -> None:
+    assert catalogue.find_pose("ViTPose-H") is catalogue.find_pose("vitpose-h")
