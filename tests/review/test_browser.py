@@ -149,13 +149,19 @@ def test_a_key_rejects_with_its_reason(page, review) -> None:
     assert sample_of(review, 1).keypoints.keypoints[0].reason == decisions.REASONS[3]
 
 
+def selected_by_click(page, place: np.ndarray) -> bool:
+    """Click, and say whether a line is open for editing now: the first clicks may come before the lines do."""
+    page.mouse.click(*place)
+    page.wait_for_timeout(500)
+    return page.locator('[data-cy="modal"] >> text=Edit Polyline').count() > 0
+
+
 def test_a_joint_dragged_by_mouse_is_a_correction_of_that_joint_of_that_person(page, review) -> None:
     sample = sample_of(review, 0)
     open_image(page, review, 0)
     page.keyboard.press("Alt+KeyE")
     page.wait_for_selector('[data-cy="modal"] >> text=PRIMITIVES')
     page.wait_for_selector('[data-cy="modal"] canvas')
-    page.wait_for_timeout(2000)
     canvas = page.locator('[data-cy="modal"] canvas').last.bounding_box()
     scale = min(canvas["width"] / SIZE[0], canvas["height"] / SIZE[1])
     corner = np.array([
@@ -165,8 +171,7 @@ def test_a_joint_dragged_by_mouse_is_a_correction_of_that_joint_of_that_person(p
     points = mirror_of(COCO_17).to_points(sample.poses.polylines[1].points)
     start = corner + points[LEFT_WRIST] * SIZE * scale
     end = start + np.array([-30, 40])
-    page.mouse.click(*start)
-    page.wait_for_timeout(1000)
+    assert wait_for(page, lambda: selected_by_click(page, start))
     page.mouse.move(*start)
     page.mouse.down()
     for part in np.linspace(0, 1, 10)[1:]:
