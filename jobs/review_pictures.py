@@ -26,8 +26,8 @@ from annotator.synth.dataset import IMAGES_DIR
 OUT = Path("docs/images")
 DEMO = ("--pose", "demo-pose", "--detector", "demo-detector")
 VIEW = (1280, 800)
-SECONDS = 240_000
-MOST_BYTES = 200_000
+MILLISECONDS = 60_000
+MOST_BYTES = 150_000
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def take(run: Run, browser_path: str) -> None:
     with app(workplace(run.path), name, reviewer="anna") as served, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": VIEW[0], "height": VIEW[1]})
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(MILLISECONDS)
         page.goto(f"{served.url}?view={WORST.replace(' ', '-')}", wait_until="domcontentloaded")
         page.wait_for_selector('[data-cy="looker"] canvas[canvas-loaded="true"]')
         page.wait_for_timeout(4000)
@@ -94,7 +94,7 @@ def take(run: Run, browser_path: str) -> None:
 
 def save(page, name: str) -> None:
     """A screenshot as a JPEG of at most `MOST_BYTES`."""
-    shot = page.screenshot(timeout=SECONDS)
+    shot = page.screenshot(timeout=MILLISECONDS)
     pixels = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     for quality in (88, 80, 70, 60, 45):

@@ -6,18 +6,20 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 JOB = Path(__file__).resolve().parents[2] / "jobs" / "train_demo"
 
 
 @pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch):
+def job(monkeypatch: pytest.MonkeyPatch) -> Iterator:
     from annotator.models.openmmlab.mmlab import prepare
 
     prepare()
@@ -26,7 +28,8 @@ def job(monkeypatch: pytest.MonkeyPatch):
     def load(name: str) -> ModuleType:
         return importlib.import_module(name)
 
-    return load
+    yield load
+    torch.set_flush_denormal(False)  # training sets it, for the whole process
 
 
 def dotted(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:

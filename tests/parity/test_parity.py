@@ -81,7 +81,8 @@ def test_another_region_fails(source, pictures) -> None:
 
 def test_swapped_channels_fail(source, pictures) -> None:
     model = TopDown(source)
-    model.engine._order = torch.tensor([2, 1, 0])
+    normalise = model.engine._normalise
+    model.engine._normalise = lambda crops, mirror: normalise(crops.flip(-1), mirror)
     assert failed(topdown.check(source, pictures, model)) == {"raw outputs"}
 
 

@@ -150,7 +150,7 @@ def test_a_key_rejects_with_its_reason(page, review) -> None:
 
 
 def selected_by_click(page, place: np.ndarray) -> bool:
-    """Click, and say whether a line is open for editing now: the first clicks may come before the lines do."""
+    """Click, and say whether a line is open for editing: a first click may come before the lines."""
     page.mouse.click(*place)
     page.wait_for_timeout(500)
     return page.locator('[data-cy="modal"] >> text=Edit Polyline').count() > 0

@@ -68,7 +68,7 @@ def test_what_cannot_be_exported_is_carried_out_by_torch_and_says_why(
 
 
 def test_rules_by_device_precision_and_kind(pose, exports) -> None:
-    assert (choose_pose(pose, "cuda:1").engine, choose_pose(pose, "cuda:1").precision) == ("torch", "bf16")
+    assert (choose_pose(pose, "cuda:1").engine, choose_pose(pose, "cuda:1").precision) == ("torch", "fp32")
     assert choose_pose(pose, "cpu", precision="bf16").engine == "torch"
     assert choose_pose(pose, "cpu", "onnx", "fp32") == Choice("onnx", "fp32", "")
     transformer = resolve_pose("vitpose-h", "random")

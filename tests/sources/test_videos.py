@@ -185,12 +185,14 @@ def test_what_is_lost_of_a_film_is_an_item_behind_its_frames_and_an_error_of_the
     before = found[lost.index - 1]
     assert (before.video_uri, found[lost.index + 1].frame_index) == (str(path), 0)
     assert lost.time == pytest.approx(before.time + 0.04, abs=0.01)
-    assert lost.file_name == f"cut.mkv#lost-{lost.time:.3f}-8.000"
+    # What the container says of its length differs by a tick between releases of FFmpeg.
+    begin, end = (float(second) for second in lost.file_name.removeprefix("cut.mkv#lost-").split("-"))
+    assert (begin, end) == (pytest.approx(lost.time, abs=0.001), pytest.approx(8, abs=0.002))
     assert (lost.pts, lost.keyframe_pts, lost.shard) == (None, None, before.shard)
     with ImageFeed([before, lost]) as feed:
         (_, _), (_, error) = feed
     assert (error.stage, error.kind) == ("decode", "lost_stretch")
-    assert f"from {lost.time:.3f} s to 8.000 s" in error.message
+    assert f"from {lost.time:.3f} s to {end:.3f} s" in error.message
 
 
 def test_a_sample_before_the_loss_does_not_name_it(tmp_path):
