@@ -152,14 +152,13 @@ def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> dict[str
 
 @contextlib.contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """Documents are millions of lists without cycles: looking for some took half the time of a load."""
+    """Documents are millions of lists without cycles: looking for some took most of the time of a load."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        (gc.enable if was_on else gc.disable)()
 
 
 def _write(
@@ -181,6 +180,8 @@ def _write(
             if out is None:
                 out = writer(dataset, max(batch, key=lambda document: document["num_people"]), now)
                 done.quick = type(out).__name__ == "DirectWriter"
+                if not done.quick:
+                    gc.enable()  # FiftyOne's objects do hold each other.
                 if not done.quick and not quiet:
                     print("FiftyOne's documents have changed: loading the slow way", file=sys.stderr)
             new, renewed = out.write(batch)
