@@ -25,6 +25,8 @@ from annotator.synth.dataset import IMAGES_DIR
 
 OUT = Path("docs/images")
 DEMO = ("--pose", "demo-pose", "--detector", "demo-detector")
+# A run keeps boxes in doubt, dozens to a picture of these models.
+SETTINGS = "detector_threshold: 0.4\n"
 VIEW = (1280, 800)
 MILLISECONDS = 60_000
 MOST_BYTES = 150_000
@@ -48,8 +50,10 @@ def make_run(folder: Path, arguments: argparse.Namespace) -> Run:
     """Synthetic pictures, annotated and loaded with their ground truth."""
     made, run = folder / "made", folder / "people"
     annotator("synth", made, "--images", arguments.images, "--seed", arguments.seed, "--workers", 1)
+    settings = folder / "settings.yaml"
+    settings.write_text(SETTINGS)
     models = arguments.models or DEMO
-    annotator("run", made / IMAGES_DIR, "--out", run, "--executor", "inline", *models)
+    annotator("run", made / IMAGES_DIR, "--out", run, "--executor", "inline", "--config", settings, *models)
     annotator("review", "load", run, "--gt", next(made.glob("*.json")))
     return Run(run)
 
