@@ -166,7 +166,7 @@ def carry_out(
         try:
             with Journal(out, standing.items, before) as journal:
                 _executor(job)(job, tasks, _all(tally, listener, journal))
-        except (AnnotatorError, Stopped) as error:
+        except (AnnotatorError, Stopped, SystemError) as error:
             run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
             raise
     seconds = time.perf_counter() - started

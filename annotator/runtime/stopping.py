@@ -31,6 +31,11 @@ def stopping_in_order() -> Iterator[None]:
     before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
         yield
+    except SystemError as error:
+        # So Ray's compiled calls hand on what a signal's handler raises.
+        if isinstance(error.__cause__, Stopped):
+            raise error.__cause__ from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

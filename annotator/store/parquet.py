@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,9 +18,9 @@ ROW_GROUP_ROWS = 65_536
 
 def parquet_bytes(table: pa.Table) -> memoryview:
     """A table as the bytes of a file of a run."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
-    return buffer.getbuffer()
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
+    return memoryview(sink.getvalue()).cast("B")
 
 
 @contextmanager
@@ -29,5 +31,18 @@ def open_parquet(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
         OSError: FileNotFoundError where it is not there, and whatever reading raises.
         pyarrow.ArrowException: it is damaged.
     """
-    with storage.open(name) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+    with storage.open(name) as file, pq.ParquetFile(native(file), page_checksum_verification=True) as parquet:
         yield parquet
+
+
+def native(file: BinaryIO) -> pa.NativeFile | BinaryIO:
+    """The same content for Arrow's own threads.
+
+    A Python file would be let go of by one of them, which needs the interpreter for it and brings the process
+    down if that is about to end (apache/arrow#34314). Only objects too large for memory stay Python files.
+    """
+    if isinstance(file, io.BytesIO):
+        return pa.BufferReader(file.getvalue())
+    if isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO):
+        return pa.OSFile(os.fspath(file.name), "rb")
+    return file

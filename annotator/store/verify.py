@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -284,7 +283,7 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
         digest = hashlib.sha256(data).hexdigest()
         if digest != entry.sha256:
             report.add("damaged", entry.name, "its content is not what was committed (sha256 differs)")
-        with pq.ParquetFile(io.BytesIO(data)) as parquet:
+        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             schema = parquet.schema_arrow
             if not follows(schema, table):
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table")

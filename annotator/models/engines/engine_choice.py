@@ -49,7 +49,9 @@ def choose_pose(source: ModelSource, device: str, engine: str = "auto", precisio
     if engine != "auto":
         return Choice(engine, precision, "")
     if device.startswith("cuda"):
-        faster = "on a GPU" if given else "exact; --precision fp16 is several times faster on a GPU, and not exact"
+        faster = (
+            "on a GPU" if given else "exact; --precision fp16 is several times faster on a GPU, and not exact"
+        )
         return Choice("torch", precision, faster)
     if precision != "fp32":
         return Choice("torch", precision, "the one with this precision on a CPU")
