@@ -149,7 +149,7 @@ taken: set[int] = set()
 
 @pytest.mark.xfail(
     strict=False,
-    reason="passes in a minute on a quiet machine; on a busy one Ray's job agent is often not there in time",
+    reason="not reliable, cause unknown: passed in a minute once, failed once, took over two minutes once",
 )
 def test_a_submitted_job_runs_to_its_result(head, working_dir, tmp_path):
     pictures, run = tmp_path / "pictures", tmp_path / "run"
