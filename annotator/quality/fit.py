@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from annotator.errors import UserError
 from annotator.quality.labelled import Labelled
+from annotator.quality.sample import Sample
 from annotator.skeletons import Skeleton
 
 BINS = 10
@@ -21,43 +21,19 @@ _SHRINKAGE = 100
 Curve = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
-class JointSample:
-    """M labelled joints.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointSample(Sample):
+    """N labelled joints.
 
     Attributes:
-        scores: (M,) float64, raw.
-        right: (M,) bool.
-        joints: (M,) int64, which joint of the skeleton.
-        images: (M,) int64, by which images the folds are drawn.
+        scores: (N,) float64, raw.
+        right: (N,) bool.
+        joints: (N,) int64, which joint of the skeleton.
     """
 
     scores: np.ndarray
     right: np.ndarray
     joints: np.ndarray
-    images: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def of(self, which: np.ndarray) -> JointSample:
-        """Some of the joints, by a mask (M,)."""
-        return JointSample(self.scores[which], self.right[which], self.joints[which], self.images[which])
-
-    @classmethod
-    def together(cls, samples: Sequence[JointSample]) -> JointSample:
-        """Several samples as one; images of different samples are different images."""
-        images, start = [], 0
-        for sample in samples:
-            names, numbers = np.unique(sample.images, return_inverse=True)
-            images.append(numbers + start)
-            start += len(names)
-        return cls(
-            np.concatenate([sample.scores for sample in samples]),
-            np.concatenate([sample.right for sample in samples]),
-            np.concatenate([sample.joints for sample in samples]),
-            np.concatenate(images),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +61,10 @@ def sample_of(labelled: Labelled, keypoint_scores: np.ndarray) -> JointSample:
     """
     person, joint = np.nonzero(labelled.known)
     return JointSample(
-        keypoint_scores[person, joint].astype(np.float64),
-        labelled.right[person, joint],
-        joint,
-        labelled.images[person],
+        scores=keypoint_scores[person, joint].astype(np.float64),
+        right=labelled.right[person, joint],
+        joints=joint,
+        images=labelled.images[person],
     )
 
 

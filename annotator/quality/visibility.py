@@ -11,6 +11,7 @@ import numpy as np
 
 from annotator.people import Poses
 from annotator.quality.labelled import label
+from annotator.quality.sample import Sample
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
 from annotator.store.results import stored_results
@@ -22,42 +23,21 @@ _REGULARITY = 0.5
 NAMES = ("outside or not labelled", "hidden", "visible")
 
 
-@dataclass(frozen=True, slots=True)
-class VisibilitySample:
-    """Matched people of labelled images: N people, K joints.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisibilitySample(Sample):
+    """N matched people of labelled images, K joints.
 
     Attributes:
         values: (N, K, F) float64, `store.visibility.evidence`.
         inside: (N, K) bool, whether the predicted joint lies in the image; outside, every policy says 0.
         truth: (N, K) int8, v of the ground truth.
         baseline: (N, K) int8, v as the run's own policy had it.
-        images: (N,) int64.
     """
 
     values: np.ndarray
     inside: np.ndarray
     truth: np.ndarray
     baseline: np.ndarray
-    images: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @classmethod
-    def together(cls, samples: Sequence[VisibilitySample]) -> VisibilitySample:
-        """Several samples as one; images of different samples are different images."""
-        images, start = [], 0
-        for sample in samples:
-            names, numbers = np.unique(sample.images, return_inverse=True)
-            images.append(numbers + start)
-            start += len(names)
-        return cls(
-            np.concatenate([sample.values for sample in samples]),
-            np.concatenate([sample.inside for sample in samples]),
-            np.concatenate([sample.truth for sample in samples]),
-            np.concatenate([sample.baseline for sample in samples]),
-            np.concatenate(images),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +74,11 @@ def visibility_sample(run: Run, gt_path: str | Path, baseline: VisibilityPolicy)
             plain.append(baseline(poses, *stored.size))
     told = labelled.matched & labelled.judged
     return VisibilitySample(
-        np.concatenate(values)[told],
-        np.concatenate(inside)[told],
-        labelled.visibility[told],
-        np.concatenate(plain)[told],
-        labelled.images[told],
+        values=np.concatenate(values)[told],
+        inside=np.concatenate(inside)[told],
+        truth=labelled.visibility[told],
+        baseline=np.concatenate(plain)[told],
+        images=labelled.images[told],
     )
 
 
@@ -130,8 +110,7 @@ def cross_validated_visibility(sample: VisibilitySample, skeleton: Skeleton) -> 
     v = np.zeros(sample.truth.shape, np.int8)
     splits = GroupKFold(FOLDS, shuffle=True, random_state=0).split(sample.truth, groups=sample.images)
     for known, held_out in splits:
-        part = VisibilitySample(*(getattr(sample, name)[known] for name in VisibilitySample.__slots__))
-        decided = fit_visibility(part, skeleton, {}).decide(sample.values[held_out])
+        decided = fit_visibility(sample.of(known), skeleton, {}).decide(sample.values[held_out])
         v[held_out] = np.where(sample.inside[held_out], decided, 0)
     return v
 

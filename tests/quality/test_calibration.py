@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,12 @@ def sample(joints: int = 8000, seed: int = 0) -> JointSample:
     rng = np.random.default_rng(seed)
     scores, which = rng.uniform(0, 1, joints), rng.integers(0, 17, joints)
     chance = np.where(which == NOSE, np.sqrt(scores), scores**2)
-    return JointSample(scores, rng.uniform(size=joints) < chance, which, rng.integers(0, 100, joints))
+    return JointSample(
+        scores=scores,
+        right=rng.uniform(size=joints) < chance,
+        joints=which,
+        images=rng.integers(0, 100, joints),
+    )
 
 
 def test_reliability_of_known_confidence() -> None:
@@ -60,9 +66,7 @@ def test_held_out_images_play_no_part_in_their_probabilities() -> None:
     joints = sample(2000)
     before = cross_validated(joints, COCO_17)
     fold = np.isin(joints.images, _fold_of(joints, 0))
-    flipped = JointSample(
-        joints.scores, np.where(fold, ~joints.right, joints.right), joints.joints, joints.images
-    )
+    flipped = replace(joints, right=np.where(fold, ~joints.right, joints.right))
     after = cross_validated(flipped, COCO_17)
     assert (before[fold] == after[fold]).all() and (before[~fold] != after[~fold]).any()
 
@@ -97,7 +101,7 @@ def test_too_little_is_refused() -> None:
     with pytest.raises(UserError, match="at least"):
         fit(sample(100), COCO_17)
     joints = sample(1000)
-    alone = JointSample(joints.scores, joints.right, joints.joints, joints.images % 3)
+    alone = replace(joints, images=joints.images % 3)
     with pytest.raises(UserError, match="fewer than 5 images"):
         cross_validated(alone, COCO_17)
 

@@ -95,7 +95,13 @@ def planted(n: int = 400, seed: int = 0) -> VisibilitySample:
     baseline = ScoreThresholds()(
         Poses(np.zeros((n, 4)), np.ones(n), np.ones((n, 17, 2)), values[..., 0], np.ones(n)), 10, 10
     )
-    return VisibilitySample(values, np.ones((n, 17), bool), truth, baseline, np.arange(n) // 4)
+    return VisibilitySample(
+        values=values,
+        inside=np.ones((n, 17), bool),
+        truth=truth,
+        baseline=baseline,
+        images=np.arange(n) // 4,
+    )
 
 
 def test_a_planted_rule_is_found_on_images_that_were_not_seen() -> None:
