@@ -17,8 +17,8 @@ import pyarrow as pa
 from annotator.errors import ItemError, UserError
 from annotator.export.atomic import atomic_path
 from annotator.export.coco import Exported
+from annotator.media.container import open_video
 from annotator.media.decoding import FrameReader
-from annotator.media.video import open_video
 from annotator.report.drawing import HALO, draw_people
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run

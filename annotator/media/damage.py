@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.errors import ItemError
+from annotator.media.container import open_video
 
 # A gap in time that is looked into: seconds, and times the usual distance of frames.
 _LONG_SECONDS, _LONG_TIMES = 0.5, 5.0
@@ -51,8 +52,6 @@ def lost_stretches(uri: str, pts: np.ndarray, time_base: float) -> list[tuple[in
 def _places(uri: str) -> list[tuple[int | None, int, int]]:
     """(time stamp of a video frame or None, position, bytes) of all packets, in the order of the file."""
     from av.error import FFmpegError
-
-    from annotator.media.video import open_video
 
     container, stream = open_video(uri)
     found = []

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.errors import ItemError
+from annotator.media.container import open_video, packets
 from annotator.media.image import Image, ImageLimits
-from annotator.media.video import open_video, packets
 from annotator.sources.items import Item
 
 if TYPE_CHECKING:

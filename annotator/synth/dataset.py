@@ -11,7 +11,8 @@ from typing import Any
 
 from annotator.errors import UserError
 from annotator.skeletons import COCO_17
-from annotator.synth.image import generate_image, generator
+from annotator.synth.image import generate_image
+from annotator.synth.seeds import generator
 
 IMAGES_DIR = "images"
 ANNOTATIONS = "person_keypoints.json"

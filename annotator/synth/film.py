@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from annotator.errors import UserError
+from annotator.synth.annotations import PEOPLE_A_FILM, to_coco, track_id
 from annotator.synth.background import Background, sample_background
 from annotator.synth.camera import Camera
 from annotator.synth.dataset import CATEGORY, Progress, map_jobs, single_threaded, write_json
-from annotator.synth.image import FILMS, generator, to_coco
 from annotator.synth.light import Light, sample_light
 from annotator.synth.limbs import Pose
 from annotator.synth.motion import Idle, Motion, Walk
@@ -22,12 +22,12 @@ from annotator.synth.person import sample_person
 from annotator.synth.poses import gesture, relaxed, sample_pose
 from annotator.synth.render import render
 from annotator.synth.scene import Prop, Scene, sample_clutter
+from annotator.synth.seeds import FILMS, generator
 from annotator.synth.visibility import annotate
 
 VIDEOS_DIR = "videos"
 ANNOTATIONS = "person_keypoints_videos.json"
 FRAMES_A_FILM = 1_000_000  # image ids are film * FRAMES_A_FILM + frame + 1
-PEOPLE_A_FILM = 100  # track ids are film * PEOPLE_A_FILM + identity + 1
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,8 @@ class Film:
         rng = np.random.default_rng([self.seed, FILMS, self.index, number])
         grain = rng.standard_normal((*drawn.pixels.shape[:2], 1), dtype=np.float32) * 0.012
         pixels = (np.clip(drawn.pixels + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
-        truths = []
-        for truth in annotate(scene, drawn):
-            track = self.index * PEOPLE_A_FILM + truth.identity + 1
-            truths.append({**to_coco(truth), "track_id": track})
-        return pixels, truths
+        truths = annotate(scene, drawn)
+        return pixels, [{**to_coco(t), "track_id": track_id(self.index, t.identity)} for t in truths]
 
 
 def sample_film(seed: int, index: int, size: tuple[int, int] = (640, 480)) -> Film:

@@ -7,17 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from annotator.synth.annotations import to_coco
 from annotator.synth.exposure import expose
 from annotator.synth.render import render
 from annotator.synth.scene import sample_scene
-from annotator.synth.visibility import Truth, annotate
-
-IMAGES, FILMS, SPRITES = 0, 1, 2  # independent random streams of one seed
-
-
-def generator(seed: int, kind: int, index: int) -> np.random.Generator:
-    """The random numbers of one picture: they depend on nothing that was made before it."""
-    return np.random.default_rng([seed, kind, index])
+from annotator.synth.seeds import IMAGES, generator
+from annotator.synth.visibility import annotate
 
 
 def generate_image(
@@ -39,25 +34,6 @@ def generate_image(
     scene = sample_scene(rng, *size, people=people)
     frame = render(scene)
     return expose(rng, frame.pixels), [to_coco(truth) for truth in annotate(scene, frame)]
-
-
-def to_coco(truth: Truth) -> dict[str, Any]:
-    """A COCO annotation, coordinates rounded to hundredths of a pixel."""
-    from pycocotools import mask as rle
-
-    encoded: Any = rle.encode(np.asfortranarray(truth.mask.astype(np.uint8)))
-    return {
-        "category_id": 1,
-        "iscrowd": 0,
-        "bbox": list(truth.bbox),
-        "area": float(truth.area),
-        "keypoints": [
-            round(float(v), 2) if i % 3 < 2 else int(v) for i, v in enumerate(truth.keypoints.ravel())
-        ],
-        "num_keypoints": int((truth.keypoints[:, 2] > 0).sum()),
-        "segmentation": {"size": list(encoded["size"]), "counts": str(encoded["counts"], "ascii")},
-        "pose": truth.pose,
-    }
 
 
 def stream(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
 
+from annotator.synth.annotations import to_coco, track_id
 from annotator.synth.background import Background
 from annotator.synth.camera import Camera
-from annotator.synth.image import FILMS, IMAGES, SPRITES, generator, to_coco
 from annotator.synth.light import sample_light
 from annotator.synth.noise import noise_image
 from annotator.synth.pattern import cloth_color
 from annotator.synth.person import sample_placed
 from annotator.synth.render import render
 from annotator.synth.scene import Scene
+from annotator.synth.seeds import FILMS, IMAGES, SPRITES, generator
 from annotator.synth.visibility import SMALLEST_AREA, Truth, annotate
 
 STOCK = 12
@@ -173,8 +174,6 @@ class QuickFilm:
 
     def frame(self, number: int, fps: float) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """Frame `number`: (H, W, 3) uint8 RGB and COCO annotations with `track_id`."""
-        from annotator.synth.film import PEOPLE_A_FILM
-
         width, height = self._size
         cast = []
         for sprite, seconds, phase, top, tall in self._cast:
@@ -182,5 +181,4 @@ class QuickFilm:
             x = way if way < 1 else 2 - way
             cast.append((sprite, (x * 1.1 - 0.15) * width, top * height, tall * height, way >= 1))
         image, truths = compose(self._backdrop, cast)
-        track = self._index * PEOPLE_A_FILM + 1
-        return image, [{**to_coco(replace(t)), "track_id": track + t.identity} for t in truths]
+        return image, [{**to_coco(t), "track_id": track_id(self._index, t.identity)} for t in truths]
