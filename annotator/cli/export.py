@@ -20,6 +20,15 @@ def export(
         ),
     ] = "coco",
     min_score: Annotated[float, typer.Option(help="Leave out people whose score is lower.")] = 0.0,
+    drop: Annotated[
+        str,
+        typer.Option(
+            metavar="KINDS",
+            help="Leave out whom the run itself doubts, with commas: phantoms, duplicates.  "
+            "[default: nobody is left out]",
+            show_default=False,
+        ),
+    ] = "",
     reviewed: Annotated[
         str | None,
         typer.Option(
@@ -36,17 +45,24 @@ def export(
     """Write the people of a run in another format: annotation tools, trainers, data sets, films."""
     from annotator.errors import UserError
     from annotator.export import FORMATS
+    from annotator.export.doubtful import RunWithout, count_doubtful
     from annotator.store.reader import Run
 
     if format_name not in FORMATS:
         raise UserError(f"--format {format_name}: known formats are {', '.join(FORMATS)}")
     source = Run(run)
+    if drop and (smooth or format_name == "smoothed"):
+        raise UserError("--drop: smoothing is of everybody who was followed; leave out --smooth, or --drop")
     if reviewed is not None and (smooth or format_name == "smoothed"):
         raise UserError("--reviewed: what people decided is not smoothed; leave out --smooth, or --reviewed")
+    decided: list[int] = []
     if reviewed is not None:
         from annotator.review.reviewed import ReviewedRun
 
         source = ReviewedRun(source, reviewed)
+        decided = [person for person, review in source.reviews.items() if review.says_something]
+    if drop:
+        source = RunWithout(source, drop.split(","), decided)
     options: dict[str, bool] = {"smooth": smooth}
     if with_images:
         if format_name != "hugging-face":
@@ -54,6 +70,11 @@ def export(
         options["with_images"] = True
     written = FORMATS[format_name](source, to, min_score=min_score, **options)
     print(f"{to}: {written.images:,} images, {written.people:,} people")
+    if isinstance(source, RunWithout):
+        print(f"  {source.left_out:,} people are left out by --drop {drop}")
+    elif doubtful := {kind: count for kind, count in count_doubtful(source).items() if count}:
+        among = " and ".join(f"{count:,} likely {kind}" for kind, count in doubtful.items())
+        print(f"  among them {among}; --drop {','.join(doubtful)} leaves them out")
     if written.no_joints:
         print(
             f"  {written.no_joints:,} people without a labelled joint are left out: the format has no place"

@@ -1,0 +1,83 @@
+"""A run without people whom it doubts itself, for whoever exports it; the rows on disk keep everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.errors import UserError
+from annotator.store.reader import Run
+
+# Who can be left out, and the columns of instances that say so of a person: true, or somebody's id.
+KINDS = {
+    "phantoms": ("likely_phantom",),
+    "duplicates": ("nms_suppressed", "duplicate_of"),
+}
+
+
+class RunWithout(Run):
+    """Reads as the run does, without some of its people; images stay, also those where nobody is left.
+
+    Args:
+        run: the run. kinds: names of `KINDS`.
+        decided: ids of people who stay whatever the signals say: somebody has looked at them.
+
+    Attributes:
+        left_out: how many people the last reading of `instances` has left out.
+
+    Raises:
+        UserError: no such kind, or the run's rows have no signals (schema 1.0).
+    """
+
+    def __init__(self, run: Run, kinds: Collection[str], decided: Collection[int] = ()) -> None:
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown:
+            raise UserError(f"--drop {', '.join(unknown)}: choose from {', '.join(KINDS)}")
+        if any(people["person_score"].null_count for people in _signals(run)):
+            raise UserError(f"--drop: the rows of {run.place} have no signals that tell whom to leave out")
+        self.__dict__.update(run.__dict__)
+        self._run = run
+        self._columns = tuple(column for kind in KINDS if kind in kinds for column in KINDS[kind])
+        self._decided = np.array(sorted(decided), np.int64)
+        self.left_out = 0
+
+    def images(
+        self, columns: Sequence[str] | None = None, only_errors: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """As those of the run."""
+        return self._run.images(columns, only_errors)
+
+    def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """As those of the run, but for those who are left out."""
+        wanted = None if columns is None else list(dict.fromkeys([*columns, "id", *self._columns]))
+        self.left_out = 0
+        for batch in self._run.instances(wanted):
+            keep = ~flagged(batch, self._columns) | np.isin(batch["id"].to_numpy(), self._decided)
+            self.left_out += int((~keep).sum())
+            batch = batch.filter(pa.array(keep))
+            yield batch if columns is None else batch.select(list(columns))
+
+
+def flagged(people: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
+    """(N,) bool: who has any of these flags, or the id of somebody, in a batch of instances."""
+    found = np.zeros(people.num_rows, bool)
+    for name in columns:
+        column = people[name]
+        says = column.fill_null(False) if pa.types.is_boolean(column.type) else column.is_valid()
+        found |= says.to_numpy(zero_copy_only=False)
+    return found
+
+
+def count_doubtful(run: Run) -> dict[str, int]:
+    """How many people of a run each kind is about."""
+    counts = dict.fromkeys(KINDS, 0)
+    for batch in _signals(run):
+        for kind, columns in KINDS.items():
+            counts[kind] += int(flagged(batch, columns).sum())
+    return counts
+
+
+def _signals(run: Run) -> Iterator[pa.RecordBatch]:
+    return run.instances(["id", "person_score", *(name for columns in KINDS.values() for name in columns)])

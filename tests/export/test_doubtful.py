@@ -1,0 +1,98 @@
+"""People whom a run doubts: exported unless asked otherwise, and left out of every format when asked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from annotator.cli.export import export
+from annotator.errors import UserError
+from annotator.export import FORMATS
+from annotator.export.doubtful import RunWithout, count_doubtful
+from annotator.quality.signals import measured
+from annotator.review.layers import Review, write_layer
+from annotator.skeletons import COCO_17
+
+
+@pytest.fixture
+def run(make_run, picture, people):
+    """Somebody, the same one again a little aside, and a weak box around nobody; then such a box alone."""
+    rng = np.random.default_rng(0)
+    pose = rng.uniform(0, 200, (17, 2))
+    keypoints = np.stack([pose, pose + 4, rng.uniform(300, 400, (17, 2))])
+    boxes = [[0, 0, 200, 200], [4, 4, 200, 200], [300, 300, 100, 100]]
+    three = people(boxes, keypoints, [0.9, 0.7, 0.12])
+    one = people(boxes[2:], keypoints[2:], [0.12])
+    made = make_run(
+        [
+            picture("a.jpg", measured(three, COCO_17, (192, 256))),
+            picture("b.jpg", measured(one, COCO_17, (192, 256))),
+        ]
+    )
+    return made.commit()
+
+
+@pytest.fixture
+def exported(run, tmp_path, capsys):
+    """`exported(**options)`: places in their images of those exported, names of the images, what was said."""
+
+    def call(**options) -> tuple[list[int], list[str], str]:
+        path = tmp_path / "coco.json"
+        export(str(run.path), str(path), **options)
+        document = json.loads(path.read_text())
+        people = [(entry["id"] & 0xFFF) - 1 for entry in document["annotations"]]
+        return people, [image["file_name"] for image in document["images"]], capsys.readouterr().out
+
+    return call
+
+
+def test_everybody_is_exported_and_the_doubtful_are_counted(run, exported) -> None:
+    people, _, said = exported()
+    assert people == [0, 1, 2, 0]
+    assert count_doubtful(run.open()) == {"phantoms": 2, "duplicates": 1}
+    assert "2 likely phantoms and 1 likely duplicates; --drop phantoms,duplicates" in said
+
+
+@pytest.mark.parametrize(
+    ("kinds", "left"), [("phantoms", [0, 1]), ("duplicates", [0, 2, 0]), ("phantoms,duplicates", [0])]
+)
+def test_they_are_left_out_when_asked_and_their_images_stay(run, exported, kinds: str, left: list) -> None:
+    people, images, said = exported(drop=kinds)
+    assert people == left and images == ["a.jpg", "b.jpg"]
+    assert f"{4 - len(left)} people are left out by --drop {kinds}" in said
+    assert sum(batch.num_rows for batch in run.open().instances()) == 4
+
+
+@pytest.mark.parametrize("name", ["coco-results", "cvat", "label-studio", "hugging-face"])
+def test_every_format_leaves_them_out(run, tmp_path, name: str) -> None:
+    source = RunWithout(run.open(), ["phantoms", "duplicates"])
+    written = FORMATS[name](source, tmp_path / "out", min_score=0.0)
+    assert written.people == 1 and written.images == 2
+
+
+def test_whom_somebody_accepted_stays(run, exported) -> None:
+    opened = run.open()
+    rows = [row for batch in opened.instances(["id", "image_id"]) for row in batch.to_pylist()]
+    phantom = rows[2]
+    write_layer(
+        opened,
+        [Review(phantom["id"], phantom["image_id"], "accepted", None, "me", "2026-01-01T00:00:00Z")],
+    )
+    people, _, _ = exported(drop="phantoms,duplicates", reviewed="all")
+    assert people == [0, 2]
+
+
+def test_what_cannot_be_left_out_is_said(run, exported) -> None:
+    with pytest.raises(UserError, match="ghosts: choose from phantoms, duplicates"):
+        RunWithout(run.open(), ["phantoms", "ghosts"])
+    with pytest.raises(UserError, match="leave out --smooth, or --drop"):
+        exported(drop="phantoms", smooth=True)
+
+
+def test_rows_without_signals_tell_nothing(make_run, picture, people) -> None:
+    old = make_run([picture("a.jpg", people([[0, 0, 9, 9]]))]).commit().open()
+    with pytest.raises(UserError, match="no signals"):
+        RunWithout(old, ["phantoms"])
+    assert count_doubtful(old) == {"phantoms": 0, "duplicates": 0}
