@@ -16,6 +16,9 @@ from annotator.parity.pictures import Picture, made_boxes
 from annotator.parity.reference import Reference, tensors
 from annotator.parity.topdown import relative
 
+# Scores of equal boxes differ by up to 1e-5 between torch and ONNX Runtime.
+_SCORE_ROUNDING = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -23,8 +26,9 @@ class Agreement:
 
     Attributes:
         people: found by both, with equal boxes.
-        alone: found by one side only.
+        alone: found by one side only, and not for rounding.
         median, p99, p999: percentiles of the distance of a keypoint, pixels of the photo; 0 without people.
+        on_threshold: found by one side only, its box score so close to the threshold that rounding decided.
     """
 
     people: int
@@ -32,30 +36,38 @@ class Agreement:
     median: float
     p99: float
     p999: float
+    on_threshold: int = 0
 
 
-def compare(ours: Sequence[People], theirs: Sequence[People], same_box: float = 0.5) -> Agreement:
+def compare(
+    ours: Sequence[People],
+    theirs: Sequence[People],
+    threshold: float | None = None,
+    same_box: float = 0.5,
+) -> Agreement:
     """Compare what two sides found in the same photos.
 
     Args:
+        threshold: box score from which both sides take a box; None: boxes were given.
         same_box: sides of a box may differ by so many pixels.
     """
-    distances, alone = [np.zeros(0)], 0
+    distances: list[np.ndarray] = [np.zeros(0)]
+    lone: list[float] = []
     for a, b in zip(ours, theirs, strict=True):
         free = list(range(len(b.boxes)))
-        for box, keypoints in zip(a.boxes, a.keypoints, strict=True):
+        for box, keypoints, score in zip(a.boxes, a.keypoints, a.scores, strict=True):
             apart = [float(np.abs(box - b.boxes[j]).max()) for j in free]
             if not apart or min(apart) > same_box:
-                alone += 1
+                lone.append(score)
                 continue
             j = free.pop(int(np.argmin(apart)))
             distances.append(np.linalg.norm(keypoints - b.keypoints[j], axis=-1))
-        alone += len(free)
+        lone += [b.scores[j] for j in free]
+    rounded = 0 if threshold is None else sum(abs(score - threshold) <= _SCORE_ROUNDING for score in lone)
     all_ = np.concatenate(distances)
-    if not len(all_):
-        return Agreement(0, alone, 0.0, 0.0, 0.0)
-    median, p99, p999 = (float(value) for value in np.percentile(all_, [50, 99, 99.9]))
-    return Agreement(len(distances) - 1, alone, median, p99, p999)
+    percentiles = np.percentile(all_, [50, 99, 99.9]) if len(all_) else np.zeros(3)
+    median, p99, p999 = (float(value) for value in percentiles)
+    return Agreement(len(distances) - 1, len(lone) - rounded, median, p99, p999, rounded)
 
 
 def outputs_apart(ours: TopDown, theirs: Reference, photos: Sequence[Photo]) -> float:

@@ -27,9 +27,10 @@ from annotator.sources.items import GivenBox, Item
 
 @dataclass(frozen=True)
 class People:
-    """The people of one photo: boxes (N, 4) [x1, y1, x2, y2] and keypoints (N, K, 2), pixels."""
+    """Those of one photo: boxes (N, 4) [x1, y1, x2, y2] with scores (N,), and keypoints (N, K, 2), pixels."""
 
     boxes: np.ndarray
+    scores: np.ndarray
     keypoints: np.ndarray
 
 
@@ -70,27 +71,37 @@ class MMPoseLoop:
     def __call__(self, photos: Sequence[Photo]) -> list[People]:
         """See `Side`."""
         import mmcv
-        from mmdet.apis import inference_detector
         from mmpose.apis import inference_topdown
 
         found = []
         for photo in photos:
             pixels = mmcv.imread(photo.path)
-            boxes = photo.boxes
+            boxes, scores = photo.boxes, np.ones(0 if photo.boxes is None else len(photo.boxes))
             if boxes is None:
-                sample: Any = inference_detector(self._detector, pixels)
-                instances = sample.pred_instances.cpu().numpy()
-                kept = (instances.labels == 0) & (instances.scores >= self._threshold)
-                boxes = instances.bboxes[kept]
+                boxes, scores = self._detect(pixels)
             if not len(boxes):
                 # Without boxes it would take the whole photo for a person.
-                found.append(People(np.zeros((0, 4)), np.zeros((0, 0, 2))))
+                found.append(People(np.zeros((0, 4)), scores, np.zeros((0, 0, 2))))
                 continue
             with default_scope("mmpose"):
                 samples: list[Any] = inference_topdown(self._pose, pixels, boxes)
             keypoints = np.concatenate([sample.pred_instances.keypoints for sample in samples])
-            found.append(People(np.asarray(boxes, np.float64), keypoints[..., :2]))
+            found.append(People(np.asarray(boxes, np.float64), scores, keypoints[..., :2]))
         return found
+
+    def _detect(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from mmdet.apis import inference_detector
+
+        sample: Any = inference_detector(self._detector, pixels)
+        instances = sample.pred_instances.cpu().numpy()
+        kept = (instances.labels == 0) & (instances.scores >= self._threshold)
+        boxes = instances.bboxes[kept]
+        # MMDetection clips boxes to its padded input, beyond the photo's right and lower edge. Ours end at
+        # the edge, and another box would be another crop.
+        height, width = pixels.shape[:2]
+        boxes[:, 0::2] = boxes[:, 0::2].clip(0, width)
+        boxes[:, 1::2] = boxes[:, 1::2].clip(0, height)
+        return boxes, instances.scores[kept]
 
 
 class Line:
@@ -124,7 +135,7 @@ class Line:
                 raise RunFailed(f"{outcome.item.uri}: {outcome.result}")
             boxes = outcome.result.bboxes.copy()
             boxes[:, 2:] += boxes[:, :2]
-            found.append(People(boxes, outcome.result.keypoints))
+            found.append(People(boxes, outcome.result.bbox_scores, outcome.result.keypoints))
         return found
 
     def _prepare(self, image: Any) -> Decoded:
@@ -152,7 +163,7 @@ class Rtmlib:
             # It normalises in the order of the channels it is given.
             pixels = np.ascontiguousarray(np.asarray(cv2.imread(photo.path))[..., ::-1])
             keypoints, _ = self._pose(pixels, list(photo.boxes))
-            found.append(People(photo.boxes, keypoints))
+            found.append(People(photo.boxes, np.ones(len(photo.boxes)), keypoints))
         return found
 
 

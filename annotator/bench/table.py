@@ -34,7 +34,8 @@ def describe(result: Mapping[str, Any]) -> str:
         f"  seconds of a round: {stages}",
         f"  keypoints of {apart['people']} people: median {apart['median']:.2g} px apart, "
         f"99% within {apart['p99']:.2g} px"
-        + (f"; {apart['alone']} people on one side only" if apart["alone"] else ""),
+        + (f"; {apart['alone']} people on one side only" if apart["alone"] else "")
+        + (f"; {apart['on_threshold']} on the threshold" if apart["on_threshold"] else ""),
     ]
     return "\n".join(lines)
 

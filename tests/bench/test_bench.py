@@ -17,9 +17,9 @@ from annotator.bench.table import describe, markdown
 from annotator.errors import UserError
 
 
-def people(boxes: list[list[float]], shift: float = 0.0) -> People:
+def people(boxes: list[list[float]], shift: float = 0.0, score: float = 0.9) -> People:
     array = np.array(boxes, np.float64).reshape(-1, 4)
-    return People(array, np.full((len(array), 17, 2), 5.0) + shift)
+    return People(array, np.full(len(array), score), np.full((len(array), 17, 2), 5.0) + shift)
 
 
 def test_people_are_matched_by_their_boxes_and_compared_in_pixels() -> None:
@@ -33,6 +33,16 @@ def test_people_of_one_side_only_are_counted() -> None:
     found = compare([people([[0, 0, 9, 9], [0, 0, 9, 9]])], [people([[0, 0, 9, 9], [50, 0, 60, 9]])])
     assert (found.people, found.alone) == (1, 2)
     assert compare([people([])], [people([[0, 0, 1, 1]])]) == Agreement(0, 1, 0.0, 0.0, 0.0)
+
+
+def test_only_a_score_on_the_threshold_excuses_a_box_of_one_side() -> None:
+    both = people([[0, 0, 9, 9]])
+    for score, alone, rounded in ((0.30009, 0, 1), (0.3002, 1, 0), (0.9, 1, 0)):
+        one = people([[0, 0, 9, 9]]), people([[5, 5, 20, 20]], score=score)
+        for sides in ((one, (both, people([]))), ((both, people([])), one)):
+            found = compare(*sides, threshold=0.3)
+            assert (found.people, found.alone, found.on_threshold) == (1, alone, rounded)
+    assert compare([people([[5, 5, 20, 20]], score=0.3)], [people([])]).alone == 1
 
 
 class Fake:
