@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from annotator.errors import RunFailed, UserError
 from annotator.review import plugin_folder
-from annotator.review.database import database
+from annotator.review.database import NAME_VARIABLE, database
 from annotator.review.decisions import REVIEWER_VARIABLE
 from annotator.review.fiftyone_process import settings
 from annotator.review.workplace import Workplace
@@ -56,8 +56,8 @@ def app(
     """
     with contextlib.ExitStack() as stack:
         uri = stack.enter_context(database(place.database))
-        _check_loaded(uri, dataset)
         environment = os.environ | settings(uri, place)
+        _check_loaded(uri, environment[NAME_VARIABLE], dataset)
         plugin_folder.install(Path(environment["FIFTYONE_PLUGINS_DIR"]))
         if reviewer:
             environment[REVIEWER_VARIABLE] = reviewer
@@ -94,16 +94,11 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     raise RunFailed(f"the App's server did not answer in {_START_SECONDS} s")
 
 
-def _check_loaded(uri: str, dataset: str) -> None:
+def _check_loaded(uri: str, database_name: str, dataset: str) -> None:
     from pymongo import MongoClient
 
-    client = MongoClient(uri)
-    try:
-        found = client[os.environ.get("FIFTYONE_DATABASE_NAME", "fiftyone")].datasets.find_one(
-            {"name": dataset}
-        )
-    finally:
-        client.close()
+    with MongoClient(uri) as client:
+        found = client[database_name].datasets.find_one({"name": dataset})
     if found is None:
         raise UserError(f"{dataset} is not in this database yet; `annotator review load RUN` brings it there")
 

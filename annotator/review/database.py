@@ -23,6 +23,7 @@ from annotator.errors import UserError
 from annotator.store.durable import replace_file
 
 ADDRESS_VARIABLE = "FIFTYONE_DATABASE_URI"
+NAME_VARIABLE = "FIFTYONE_DATABASE_NAME"
 ADDRESS_FILE = "address.json"
 
 _START_SECONDS = 60

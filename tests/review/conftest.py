@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError
-from annotator.review.database import database
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.workplace import Workplace, workplace
 from annotator.store import run_info
@@ -70,10 +69,3 @@ def make_review_run(path: Path, shift: float = 0.0) -> MadeRun:
     # Runs of the same plan that begin in the same second would be one dataset.
     run_info.update(path, started_at=f"2026-01-01T00:00:00Z {uuid.uuid4()}")
     return run
-
-
-@pytest.fixture(scope="session")
-def outside_database(tmp_path_factory) -> Iterator[str]:
-    """A database that is not the session's, for tests of database.py alone."""
-    with database(tmp_path_factory.mktemp("other") / "database") as uri:
-        yield uri
