@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from annotator.durations import duration
 
 if TYPE_CHECKING:
-    from annotator.runtime.launch import RunReport
+    from annotator.runtime.run_report import RunReport
     from annotator.runtime.second_figures import SecondFigures
 
 

@@ -15,12 +15,13 @@ from annotator import __version__
 from annotator.config import PLACEMENT_FIELDS, RunConfig
 from annotator.errors import UserError
 from annotator.models.sources import RANDOM, ModelSource
-from annotator.runtime import launch
+from annotator.runtime import ingredients, launch
 from annotator.runtime.destination import check_writable
 from annotator.runtime.engine_settings import resolve_engines
 from annotator.runtime.job import Base, Job
 from annotator.runtime.progress import Listener
 from annotator.runtime.rewrite import kept_people
+from annotator.runtime.run_report import RunReport
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.schema import RunRecord
@@ -61,7 +62,7 @@ def settings_of(run_dir: str, given: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> launch.RunReport:
+def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> RunReport:
     """Carry out a run on the rows of another one, or what is left of it.
 
     Args:
@@ -147,7 +148,7 @@ def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) 
             f"--from: {pose.name} finds people by itself and would use nothing of {base.place}; "
             "start a new run without --from"
         )
-    second = launch.resolve_second(config, pose, listener)
+    second = ingredients.resolve_second(config, pose, listener)
     resolved = resolve_engines(config, pose, None)
     config = resolved.config
     listener.stage(resolved.opening)
@@ -155,7 +156,7 @@ def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) 
     plan = plan_with_boxes(base, partial(kept_people, config, origin))
     before = base.info.provenance
     provenance = replace(
-        launch.make_provenance(config.model_copy(update={"boxes": None}), plan, pose, None, second),
+        ingredients.make_provenance(config.model_copy(update={"boxes": None}), plan, pose, None, second),
         config_sha256=config.sha256(),
         # A model that found people by itself is the detector of those who are posed anew.
         detector=before.pose_model if origin.whole_image else before.detector,
@@ -175,7 +176,7 @@ def _rewritten(config: RunConfig, base: Run, origin: Base, listener: Listener) -
         before,
         config_sha256=config.sha256(),
         code_version=__version__,
-        calibration=launch.calibration_record(config, pose),
+        calibration=ingredients.calibration_record(config, pose),
         derived_from=_record(base, ("inputs", "errors", "boxes", "keypoints")),
     )
     return Job(config, absolute(config.out), pose, None, provenance, base=origin), base.plan

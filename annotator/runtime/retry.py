@@ -6,9 +6,10 @@ from typing import Any
 
 from annotator.config import PLACEMENT_FIELDS
 from annotator.errors import UserError
-from annotator.runtime import launch
+from annotator.runtime import ingredients, launch
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.progress import Listener
+from annotator.runtime.run_report import RunReport, report
 from annotator.store import run_info
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
@@ -18,7 +19,7 @@ from annotator.store.status import summarise
 
 def retry(
     run_dir: str, placement: dict[str, Any], listener: Listener, kinds: frozenset[str] = frozenset()
-) -> launch.RunReport:
+) -> RunReport:
     """Run the error rows of a finished run again, as a new generation of their shards.
 
     All other rows stay as they are, to the bit. What fails again is an error row again.
@@ -52,10 +53,10 @@ def retry(
     run = Run(run_dir)
     tasks = _tasks(run, kinds)
     if not tasks:
-        return launch.report(run_dir)
-    pose, detector = launch.resolve_models(config, listener)
-    second = launch.resolve_second(config, pose, listener)
-    provenance = launch.make_provenance(config, run.plan, pose, detector, second)
+        return report(run_dir)
+    pose, detector = ingredients.resolve_models(config, listener)
+    second = ingredients.resolve_second(config, pose, listener)
+    provenance = ingredients.make_provenance(config, run.plan, pose, detector, second)
     now = run_info.RunInfo(config.model_dump(mode="json"), provenance, standing.items, standing.shards)
     different = run_info.differences(info, now)
     if different:

@@ -13,7 +13,7 @@ import failpoints
 
 from annotator.cli import main
 from annotator.models.sources import ModelSource
-from annotator.runtime import launch, retry
+from annotator.runtime import ingredients, launch, retry
 from annotator.runtime.engine_settings import Resolved
 from annotator.runtime.job import Job
 from annotator.store.schema import ModelRecord, Provenance
@@ -29,8 +29,8 @@ def _provenance(config, plan, pose, detector, second=None):
 
 def pretend() -> None:
     """From here on this process annotates with fakes."""
-    launch.resolve_models = _resolve
-    launch.make_provenance = _provenance
+    ingredients.resolve_models = _resolve
+    ingredients.make_provenance = _provenance
     launch.resolve_engines = lambda config, pose, detector: Resolved(config, "fakes")
     launch.Job = retry.Job = partial(Job, models="fake_models:build")
     failpoints.arm(os.environ.get("ANNOTATOR_FAILPOINT", ""))

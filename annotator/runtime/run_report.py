@@ -1,0 +1,118 @@
+"""What a start of a run came to: the figures that are told to whoever started it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annotator.runtime.efficiency import Efficiency, efficiency_of
+from annotator.runtime.progress import Tally
+from annotator.runtime.second_figures import SecondFigures, second_figures
+from annotator.store.reader import Run
+from annotator.store.status import Summary, summarise
+
+# Below this score most boxes of most detectors are not people.
+CONFIDENT = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a start of a run came to.
+
+    Attributes:
+        run: the run folder.
+        totals: the whole run as it stands now.
+        images, people, seconds: of this start alone; all zero when there was nothing left to do.
+        stages: seconds the workers of this start spent by stage.
+        efficiency: of the workers of this start; None where nothing was done or measured.
+        confident: people of the whole run whose box has a score of at least `CONFIDENT`.
+        phantoms: likely phantoms of the whole run: stored, and shown only when asked for.
+        notes: what planning had to say about the inputs.
+        examples: one file name for each kind of error.
+        second: what the second pose model did in the whole run, if there is one.
+    """
+
+    run: str
+    totals: Summary
+    images: int
+    people: int
+    seconds: float
+    stages: dict[str, float]
+    confident: int
+    phantoms: int
+    notes: tuple[str, ...]
+    examples: dict[str, str]
+    second: SecondFigures | None = None
+    efficiency: Efficiency | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: every input annotated; 3: finished, some inputs are error rows."""
+        if not self.images:
+            return 0
+        return 3 if self.totals.error else 0
+
+
+def report(
+    out: str,
+    tally: Tally | None = None,
+    seconds: float = 0.0,
+    stats: Sequence[Mapping[str, Any]] = (),
+    notes: tuple[str, ...] = (),
+) -> RunReport:
+    """The run as it stands, and what this start did, if anything.
+
+    Args:
+        stats: figures of the shards of this start, from their commit records.
+    """
+    run = Run(out)
+    confident, phantoms = _confident(run)
+    return RunReport(
+        run=out,
+        totals=summarise(out),
+        images=tally.images if tally else 0,
+        people=tally.people if tally else 0,
+        seconds=seconds,
+        stages=_stages(stats),
+        confident=confident,
+        phantoms=phantoms,
+        notes=notes,
+        examples=_examples(run),
+        second=second_figures(run, CONFIDENT),
+        efficiency=efficiency_of(stats),
+    )
+
+
+def _stages(shards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    total: defaultdict[str, float] = defaultdict(float)
+    for stats in shards:
+        rest = float(stats.get("seconds", 0.0))
+        for stage in ("wait", "detect", "pose"):
+            seconds = float(stats.get(stage, 0.0))
+            total[stage] += seconds
+            rest -= seconds
+        total["other"] += max(0.0, rest)
+    return dict(total)
+
+
+def _confident(run: Run) -> tuple[int, int]:
+    """How many people have a sure box, and how many are likely phantoms."""
+    confident = phantoms = 0
+    for batch in run.instances(["bbox_score", "likely_phantom"]):
+        confident += int(np.count_nonzero(batch["bbox_score"].to_numpy() >= CONFIDENT))
+        phantoms += batch["likely_phantom"].true_count
+    return confident, phantoms
+
+
+def _examples(run: Run) -> dict[str, str]:
+    """The first failed input of each kind; reads only shards whose record counts errors."""
+    found: dict[str, str] = {}
+    for batch in run.images(["file_name", "status", "error_stage", "error_kind"], only_errors=True):
+        for row in batch.to_pylist():
+            if row["status"] == "error":
+                found.setdefault(f"{row['error_stage']}/{row['error_kind']}", row["file_name"])
+    return found
