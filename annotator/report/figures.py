@@ -11,11 +11,14 @@ from zlib import crc32
 import numpy as np
 import pyarrow as pa
 
+from annotator.quality.shown import COLUMNS as SHOWN_COLUMNS
+from annotator.quality.shown import shown
 from annotator.report.picks import People, Person, Ranking, scatter
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS
 
-# People whose box scores less are mostly nobody: they count, but joints are judged on the others.
+# People whose box scores less are mostly nobody: they count, but joints are judged on the others, likely
+# phantoms and doubles aside.
 CONFIDENT = 0.3
 
 SCORE_BINS = 20
@@ -29,7 +32,7 @@ TILES = 12
 PICTURES = 8
 CROWD_DRAWN = 60
 
-_INSTANCE_COLUMNS = ["id", "bbox", "keypoints", "score", "bbox_score", "keypoint_scores"]
+_INSTANCE_COLUMNS = ["id", "bbox", "keypoints", "score", "bbox_score", "keypoint_scores", *SHOWN_COLUMNS]
 
 
 @dataclass(slots=True)
@@ -83,10 +86,16 @@ class ErrorKind:
 
 @dataclass(frozen=True, slots=True)
 class ShownPicture:
-    """A whole picture to be shown: place in the plan and the keypoints of its confident people, (N, K, 3)."""
+    """A whole picture to be shown.
+
+    Attributes:
+        image: place in the plan. people: keypoints (K, 3) of each of its confident people.
+        bboxes: (4,) xywh of each of them; without, no boxes are drawn.
+    """
 
     image: int
     people: list[np.ndarray]
+    bboxes: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -94,7 +103,8 @@ class Figures:
     """What is counted.
 
     Attributes:
-        images: rows by status. people: rows of instances. confident: those with a box score >= `CONFIDENT`.
+        images: rows by status. people: rows of instances.
+        confident: those with a box score of at least `CONFIDENT` who are neither likely phantoms nor doubles.
         peopled: images with at least one of those.
         joint_v: joints of confident people by v (0, 1, 2).
         groups: people to be shown, by name of the group. pictures: whole pictures to be shown.
@@ -151,7 +161,7 @@ def collect(run: Run, risk: np.ndarray | None = None) -> Figures:
     pictures = Ranking(PICTURES)
     joints = _Joints(len(skeleton))
     for people in _batches(run, len(skeleton)):
-        confident = people.bbox_scores >= CONFIDENT
+        confident = people.confident
         figures.people += len(people)
         figures.confident += int(confident.sum())
         figures.scores.add(people.scores)
@@ -181,16 +191,23 @@ def _rank(
 
 def _people_of(run: Run, images: list[int], joints: int) -> list[ShownPicture]:
     """The confident people of some pictures."""
-    shown: dict[int, list[np.ndarray]] = {image: [] for image in images}
-    for batch in run.instances(["id", "keypoints", "bbox_score"]):
+    pictures = {image: ShownPicture(image, []) for image in images}
+    for batch in run.instances(["id", "bbox", "keypoints", "bbox_score", *SHOWN_COLUMNS]):
         of = batch["id"].to_numpy() >> PERSON_BITS
-        here = np.flatnonzero(np.isin(of, images) & (batch["bbox_score"].to_numpy() >= CONFIDENT))
+        here = np.flatnonzero(np.isin(of, images) & _confident(batch))
         if len(here):
             keypoints = _numbers(batch, "keypoints").reshape(-1, joints, 3)
+            bboxes = _numbers(batch, "bbox").reshape(-1, 4)
             for n in here:
-                if len(shown[int(of[n])]) < CROWD_DRAWN:
-                    shown[int(of[n])].append(keypoints[n].copy())
-    return [ShownPicture(image, people) for image, people in shown.items()]
+                picture = pictures[int(of[n])]
+                if len(picture.people) < CROWD_DRAWN:
+                    picture.people.append(keypoints[n].copy())
+                    picture.bboxes.append(bboxes[n].copy())
+    return list(pictures.values())
+
+
+def _confident(batch: pa.RecordBatch) -> np.ndarray:
+    return (batch["bbox_score"].to_numpy() >= CONFIDENT) & shown(batch)
 
 
 def _batches(run: Run, joints: int) -> Iterator[People]:
@@ -208,6 +225,7 @@ def _batches(run: Run, joints: int) -> Iterator[People]:
                 scores=batch["score"].to_numpy(),
                 bbox_scores=batch["bbox_score"].to_numpy(),
                 joint_scores=_numbers(batch, "keypoint_scores").reshape(n, joints),
+                confident=_confident(batch),
             )
 
 

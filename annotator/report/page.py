@@ -31,14 +31,12 @@ from annotator.store.status import Summary, summarise
 
 FILE_NAME = "report.html"
 
-# Offered as a beginning: below it are mostly boxes around nobody. Must lie on an edge of the score histogram.
-MIN_SCORE = 0.2
-
 GROUPS = {
     "best": ("Best", "The highest scores of the run. If these are wrong, stop and look at the models."),
     "random": (
         "Random",
-        f"Drawn evenly from everybody with a box score of {CONFIDENT} or more: what a label is usually like.",
+        f"Drawn evenly from everybody with a box score of {CONFIDENT} or more, likely phantoms and doubles "
+        "aside: what a label is usually like.",
     ),
     "doubtful": (
         "First in the review queue",
@@ -166,7 +164,7 @@ def render(run: Run, contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(duration=duration, moment=moment, share=share)
+    environment.filters.update(duration=duration, moment=moment, rate=rate, share=share)
     return environment.get_template("page.html.j2").render(
         **{name: getattr(contents, name) for name in Contents.__dataclass_fields__},
         name=run_name(run),
@@ -210,14 +208,16 @@ def next_steps(run: Run, contents: Contents) -> list[Step]:
     if contents.signals.ranked_by:
         text = f"Look at the {contents.signals.shown:,} people in the order in which the run doubts them."
         steps.append(Step(text, f"annotator review load {path}"))
-    kept = int(figures.scores.counts[round(MIN_SCORE * len(figures.scores.counts)) :].sum())
-    steps.append(
-        Step(
-            f"Write COCO annotations. A person score of {MIN_SCORE:g} or more keeps {kept:,} of the "
-            f"{figures.people:,} people; look at the groups below before choosing your own.",
-            f"annotator export {path} --format coco --min-score {MIN_SCORE:g} --to annotations.json",
+    command = f"annotator export {path} --format coco --to annotations.json"
+    sure = contents.signals.sure
+    if sure == figures.people:
+        steps.append(Step("Write COCO annotations.", command))
+    else:
+        text = (
+            f"Write COCO annotations. Without likely phantoms and duplicates they hold {sure:,} of the "
+            f"{figures.people:,} people; look at the groups below before you leave anybody out."
         )
-    )
+        steps.append(Step(text, f"{command} --drop phantoms,duplicates"))
     return steps
 
 
@@ -268,6 +268,11 @@ def _changed_settings(info: RunInfo) -> set[str]:
 def moment(iso: str) -> str:
     """2026-01-31 14:05 UTC, from ISO 8601."""
     return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def rate(value: float) -> str:
+    """12.3, 0.039: one decimal, or as many as it takes for two figures that count."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def share(part: float, whole: float) -> str:

@@ -21,7 +21,8 @@ _COLUMNS = (
     "flip_oks", "person_score", "second_oks",
 )  # fmt: skip
 
-# Title, what it means, and who of a batch has it: by column, and from which value on.
+# Title, what it means, and who of a batch has it: by column, and from which value on. The first three are
+# counted among all people, the others among those of whom these do not speak.
 FLAGS = (
     ("Likely nobody", "box and joint scores together are low; hidden unless asked for", "likely_phantom", 1),
     ("Doubles", "OKS over 0.9 with a better person; hidden unless asked for", "nms_suppressed", 1),
@@ -30,6 +31,7 @@ FLAGS = (
     ("Bones out of proportion", "one or more longer than the others allow", "bone_outliers", 1),
     ("Joints outside the box", "three or more", "joints_outside_box", 3),
 )
+OF_ALL = 3
 _SPREADS = {
     "flip_oks": ("Agreement with the mirror image", "OKS of a crop's pose and its mirror image's."),
     "person_score": ("Sure that somebody is there", "Mean of box score and joint scores."),
@@ -51,15 +53,17 @@ class Signals:
     """Signals of a run.
 
     Attributes:
-        flags: (title, about, people that have it); those that the rows do not know are left out.
+        flags: (title, about, people that have it, of how many); those that the rows do not know are left out.
         spreads: of the people shown. shown: how many are neither likely phantoms nor doubles.
+        sure: those of them who are no possible doubles either.
         ranked_by: signals of the queue. curve: of the queue against the truth, None without.
         no_curve: why there is none although there is a truth.
     """
 
-    flags: list[tuple[str, str, int]]
+    flags: list[tuple[str, str, int, int]]
     spreads: list[Spread]
     shown: int
+    sure: int
     ranked_by: tuple[str, ...]
     curve: ReviewCurve | None = None
     no_curve: str = ""
@@ -68,7 +72,7 @@ class Signals:
         """Plain JSON form."""
         document: dict[str, Any] = {
             "shown": self.shown,
-            "flags": {title: count for title, _, count in self.flags},
+            "flags": {title: count for title, _, count, _ in self.flags},
             "ranked_by": list(self.ranked_by),
         }
         if self.curve is not None:
@@ -96,15 +100,17 @@ def collect_signals(run: Run, queue: Queue | None, gt: str | Path | None) -> Sig
     """
     counts: dict[str, int] = {}
     spreads = {column: Spread(title, about) for column, (title, about) in _SPREADS.items()}
-    visible = 0
+    everybody = visible = sure = 0
     for batch in run.instances(list(_COLUMNS)):
         seen = shown(batch)
-        visible += int(seen.sum())
-        for title, _, column, least in FLAGS:
+        everybody, visible = everybody + len(seen), visible + int(seen.sum())
+        sure += int((seen & batch["duplicate_of"].is_null().to_numpy(zero_copy_only=False)).sum())
+        for place, (title, _, column, least) in enumerate(FLAGS):
             values = batch[column]
             if values.null_count < len(values) or column == "duplicate_of":
                 number = np.asarray(values.cast("double").to_numpy(zero_copy_only=False), float)
-                counts[title] = counts.get(title, 0) + int((np.nan_to_num(number, nan=-1) >= least).sum())
+                has = (np.nan_to_num(number, nan=-1) >= least) & (seen | (place < OF_ALL))
+                counts[title] = counts.get(title, 0) + int(has.sum())
         for column, spread in spreads.items():
             values = np.asarray(batch[column].to_numpy(zero_copy_only=False), float)
             spread.histogram.add(values[seen & np.isfinite(values)])
@@ -118,9 +124,14 @@ def collect_signals(run: Run, queue: Queue | None, gt: str | Path | None) -> Sig
         except UserError as error:
             why = str(error)
     return Signals(
-        flags=[(title, about, counts[title]) for title, about, *_ in FLAGS if known and title in counts],
+        flags=[
+            (title, about, counts[title], everybody if place < OF_ALL else visible)
+            for place, (title, about, *_) in enumerate(FLAGS)
+            if known and title in counts
+        ],
         spreads=[spread for spread in spreads.values() if spread.histogram.total],
         shown=visible,
+        sure=sure,
         ranked_by=queue.signals if queue is not None else (),
         curve=curve,
         no_curve=why,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.media.image import Image
-from annotator.report.drawing import draw_people
+from annotator.report.drawing import draw_boxes, draw_people
 from annotator.report.faces import blur_faces
 from annotator.report.figures import Figures, ShownPicture
 from annotator.report.picks import Person
@@ -139,7 +139,7 @@ def _draw(image: Image, what: Person | ShownPicture, skeleton: Skeleton) -> tupl
         pixels = person_tile(image, what.bbox, what.keypoints, skeleton)
         limit = TILE_BYTES
     else:
-        pixels = picture_tile(image, what.people, skeleton)
+        pixels = picture_tile(image, what.people, skeleton, what.bboxes)
         limit = PICTURE_BYTES
     return _jpeg(pixels, limit), pixels.shape[1], pixels.shape[0]
 
@@ -159,11 +159,12 @@ def person_tile(image: Image, bbox: np.ndarray, keypoints: np.ndarray, skeleton:
 
 
 def picture_tile(
-    image: Image, people: list[np.ndarray], skeleton: Skeleton, long_side: int = PICTURE_LONG_SIDE
+    image: Image, people: list[np.ndarray], skeleton: Skeleton, bboxes: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
-    """A whole picture with its people, its longer side `long_side` pixels long at most."""
-    scale = min(1.0, long_side / max(image.pixels.shape[:2]))
-    return _resized(image.pixels, scale, people, image.scale, (0, 0), skeleton)
+    """A whole picture with its people and their boxes, its longer side `PICTURE_LONG_SIDE` pixels at most."""
+    scale = min(1.0, PICTURE_LONG_SIDE / max(image.pixels.shape[:2]))
+    drawn = _resized(image.pixels, scale, people, image.scale, (0, 0), skeleton)
+    return draw_boxes(drawn, np.reshape(bboxes, (-1, 4)) * scale / image.scale)
 
 
 def _window(bbox: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:

@@ -100,6 +100,15 @@ def test_a_whole_picture_is_not_enlarged():
     assert picture_tile(image, [standing(150, 40, 300)], COCO_17).shape == (400, 300, 3)
 
 
+def test_somebody_without_a_visible_joint_has_a_frame_in_a_whole_picture():
+    image = Image(canvas(), 600, 800, 1, 2)
+    nobody = np.zeros((17, 3))
+    tile = picture_tile(image, [nobody], COCO_17, [np.array([100, 200, 300, 400.0])])
+    y, x = np.nonzero((tile == MIDDLE).all(axis=2))
+    assert (x.min(), y.min(), x.max(), y.max()) == (50, 100, 200, 300)
+    assert (tile[110:290, 60:190] == canvas()[110:290, 60:190]).all()
+
+
 def test_a_busy_tile_stays_small():
     noise = np.random.default_rng(0).integers(0, 256, (TILE[1], TILE[0], 3), dtype=np.uint8)
     assert len(_jpeg(noise, TILE_BYTES)) <= TILE_BYTES

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError, UserError
+from annotator.quality.signals import measured
 from annotator.report.figures import Histogram, collect
 from annotator.report.picks import People, Ranking, scatter
+from annotator.report.signals import collect_signals
+from annotator.skeletons import COCO_17
 
 
 def crowd(people, rng, n):
@@ -58,6 +61,26 @@ def test_joints_are_judged_on_confident_people(make_run, picture, people):
     assert ear.mean == pytest.approx(0.3)
     assert ear.by_v == (0, 1, 1)
     assert ear.scores.total == 2
+
+
+def test_whom_the_run_doubts_is_not_shown_as_somebody(make_run, picture, people):
+    """A box of 0.4 around joints of 0.02 is likely nobody; a pose found twice counts once."""
+    phantom = people([[0, 0, 50, 90]], scores=[0.4])
+    phantom.keypoint_scores[:] = 0.02
+    twice = people([[0, 0, 50, 90], [0, 0, 50, 91]], scores=[0.9, 0.8])
+    made = [
+        picture(name, measured(poses, COCO_17, (192, 256)))
+        for name, poses in (("phantom.jpg", phantom), ("twice.jpg", twice))
+    ]
+    run = make_run(made).commit().open()
+    figures = collect(run)
+    assert (figures.people, figures.confident, figures.peopled) == (3, 1, 1)
+    (shown,) = figures.pictures
+    assert shown.image == 1 and len(shown.people) == len(shown.bboxes) == 1
+    assert [person.score for person in figures.groups["random"]] == pytest.approx([0.9])
+    signals = collect_signals(run, None, None)
+    assert (signals.shown, signals.sure) == (1, 1)
+    assert [of for *_, of in signals.flags] == [3, 3, 3, 1, 1, 1]
 
 
 def test_groups_hold_the_right_people(make_run, pictures):
@@ -113,7 +136,7 @@ def of_sources(sources):
     return People(
         ids=np.arange(n) + 100, images=np.arange(n), sources=np.array(sources), bboxes=np.zeros((n, 4)),
         keypoints=np.zeros((n, 1, 3)), scores=np.zeros(n), bbox_scores=np.zeros(n),
-        joint_scores=np.zeros((n, 1)),
+        joint_scores=np.zeros((n, 1)), confident=np.ones(n, bool),
     )  # fmt: skip
 
 

@@ -97,7 +97,8 @@ def test_it_is_one_file_that_needs_nothing_else(run):
 def test_it_says_what_was_run_and_what_came_of_it(run):
     page = Page(write_report(run.commit().open()).path.read_text())
     text = " ".join(page.text.split())
-    for part in ("test-pose", "ab" * 32, "18", "9 with a box score of 0.3 or more", "decode/corrupt"):
+    sure = "9 with a box score of 0.3 or more and not doubted"
+    for part in ("test-pose", "ab" * 32, "18", sure, "decode/corrupt"):
         assert part in text, part
     assert "<script>alert(1)</script>.jpg" in text, "shown as text"
     assert "a <b>bad</b> file" in text
