@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -74,8 +75,11 @@ def two_people(rng: np.random.Generator) -> Poses:
 
 
 def measure(run: Path) -> dict[str, object]:
-    """One load as a command: what it says, seconds of the whole command, MiB of it and of mongod."""
-    began = time.perf_counter()
+    """One load as a command: what it says, seconds of the whole command, MiB of it and of mongod.
+
+    `cpu_s` are of command and mongod together: the figure to compare when others use the cores too.
+    """
+    began, cpu = time.perf_counter(), cpu_seconds()
     command = [sys.executable, "-m", "annotator.cli", "review", "load", str(run), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     most: dict[str, float] = {}
@@ -98,9 +102,16 @@ def measure(run: Path) -> dict[str, object]:
     return {
         "new": loaded["new"], "renewed": loaded["renewed"], "quick": loaded["quick"],
         "load_s": round(loaded["seconds"], 1), "command_s": round(time.perf_counter() - began, 1),
+        "cpu_s": round(cpu_seconds() - cpu, 1),
         "memory_mib": round(most["load"]), "memory_halfway_mib": round(halfway[len(halfway) // 2]),
         "mongod_mib": round(most.get("mongod", 0)),
     }  # fmt: skip
+
+
+def cpu_seconds() -> float:
+    """Of all commands that have ended, and of what they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def memory(pid: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +19,9 @@ REASONS = (
     "wrong joints", "left and right exchanged", "joints of two people", "nobody there", "same person twice",
     "too small or blurred", "other",
 )  # fmt: skip
+
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.2
 
 REVIEWER_VARIABLE = "ANNOTATOR_REVIEWER"
 
@@ -118,28 +122,40 @@ def _label_ids(view: Any) -> str:
 
 
 def _set(dataset: Any, people: Iterable[int], values: dict[str, Any]) -> int:
-    from pymongo import UpdateOne
+    from fiftyone import Sample
 
     assert values.keys() <= DECISION.keys()
     of_image: dict[int, list[int]] = defaultdict(list)
     for person in people:
         of_image[image_of(person)].append(person)
-    collection = dataset._sample_collection
-    ids = {
-        found["index"]: found["_id"]
-        for found in collection.find({"index": {"$in": list(of_image)}}, {"index": 1})
-    }
     change = {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in values.items()}
     change["last_modified_at"] = _now()
+    found: dict[int, Any] = {}
+    for _ in range(_ATTEMPTS):
+        found, matched = _update(dataset._sample_collection, of_image, change)
+        if matched == len(of_image):
+            break
+        # A load that renews predictions takes a sample out and puts it back.
+        time.sleep(_PAUSE_SECONDS)
+    # The samples that this process holds are read anew.
+    Sample._reload_docs(dataset._sample_collection_name, sample_ids=[str(found[index]) for index in found])
+    return sum(len(persons) for index, persons in of_image.items() if index in found)
+
+
+def _update(
+    collection: Any, of_image: dict[int, list[int]], change: dict[str, Any]
+) -> tuple[dict[int, Any], int]:
+    """Ids of the samples by place in the plan, and to how many of them the change was made."""
+    from pymongo import UpdateOne
+
+    rows = collection.find({"index": {"$in": list(of_image)}}, {"index": 1})
+    found = {row["index"]: row["_id"] for row in rows}
     updates = [
-        UpdateOne({"_id": ids[index]}, {"$set": change}, array_filters=[{"one.person": {"$in": persons}}])
+        UpdateOne({"_id": found[index]}, {"$set": change}, array_filters=[{"one.person": {"$in": persons}}])
         for index, persons in of_image.items()
-        if index in ids
+        if index in found
     ]
-    if updates:
-        # FiftyOne's own, so that the samples that this process holds are read anew.
-        dataset._bulk_write(updates, ids=[str(identifier) for identifier in ids.values()])
-    return sum(len(persons) for index, persons in of_image.items() if index in ids)
+    return found, collection.bulk_write(updates, ordered=False).matched_count if updates else 0
 
 
 def _visibilities(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int]]]:

@@ -96,10 +96,12 @@ def load(
     state = _state(records, gt, max_copies)
     done = _Done()
     if (dataset.info.get("annotator") or {}).get("state") != state["state"]:
+        paths = list(fields.sortable(truth is not None))
+        # Each sample renewed would move its people in two dozen indexes: building them anew is quicker.
+        _without_indexes(dataset, paths)
         with _no_search_for_cycles():
             done = _write(run, place, dataset, truth, max_copies, quiet)
-        for path in fields.sortable(truth is not None):
-            dataset.create_index(path)
+        _index(dataset, paths)
         fields.dress(dataset, run, truth is not None)
         views.save(dataset, truth is not None)
         annotation.prepare(dataset)
@@ -148,6 +150,18 @@ def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> dict[str
         parts += [str(Path(gt).absolute()), file.st_size, file.st_mtime_ns]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return {"state": digest, "gt": str(Path(gt).absolute()) if gt else None}
+
+
+def _without_indexes(dataset: Any, paths: list[str]) -> None:
+    for path in set(dataset.list_indexes()) & set(paths):
+        dataset.drop_index(path)
+
+
+def _index(dataset: Any, paths: list[str]) -> None:
+    """All in one pass over the samples; FiftyOne makes one pass for each."""
+    from pymongo import IndexModel
+
+    dataset._sample_collection.create_indexes([IndexModel([(path, 1)]) for path in paths])
 
 
 @contextlib.contextmanager

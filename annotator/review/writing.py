@@ -13,6 +13,7 @@ from annotator.review.documents import Document, stored
 from annotator.review.keep import kept
 
 _ATTEMPTS = 5
+_DUPLICATE = 11000  # MongoDB's code for an _id that is there already.
 
 
 class Writer(Protocol):
@@ -38,39 +39,34 @@ class DirectWriter:
         self._random = random.Random(0)
 
     def write(self, documents: Sequence[Document]) -> tuple[int, int]:
-        """As `Writer.write`."""
-        known = self._known([document["_id"] for document in documents])
-        new = [self._stored(document) for document in documents if document["_id"] not in known]
-        if new:
-            self._collection.insert_many(new, ordered=False)
-        self._renew([document for document in documents if document["_id"] in known], known)
-        return len(new), len(known)
+        """As `Writer.write`.
 
-    def _stored(self, document: Document) -> Document:
-        return stored(document, self._dataset_id, self._random.random(), self._now)
-
-    def _known(self, ids: list) -> dict[Any, Document]:
-        wanted = {"last_modified_at": 1, "loaded_at": 1, "tags": 1}
-        return {found["_id"]: found for found in self._collection.find({"_id": {"$in": ids}}, wanted)}
-
-    def _renew(self, documents: Sequence[Document], known: dict[Any, Document]) -> None:
-        """Renew what nobody touched in one go, and the rest after a look at what people did."""
-        from pymongo import UpdateOne
-
-        updates, careful = [], []
-        for document in documents:
-            before = known[document["_id"]]
-            if before["last_modified_at"] != before.get("loaded_at"):
-                careful.append(document)
-                continue
-            changes = {name: value for name, value in document.items() if name != "_id"}
-            # Should somebody touch it meanwhile, this matches nothing.
-            match = {"_id": document["_id"], "last_modified_at": before["last_modified_at"]}
-            updates.append(UpdateOne(match, {"$set": changes | {"last_modified_at": self._now}}))
-        if updates and self._collection.bulk_write(updates, ordered=False).matched_count < len(updates):
-            careful.extend(document for document in documents if document not in careful)
-        for document in careful:
+        Samples that nobody touched hold nothing but the last load: they are taken out and put in anew, which
+        costs as little as the first time. The database decides sample by sample, so that whatever is touched
+        meanwhile stays. Those take longer, after a look at what people did.
+        """
+        nobodys = {"$expr": {"$eq": ["$last_modified_at", "$loaded_at"]}}
+        ids = [document["_id"] for document in documents]
+        renewed = self._collection.delete_many({"_id": {"$in": ids}, **nobodys}).deleted_count
+        touched = self._insert(documents)
+        for document in touched:
             self._renew_one(document)
+        return len(documents) - renewed - len(touched), renewed + len(touched)
+
+    def _insert(self, documents: Sequence[Document]) -> list[Document]:
+        """Insert all but those that are there; the latter."""
+        from pymongo.errors import BulkWriteError
+
+        now, identifier = self._now, self._dataset_id
+        rows = [stored(document, identifier, self._random.random(), now) for document in documents]
+        try:
+            self._collection.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if any(failure["code"] != _DUPLICATE for failure in failures):
+                raise
+            return [documents[failure["index"]] for failure in failures]
+        return []
 
     def _renew_one(self, document: Document) -> None:
         for _ in range(_ATTEMPTS):

@@ -146,6 +146,18 @@ def test_send_back_is_a_manifest_that_run_takes(run, place, dataset) -> None:
     assert verify(run.path).ok
 
 
+def test_a_decision_finds_a_sample_that_a_load_is_renewing(dataset, monkeypatch) -> None:
+    """A load takes a sample out and puts it back: a decision in between is not lost."""
+    collection = dataset._sample_collection
+    taken = collection.find_one_and_delete({"index": 0})
+    monkeypatch.setattr(decisions.time, "sleep", lambda _: collection.insert_one(taken))
+    assert decisions.decide(dataset, [A, C], decisions.ACCEPTED) == 2
+    dataset.reload()
+    for index in (0, 3):
+        people = dataset.match({"index": index}).first().keypoints.keypoints
+        assert [person.to_dict().get("decision") for person in people] == ["accepted", None]
+
+
 def test_progress_counts_and_estimates(dataset) -> None:
     before = progress(dataset)
     assert (before.people, before.decided, before.seconds_left) == (8, 0, None)
