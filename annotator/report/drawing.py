@@ -55,7 +55,7 @@ def draw_boxes(pixels: np.ndarray, bboxes: np.ndarray) -> np.ndarray:
     for x, y, w, h in bboxes:
         low = np.clip((round(x), round(y)), 1, (width - 2, height - 2))
         high = np.clip((round(x + w), round(y + h)), 1, (width - 2, height - 2))
-        for colour, thickness in ((HALO, 3), (MIDDLE, 1)):
+        for colour, thickness in ((HALO, 4), (MIDDLE, 2)):
             cv2.rectangle(drawn, low.tolist(), high.tolist(), colour, thickness)
     return drawn
 

@@ -10,6 +10,8 @@ import pytest
 from annotator.config import load_config
 from annotator.errors import ItemError, UserError
 from annotator.people import Poses
+from annotator.quality.calibration import Calibration
+from annotator.quality.calibration import sha256 as sha256_of
 from annotator.quality.signals import measured
 from annotator.runtime.derive import launch_from, settings_of
 from annotator.runtime.progress import ProgressBar
@@ -20,6 +22,7 @@ from annotator.store.reader import Run
 from annotator.store.results import stored_results
 from annotator.store.schema import ModelRecord
 from annotator.store.verify import verify
+from annotator.store.visibility import EVIDENCE, Evidence
 
 GONE = ItemError("read", "missing", "not there")
 
@@ -116,6 +119,59 @@ def test_a_higher_threshold_leaves_people_out_and_measures_those_who_stay(base) 
         assert column(new, "instances", name) == [before[place] for place in kept], name
     ids = set(column(new, "instances", "id"))
     assert all(i is None or i in ids for i in column(new, "instances", "duplicate_of"))
+
+
+def calibration(path, sha256: str) -> str:
+    """Written to `path`: probabilities are squared scores, and v says which side of 0.5 the score is."""
+    curve = (np.linspace(0, 1, 101), np.linspace(0, 1, 101) ** 2)
+    weights = np.zeros((17, len(EVIDENCE) + 1, 3))
+    weights[:, -1, 0] = -1e9
+    weights[:, EVIDENCE.index("score"), 2] = 40.0
+    weights[:, -1, 2] = -20.0
+    policy = Evidence(COCO_17, np.zeros(len(EVIDENCE)), np.ones(len(EVIDENCE)), weights, {"fitted_on": []})
+    model = {"name": "test-pose", "sha256": sha256}
+    path.write_text(Calibration(COCO_17.keypoints, (curve,) * 17, model, {}, policy).to_json())
+    return str(path)
+
+
+def test_a_new_calibration_gives_probabilities_and_its_policy_without_a_model(base, tmp_path) -> None:
+    """Neither the pictures nor the model of the base exist, so none of them can have been used."""
+    before = {path: path.read_bytes() for path in base.path.rglob("*.parquet")}
+    file = calibration(tmp_path / "c.json", base.provenance.pose_model.sha256)
+    _, new = derive(base, calibration=file)
+    assert verify(new.path).ok
+    scores, probs = (
+        np.array(column(new, "instances", name)) for name in ("keypoint_scores", "keypoint_probs")
+    )
+    assert probs == pytest.approx(scores**2, abs=1e-3)
+    v = np.array(column(new, "instances", "keypoints")).reshape(-1, 17, 3)[..., 2]
+    assert np.array_equal(v, np.where(scores > 0.5, 2, 1))
+    same = set(next(iter(new.instances())).schema.names) - {"keypoints", "num_keypoints", "keypoint_probs"}
+    for name in same:
+        assert column(new, "instances", name) == column(base.open(), "instances", name), name
+    document = new.metadata
+    assert document["visibility"]["policy"] == "evidence"
+    assert document["calibration"]["sha256"] == sha256_of(file)
+    assert document["pose_model"] == base.open().metadata["pose_model"]
+    origin = document["derived_from"]
+    assert origin["reused"] == ["inputs", "errors", "boxes", "keypoints"]
+    assert origin["config_sha256"] == base.provenance.config_sha256 != document["config_sha256"]
+    assert before == {path: path.read_bytes() for path in base.path.rglob("*.parquet")}
+
+    # Another policy, from the run that has the calibration: probabilities stay, v is the first run's.
+    given = {"out": str(tmp_path / "plain"), "visibility": "score-thresholds"}
+    config = load_config(None, given, [], settings_of(str(new.path), given))
+    launch_from(config, str(new.path), ProgressBar(quiet=True))
+    plain = Run(tmp_path / "plain")
+    assert column(plain, "instances", "keypoints") == column(base.open(), "instances", "keypoints")
+    assert np.array(column(plain, "instances", "keypoint_probs")) == pytest.approx(probs)
+    assert plain.metadata["visibility"]["policy"] == "score-thresholds"
+    assert plain.metadata["derived_from"]["run"] == "new"
+
+
+def test_a_calibration_of_another_model_is_refused(base, tmp_path) -> None:
+    with pytest.raises(UserError, match="with other weights"):
+        derive(base, calibration=calibration(tmp_path / "c.json", "ef" * 32))
 
 
 def test_given_boxes_stay_whatever_their_scores(base) -> None:
