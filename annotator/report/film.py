@@ -220,7 +220,7 @@ def clock(seconds: float) -> str:
 
 def _opening(height: int, summary: str) -> str:
     return (
-        f'<svg class="chart" style="max-width:none" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'<svg class="chart film" viewBox="0 0 {_WIDTH} {height}" role="img" '
         f'aria-label="{escape(summary)}">'
     )
 
