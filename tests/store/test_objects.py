@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from annotator.errors import RunFailed, UserError
+from annotator.export import FORMATS
 from annotator.store import objects
 from annotator.store.commit import ShardWriter, sweep
 from annotator.store.locations import is_remote, location, redacted
@@ -17,6 +22,7 @@ from annotator.store.recovery import repair
 from annotator.store.status import summarise
 from annotator.store.storage import storage_at
 from annotator.store.verify import verify
+from tests.conftest import poses_of
 from tests.store.fault_proxy import CONFLICT, DELAY, FAIL, FAIL_AFTER, LOSE_REPLY, PASS, FaultProxy
 
 FAULTS = (LOSE_REPLY, FAIL_AFTER, FAIL, CONFLICT)
@@ -213,3 +219,29 @@ def test_names_of_places():
     assert location("S3://Bucket/a//").url == "s3://Bucket/a"
     assert location("abfss://box@account.dfs.core.windows.net/x").key == "x"
     assert not is_remote("/s3/x") and not is_remote("https://b/x") and is_remote("gs://b")
+
+
+def test_a_run_in_a_bucket_is_evaluated_and_another_made_from_it(bucket, make_run, picture, tmp_path):
+    boxes = [[20, 30, 100, 200], [300, 40, 90, 180]]
+    made = make_run([picture(f"{i}.jpg", poses_of(boxes, scores=[0.9, 0.4])) for i in range(3)]).commit()
+    url = f"{bucket}/runs/base"
+    for file in made.path.rglob("*.*"):
+        storage_at(url).replace(str(file.relative_to(made.path)), file.read_bytes())
+
+    def annotator(*arguments: object) -> str:
+        command = [Path(sys.executable).parent / "annotator", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    truth = tmp_path / "truth.json"
+    FORMATS["coco"](made.open(), truth)
+    figures = json.loads(annotator("eval", url, "--gt", truth, "--json", "-"))
+    assert figures["images"] == 3 and figures["gt_people"] == 6
+    assert figures["keypoints"]["AP"] == figures["bbox"]["AP"] == 1.0
+
+    annotator("run", "--from", url, "--out", f"{bucket}/runs/surer", "--set", "detector_threshold=0.5")
+    surer = Run(f"{bucket}/runs/surer")
+    assert verify(surer.place).ok and surer.metadata["derived_from"]["run"] == "base"
+    assert people(surer.place) == 3
+    assert json.loads(annotator("eval", surer.place, "--gt", truth, "--json", "-"))["people"] == 3
