@@ -4,7 +4,8 @@ Each step can be made again, so a process that dies on the way costs nothing: a 
 that forgetting is under way, `verify` reports it, and the same command goes on.
 
 1. Shards that hold rows of the input get a new generation without them, by the same commit as any other.
-2. Reviews of its people go, then the report and the card, then what logs quote.
+2. Reviews of its people go, with their samples and copies in RUN.review, then the report and the card, then
+   what logs quote.
 3. The plan loses its rows. Numbers of items are not given again: the others keep index, ids and shard.
 4. run.json says how many items are gone and which numbers they had, not what they were called.
 5. Files of superseded generations are removed, and the mark last.
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from annotator.errors import RunFailed, UserError
 from annotator.privacy.matching import Matcher
+from annotator.privacy.review import remove_copies, remove_samples
 from annotator.privacy.texts import Names, scrub_logs
 from annotator.runtime.journal import read_lives
 from annotator.sources.plan import hash_rows, read_plan
@@ -47,7 +49,7 @@ class Outcome:
     Attributes:
         inputs, items, people: pictures and films; their rows; the people in them.
         shards: that were written anew.
-        reviews: rows of review layers.
+        reviews: rows of review layers. samples, copies: of the review in FiftyOne, beside the run.
         removed: derived files, to be made again.
         left: files in the run folder that nothing here has made and that name an input still.
     """
@@ -57,6 +59,8 @@ class Outcome:
     people: int
     shards: int
     reviews: int
+    samples: int
+    copies: int
     removed: tuple[str, ...]
     left: tuple[str, ...]
 
@@ -65,15 +69,22 @@ class Outcome:
         return asdict(self)
 
 
-def forget(run_dir: str, patterns: Sequence[str], say: Callable[[str], None] = lambda text: None) -> Outcome:
+def forget(
+    run_dir: str,
+    patterns: Sequence[str],
+    say: Callable[[str], None] = lambda text: None,
+    database_dir: str | None = None,
+) -> Outcome:
     """Take inputs out of a finished run.
 
     Args:
         patterns: as `Matcher` takes them.
         say: hears what is going on, in words.
+        database_dir: of the review's database, where it is not beside the run.
 
     Raises:
-        UserError: no finished run, a driver is at work on it, or no input is meant.
+        UserError: no finished run, a driver is at work on it, no input is meant, or the review's database
+            cannot be reached.
         RunFailed: something cannot be read or written; running again goes on.
     """
     if not patterns or not all(pattern.strip() for pattern in patterns):
@@ -84,14 +95,16 @@ def forget(run_dir: str, patterns: Sequence[str], say: Callable[[str], None] = l
     if any(life.alive for life in read_lives(run_dir)):
         raise UserError(f"a driver is at work on {run_dir}; wait until it has ended")
     try:
-        return _Forgetting(run_dir, patterns, say).carry_out()
+        return _Forgetting(run_dir, patterns, say, database_dir).carry_out()
     except OSError as error:
         raise write_failure(error, run_dir) from error
 
 
 class _Forgetting:
-    def __init__(self, run_dir: str, patterns: Sequence[str], say: Callable[[str], None]) -> None:
-        self._run, self._say = Run(run_dir), say
+    def __init__(
+        self, run_dir: str, patterns: Sequence[str], say: Callable[[str], None], database_dir: str | None
+    ) -> None:
+        self._run, self._say, self._database_dir = Run(run_dir), say, database_dir
         self._storage = self._run.storage
         self._patterns = sorted({*patterns, *self._begun_before()})
         self._matcher = Matcher(self._patterns)
@@ -119,6 +132,10 @@ class _Forgetting:
         self._storage.replace(FORGETTING, json.dumps({"patterns": self._patterns}).encode())
         shards = self._rewrite_shards()
         reviews = self._rewrite_reviews()
+        samples = copies = 0
+        if not self._storage.remote:
+            samples = remove_samples(self._run, self._indices, self._database_dir)
+            copies = remove_copies(self._run, self._indices)
         removed = tuple(name for name in DERIVED if self._remove(name))
         names = Names(self._names)
         scrub_logs(self._storage, names)
@@ -126,7 +143,8 @@ class _Forgetting:
         sweep(self._run.place)
         left = tuple(self._left(names))
         self._storage.remove(FORGETTING)
-        return Outcome(len(self._inputs), len(self._indices), self._people, shards, reviews, removed, left)
+        inputs, items = len(self._inputs), len(self._indices)
+        return Outcome(inputs, items, self._people, shards, reviews, samples, copies, removed, left)
 
     def _find(self) -> None:
         """From the plan, and from rows in case an earlier attempt has changed the plan already."""

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotator.store.locations import review_folder
 from annotator.store.reader import Run
 
 
@@ -32,8 +33,7 @@ def workplace(run_dir: str | Path, database_dir: str | None = None) -> Workplace
     Args:
         database_dir: where the database's data are, instead of beside the run. Each run needs its own.
     """
-    run_dir = Path(run_dir).absolute()
-    root = run_dir.with_name(run_dir.name + ".review")
+    root = review_folder(run_dir)
     database = Path(database_dir).absolute() if database_dir else root / "database"
     return Workplace(root, database, root / "copies", root / "plugins")
 

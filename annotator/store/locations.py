@@ -93,3 +93,9 @@ def redacted(text: str) -> str:
 def is_url(text: str) -> bool:
     """Whether a text is a URL of any kind."""
     return len(urlsplit(text).scheme) > 1 and "://" in text
+
+
+def review_folder(run_dir: str | Path) -> Path:
+    """Where the review of a run on this machine keeps its own: RUN.review, beside it."""
+    run_dir = Path(run_dir).absolute()
+    return run_dir.with_name(run_dir.name + ".review")

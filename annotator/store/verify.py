@@ -125,7 +125,7 @@ def verify(run_dir: str | Path) -> Report:
     _name_missing(plan, rows_of, report)
     ledger.close(report)
     _check_strays(storage, named, known, report)
-    check_forgotten(storage, info, report)
+    check_forgotten(run_dir, info, report)
     return report
 
 

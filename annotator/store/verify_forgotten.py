@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annotator.store import run_info
+from annotator.store.locations import review_folder
 from annotator.store.parquet import open_parquet
 from annotator.store.schema import PERSON_BITS
-from annotator.store.storage import Storage
+from annotator.store.storage import storage_at
 
 if TYPE_CHECKING:
     from annotator.store.verify import Report
 
 
-def check_forgotten(storage: Storage, info: run_info.RunInfo | None, report: Report) -> None:
+def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: Report) -> None:
     """Rows were checked against the plan, from which the items are gone; here are the other layers."""
+    storage = storage_at(run_dir)
     with contextlib.suppress(FileNotFoundError):
         storage.size(run_info.FORGETTING)
         message = "forgetting is not finished; `annotator forget` goes on"
@@ -26,6 +29,11 @@ def check_forgotten(storage: Storage, info: run_info.RunInfo | None, report: Rep
         return
     gone = info.forgotten.indices()
     report.forgotten = len(gone)
+    copies = None if storage.remote else review_folder(run_dir) / "copies"
+    if copies is not None and copies.is_dir():
+        here = {path.name for path in copies.iterdir()}
+        for name in sorted(here.intersection(f"{index}.jpg" for index in gone)):
+            report.add("remains", str(copies / name), "a copy of a forgotten picture")
     if report.leftovers:
         message = f"{report.leftovers} leftover files may hold forgotten rows; run again, and they are swept"
         report.add("remains", "images, instances, tracks", message)

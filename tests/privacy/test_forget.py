@@ -16,9 +16,11 @@ from annotator.review.layers import Review, read, write_layer
 from annotator.runtime.journal import Journal
 from annotator.sources.plan import read_plan
 from annotator.store import run_info
+from annotator.store.commit import sweep
 from annotator.store.local import LocalStorage
 from annotator.store.status import summarise
 from annotator.store.verify import verify
+from annotator.tracks.layer import follow_run
 
 NAMES = [f"{who}/{n}.jpg" for who in ("anna", "bert", "anna-2") for n in range(4)]
 
@@ -162,3 +164,39 @@ def test_what_cannot_be_forgotten_is_said(make_run, picture):
     forget(str(made.path), ["*"])
     report = verify(made.path)
     assert report.ok and (report.planned, report.forgotten) == (0, 3)
+
+
+def test_a_film_goes_with_its_tracks_copies_and_reviews_and_the_other_film_stays(film_run, walkers):
+    """Two films share a shard; one is forgotten, as a whole."""
+    films = [walkers(20, [(20.0, 100.0, 8.0), (400.0, 110.0, -8.0)]), walkers(20, [(50.0, 90.0, 6.0)])]
+    made = film_run(films, shard_size=15).commit()
+    follow_run(made.open())
+    sweep(made.path)
+    opened, other = made.open(), rows(made, "instances")
+    people = [(row["id"], row["image_id"]) for row in other.values()]
+    write_layer(
+        opened, [Review(who, image, "accepted", None, "me", "2026-01-01T00:00:00Z") for who, image in people]
+    )
+    copies = made.path.with_name("run.review") / "copies"
+    copies.mkdir(parents=True)
+    for index in range(40):
+        (copies / f"{index}.jpg").write_bytes(b"a frame")
+    write_report(opened)
+    (made.path / "notes.txt").write_text("0.mp4 is Anna's")
+
+    done = forget(str(made.path), ["*/0.mp4"])
+    assert (done.inputs, done.items, done.people, done.reviews, done.copies) == (1, 20, 40, 40, 20)
+    assert done.removed == ("report.html", "README.md") and done.left == ("notes.txt",)
+    (made.path / "notes.txt").unlink()
+    assert traces(made, "0.mp4") == []
+    assert sorted(int(path.stem) for path in copies.iterdir()) == list(range(20, 40))
+    assert rows(made, "instances") == {who: row for who, row in other.items() if who >> 12 >= 20}
+    assert set(made.rows("tracks")["video_uri"].to_pylist()) == {"/data/1.mp4"}
+    assert {person >> 12 for person in read(made.open())} == set(range(20, 40))
+    report = verify(made.path)
+    assert report.ok, report.problems
+    assert (report.planned, report.forgotten) == (20, 20)
+
+    # The proof would see what is left.
+    (copies / "3.jpg").write_bytes(b"a frame")
+    assert [problem.kind for problem in verify(made.path).problems] == ["remains"]

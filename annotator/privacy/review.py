@@ -1,0 +1,56 @@
+"""What a review keeps in RUN.review, beside the run: copies of pictures, samples in FiftyOne's database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from annotator.errors import UserError
+from annotator.review.database import ADDRESS_VARIABLE, NAME_VARIABLE, database
+from annotator.review.identifiers import Identifiers, Kind
+from annotator.review.workplace import dataset_name, run_key, workplace
+from annotator.store.reader import Run
+
+_AT_ONCE = 10_000
+
+
+def remove_copies(run: Run, indices: Collection[int]) -> int:
+    """Remove the copies of items, by their places in the plan; returns how many there were."""
+    folder, removed = workplace(run.path).copies, 0
+    for index in indices if folder.is_dir() else ():
+        path = folder / f"{index}.jpg"
+        removed += path.is_file()
+        path.unlink(missing_ok=True)
+    return removed
+
+
+def remove_samples(run: Run, indices: Collection[int], database_dir: str | None = None) -> int:
+    """Remove the samples of items from the run's dataset, with all decisions on them; returns how many.
+
+    Args:
+        database_dir: of the review's database, where it is not beside the run.
+
+    Raises:
+        UserError: there is a database, and it cannot be reached.
+    """
+    place = workplace(run.path, database_dir)
+    if not (place.database.is_dir() or os.environ.get(ADDRESS_VARIABLE)):
+        return 0
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    identifiers, removed = Identifiers(run_key(run)), 0
+    ids = [identifiers.of(Kind.SAMPLE, index) for index in sorted(indices)]
+    try:
+        with database(place.database) as address, MongoClient(address) as client:
+            known = client[os.environ.get(NAME_VARIABLE) or "fiftyone"]
+            dataset = known.datasets.find_one({"name": dataset_name(run)})
+            if dataset is None:
+                return 0
+            samples = known[dataset["sample_collection_name"]]
+            for start in range(0, len(ids), _AT_ONCE):
+                some = {"$in": ids[start : start + _AT_ONCE]}
+                removed += samples.delete_many({"_id": some}).deleted_count
+    except PyMongoError as error:
+        raise UserError(f"the review's database in {place.database} does not answer: {error}") from error
+    return removed
