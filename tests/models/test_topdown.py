@@ -215,7 +215,7 @@ def test_a_precision_that_cannot_be_used_is_an_error(source: ModelSource, precis
 def test_the_engine_normalises_in_the_networks_channel_order_and_mirrors(rgb: bool) -> None:
     mean, std = (10.0, 20.0, 30.0), (1.0, 2.0, 4.0)
     crops = torch.randint(0, 256, (2, 4, 6, 3), dtype=torch.uint8)
-    engine = TorchEngine(torch.nn.Identity(), Normalization(mean, std, rgb))
+    engine = TorchEngine(torch.nn.Identity(), Normalization(mean, std, rgb), (6, 4))
     plain, mirrored = split(engine(crops, mirror=True), 2)
     ordered = crops if rgb else crops.flip(3)
     expected = ((ordered.float() - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)

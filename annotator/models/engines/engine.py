@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from annotator.errors import UserError
+from annotator.models.engines.folding import fold_norms
+from annotator.models.engines.sharing import Sharing
 
 if TYPE_CHECKING:
     from annotator.pose.decoding import Outputs
@@ -84,8 +86,9 @@ class TorchEngine:
     """PyTorch, on any of its devices.
 
     Args:
-        network: takes (N, 3, H, W) normalised crops.
+        network: takes (N, 3, H, W) normalised crops; is changed (`fold_norms`, dtype).
         normalization: how it wants its pixels.
+        size: (width, height) of its input.
         device: "cpu", "cuda", "cuda:1", ...
         precision: "fp32", "bf16" or "fp16"; "auto" is fp32. Parameters and activations are of it, but for the
             layers that give the outputs, which stay float32.
@@ -102,6 +105,7 @@ class TorchEngine:
         self,
         network: nn.Module,
         normalization: Normalization,
+        size: tuple[int, int],
         device: str = "cpu",
         precision: str = "auto",
         compiled: bool = False,
@@ -110,11 +114,14 @@ class TorchEngine:
         self.device = torch.device(device)
         check_precision(self.precision, self.device)
         self._dtype = PRECISIONS[self.precision]
+        network = network.eval()
+        fold_norms(network, torch.randn(1, 3, size[1], size[0]))
         # Convolutions run faster on this layout, on CPUs and GPUs alike; transformers do not mind.
-        network = network.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network = network.to(self.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         keep_outputs_exact(network, self._dtype)
         self._largest = 0 if compiled else None
-        self._network: Any = torch.compile(network, dynamic=False) if compiled else network
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        self._network: Any = torch.compile(network, dynamic=False) if compiled else Sharing(network, threads)
         self._normalise = normaliser(normalization, self.device)
 
     @torch.inference_mode()

@@ -140,7 +140,7 @@ def make_engine(
     if engine in ("torch", "compile"):
         from annotator.models.engines.engine import TorchEngine
 
-        return TorchEngine(network, normalization, device, precision, compiled=engine == "compile")
+        return TorchEngine(network, normalization, size, device, precision, compiled=engine == "compile")
     if engine in ("onnx", "tensorrt"):
         from annotator.models.engines.onnx_engine import OnnxEngine
 

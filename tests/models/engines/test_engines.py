@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from annotator.errors import UserError
 from annotator.models.engines import onnx_engine, onnx_export
 from annotator.models.engines.engine import Normalization, TorchEngine, split
 from annotator.models.engines.engine_choice import make_engine
+from annotator.models.engines.folding import fold_norms
 from annotator.models.engines.onnx_export import ExportError, exported
+from annotator.models.engines.sharing import Sharing
 
 SIZE = (24, 32)
 NORMALIZATION = Normalization((10.0, 20.0, 30.0), (1.0, 2.0, 4.0), rgb=False)
@@ -143,7 +146,7 @@ def test_what_would_not_be_used_is_refused(
 
 def test_the_last_layer_stays_exact_in_bfloat16() -> None:
     network = Network()
-    TorchEngine(network, NORMALIZATION, precision="bf16")
+    TorchEngine(network, NORMALIZATION, SIZE, precision="bf16")
     assert network.body.weight.dtype == torch.bfloat16
     assert network.final_layer.weight.dtype == torch.float32
     assert network(torch.zeros(1, 3, 32, 24, dtype=torch.bfloat16))[1].dtype == torch.float32
@@ -166,3 +169,77 @@ def test_compiled_batches_are_padded_to_the_largest_and_cut_again(monkeypatch: p
         for a, b in zip(ours(pictures), plain(pictures), strict=True):
             assert torch.allclose(a, b, atol=1e-4)
     assert seen == [4, 4, 4, 4]
+
+
+class Normed(nn.Module):
+    """Normalisations after convolutions of three kinds; one of them before a branch if `branch` is set."""
+
+    def __init__(self, branch: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        # Registered in another order than they are called in.
+        self.norms = nn.ModuleList([nn.BatchNorm2d(6), nn.BatchNorm2d(4), nn.BatchNorm2d(6)])
+        self.plain, self.grouped = nn.Conv2d(3, 6, 3, bias=False), nn.Conv2d(6, 6, 3, groups=3)
+        self.back = nn.ConvTranspose2d(6, 4, 2, stride=2)
+        self.branch = branch
+        for norm in self.norms:
+            for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias):
+                nn.init.uniform_(values, 0.5, 2.0)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        first = self.plain(pixels)
+        found = self.grouped(self.norms[0](first).relu())
+        if self.branch:
+            found = found + first[:, :, 2:, 2:]
+        return self.norms[1](self.back(self.norms[2](found).relu()))
+
+
+def test_normalisations_are_folded_into_the_convolutions_they_follow() -> None:
+    network, pixels = Normed().eval(), torch.randn(2, 3, 12, 10)
+    with torch.inference_mode():
+        expected = network(pixels)
+        assert fold_norms(network, pixels[:1]) == 3
+        assert all(isinstance(norm, nn.Identity) for norm in network.norms)
+        assert torch.allclose(network(pixels), expected, atol=1e-5, rtol=1e-4)
+    assert fold_norms(network, pixels) == 0
+
+
+def test_a_network_that_uses_a_convolution_elsewhere_too_stays_as_it_was() -> None:
+    network, pixels = Normed(branch=True).eval(), torch.randn(2, 3, 12, 10)
+    with torch.inference_mode():
+        expected = network(pixels)
+        assert fold_norms(network, pixels) == 0
+        assert torch.equal(network(pixels), expected)
+
+
+@pytest.mark.parametrize("faster", [1, 3])
+def test_torch_shares_layers_or_pictures_whichever_was_faster_in_turns(
+    faster: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, threads, before = [0.0], [], torch.get_num_threads()
+    monkeypatch.setattr("annotator.models.engines.sharing.time.perf_counter", lambda: now[0])
+
+    def network(pixels: torch.Tensor) -> list[torch.Tensor]:
+        threads.append((threading.current_thread().name, torch.get_num_threads(), len(pixels)))
+        now[0] += len(pixels) * (1.0 if (len(pixels) < 7) == (faster == 3) else 9.0)
+        return [pixels * 2, pixels + 1]
+
+    torch.set_num_threads(3)
+    try:
+        sharing, pixels = Sharing(network, 3), torch.arange(7.0)
+        sharing(pixels[:5])
+        assert sharing.parts is None and len(threads) == 1
+        for _ in range(4):
+            a, b = sharing(pixels)
+            assert torch.equal(a, pixels * 2) and torch.equal(b, pixels + 1)
+        assert sharing.parts == faster
+        assert {(count, size) for name, count, size in threads if name.startswith("network")} == {
+            (1, 3),
+            (1, 1),
+        }
+        del threads[:]
+        sharing(pixels)
+        assert len(threads) == faster
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
