@@ -221,7 +221,7 @@ def test_names_of_places():
     assert not is_remote("/s3/x") and not is_remote("https://b/x") and is_remote("gs://b")
 
 
-def test_a_run_in_a_bucket_is_evaluated_and_another_made_from_it(bucket, make_run, picture, tmp_path):
+def test_a_run_in_a_bucket_is_evaluated_derived_from_and_made_to_forget(bucket, make_run, picture, tmp_path):
     boxes = [[20, 30, 100, 200], [300, 40, 90, 180]]
     made = make_run([picture(f"{i}.jpg", poses_of(boxes, scores=[0.9, 0.4])) for i in range(3)]).commit()
     url = f"{bucket}/runs/base"
@@ -245,3 +245,6 @@ def test_a_run_in_a_bucket_is_evaluated_and_another_made_from_it(bucket, make_ru
     assert verify(surer.place).ok and surer.metadata["derived_from"]["run"] == "base"
     assert people(surer.place) == 3
     assert json.loads(annotator("eval", surer.place, "--gt", truth, "--json", "-"))["people"] == 3
+
+    annotator("forget", surer.place, "--source", "/data/0.jpg")
+    assert verify(surer.place).ok and people(surer.place) == 2
