@@ -51,7 +51,7 @@ class Job:
     pose: ModelSource
     detector: ModelSource | None
     provenance: Provenance
-    models: str = "annotator.runtime.worker:build_models"
+    models: str = "annotator.runtime.job_models:build_models"
     second: ModelSource | None = None
     base: Base | None = None
 
