@@ -46,7 +46,8 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_objects(out: str) -> str | None:
-    from annotator.store.objects import ObjectStorage, list_objects, probe
+    from annotator.store.object_storage import ObjectStorage, probe
+    from annotator.store.objects import list_objects
 
     place = location(out, "--out")
     if not place.key:

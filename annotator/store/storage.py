@@ -86,7 +86,7 @@ def storage_at(place: str | Path) -> Storage:
 @lru_cache(maxsize=16)
 def _storage(place: str) -> Storage:
     if is_remote(place):
-        from annotator.store.objects import ObjectStorage
+        from annotator.store.object_storage import ObjectStorage
 
         return ObjectStorage(location(place))
     from annotator.store.local import LocalStorage

@@ -14,7 +14,7 @@ import pytest
 
 from annotator.errors import RunFailed, UserError
 from annotator.export import FORMATS
-from annotator.store import objects
+from annotator.store import object_storage, objects
 from annotator.store.commit import ShardWriter, sweep
 from annotator.store.locations import is_remote, location, redacted
 from annotator.store.reader import Run
@@ -49,7 +49,7 @@ def proxy(bucket: str, object_store: str, monkeypatch) -> Iterator[FaultProxy]:
     with FaultProxy(object_store) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.endpoint)
         monkeypatch.setattr(objects, "RETRIES", 0)
-        monkeypatch.setattr(objects, "PAUSES", (0.01, 0.01, 0.01, 0.01))
+        monkeypatch.setattr(object_storage, "PAUSES", (0.01, 0.01, 0.01, 0.01))
         objects.client.cache_clear()
         yield made
 
