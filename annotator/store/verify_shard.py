@@ -1,0 +1,121 @@
+"""Proof of one committed shard: its files are what was committed, its rows what the plan asks for."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from annotator.errors import RunFailed
+from annotator.store.commit import TABLES
+from annotator.store.records import CommitRecord
+from annotator.store.schema import PERSON_BITS, follows, parse_metadata
+from annotator.store.storage import Storage
+from annotator.store.verify_plan import PlannedRows
+from annotator.store.verify_tracks import TrackLedger
+
+if TYPE_CHECKING:
+    from annotator.store.verify import Report
+
+
+def check_shard(
+    storage: Storage,
+    record: CommitRecord,
+    plan: PlannedRows,
+    rows_of: np.ndarray,
+    ledger: TrackLedger,
+    report: Report,
+) -> None:
+    where = f"shard {record.shard}"
+    if set(record.files) < set(TABLES):
+        report.add("corrupt-commit", where, f"its commit record names no {' or '.join(TABLES)} file")
+        return
+    tables = {name: _read(storage, record, name, report) for name in TABLES}
+    images, instances = tables["images"], tables["instances"]
+    if images is None or not images.num_rows:
+        return
+    index, image_id = images["index"].to_numpy(), images["image_id"].to_numpy()
+    expected = plan.rows(record.shard)
+    report.images += len(index)
+
+    wanted, ids = plan.index[expected], plan.image_id[expected]
+    place = np.clip(np.searchsorted(wanted, index), 0, len(wanted) - 1)
+    known = wanted[place] == index
+    rows = np.bincount(place[known], minlength=len(wanted))
+    rows_of[expected] = np.minimum(rows, 255)
+    for stranger in index[~known]:
+        report.add("foreign", where, f"its images hold item {stranger}, which the plan does not put there")
+    for row in np.flatnonzero(rows > 1):
+        report.add("doubled", where, f"item {wanted[row]} has {rows[row]} rows in images")
+    for item in index[known & (ids[place] != image_id)]:
+        report.add("mismatch", where, f"item {item} has another image_id than in the plan")
+    if np.any(np.diff(index) <= 0):
+        report.add("mismatch", where, "its images are not in the order of the plan")
+    if (images["shard"].to_numpy() != record.shard).any():
+        report.add("mismatch", where, "its images hold the number of another shard")
+    if instances is not None:
+        report.instances += instances.num_rows
+        _check_instances(where, images, instances, report)
+        tracks = _read(storage, record, "tracks", report) if "tracks" in record.files else None
+        ledger.add(where, images, instances, tracks, report)
+
+
+def _check_instances(where: str, images: pa.Table, instances: pa.Table, report: Report) -> None:
+    image_id, people = images["image_id"].to_numpy(), images["num_instances"].to_numpy()
+    owner, ids = instances["image_id"].to_numpy(), instances["id"].to_numpy()
+    mine = np.isin(owner, image_id)
+    for orphan in np.unique(owner[~mine]):
+        report.add("orphan", where, f"instances of image {orphan}, which is not among the shard's images")
+    order = np.argsort(image_id, kind="stable")
+    place = order[np.clip(np.searchsorted(image_id[order], owner), 0, len(order) - 1)]
+    found = np.bincount(place[mine], minlength=len(image_id))
+    for row in np.flatnonzero(found != people):
+        report.add("mismatch", where, f"image {image_id[row]} has {found[row]} instances, not {people[row]}")
+    status = images["status"].to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero((status == "ok") != (people > 0)):
+        report.add("mismatch", where, f"image {image_id[row]} is {status[row]!r} with {people[row]} people")
+    for value in set(status) - {"ok", "empty", "error"}:
+        report.add("mismatch", where, f"status {value!r} is none of ok, empty, error")
+    twice, times = np.unique(ids, return_counts=True)
+    for value in twice[times > 1]:
+        report.add("doubled", where, f"instance {value} is there more than once")
+    index, person = images["index"].to_numpy(), instances["person_index"].to_numpy()
+    wrong = mine & (ids != (index[place] << PERSON_BITS | (person.astype(np.int64) + 1)))
+    for value in ids[wrong]:
+        report.add("mismatch", where, f"instance {value} does not bear the id of its image and person_index")
+
+
+def _read(storage: Storage, record: CommitRecord, table: str, report: Report) -> pa.Table | None:
+    """The id columns of a data file, once its bytes, schema, metadata and size are what the record says."""
+    entry = record.files[table]
+    needed = {
+        "images": ["index", "image_id", "shard", "status", "num_instances", "frame_index"],
+        "instances": ["id", "image_id", "person_index", "track_id"],
+        "tracks": None,
+    }[table]
+    try:
+        data = storage.read(entry.name)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != entry.sha256:
+            report.add("damaged", entry.name, "its content is not what was committed (sha256 differs)")
+        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
+            schema = parquet.schema_arrow
+            if not follows(schema, table):
+                report.add("damaged", entry.name, f"its columns are not those of the {table} table")
+            if parse_metadata(schema, entry.name).get("table") != table:
+                report.add("damaged", entry.name, f"its metadata is not of the {table} table")
+            rows = parquet.read(columns=needed)
+    except FileNotFoundError:
+        report.add(
+            "lost-file", entry.name, f"the commit record of shard {record.shard} names it; it is not there"
+        )
+        return None
+    except (pa.ArrowException, OSError, KeyError, RunFailed) as error:
+        report.add("unreadable", entry.name, str(error))
+        return None
+    if rows.num_rows != entry.rows:
+        report.add("mismatch", entry.name, f"{rows.num_rows} rows; {entry.rows} were committed")
+    return rows
