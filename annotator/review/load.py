@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def load(
 ) -> Loaded:
     """Load a run, finished or not, into its dataset; again, after it went on, to renew what changed.
 
-    Memory: one shard, and some 20 bytes a person.
+    Memory: one shard, two batches of samples, and some 20 bytes a person.
 
     Args:
         gt: COCO keypoint file to show beside the predictions; None keeps the one of an earlier load.
@@ -132,6 +133,10 @@ class _Done:
     unreadable: int = 0
     quick: bool = True
 
+    def add(self, new: int, renewed: int) -> None:
+        self.new += new
+        self.renewed += renewed
+
     def counts(self) -> dict[str, int]:
         names = ("images", "people", "left_out", "unreadable")
         return {name: getattr(self, name) for name in names}
@@ -188,8 +193,11 @@ def _write(
     risk = assess(run)
     shown = copies.make(run, place.copies, risk.risk, max_copies, quiet)
     done.unreadable = len(shown.unreadable)
-    out = None
-    with tqdm(total=total, unit="image", desc="loading", disable=quiet, mininterval=_interval()) as bar:
+    out, writing = None, None
+    with (
+        tqdm(total=total, unit="image", desc="loading", disable=quiet, mininterval=_interval()) as bar,
+        ThreadPoolExecutor(1) as writers,
+    ):
         for batch in _batches(run, risk, truth, shown, now, done, bar):
             if out is None:
                 out = writer(dataset, max(batch, key=lambda document: document["num_people"]), now)
@@ -198,9 +206,12 @@ def _write(
                     gc.enable()  # FiftyOne's objects do hold each other.
                 if not done.quick and not quiet:
                     print("FiftyOne's documents have changed: loading the slow way", file=sys.stderr)
-            new, renewed = out.write(batch)
-            done.new += new
-            done.renewed += renewed
+            # The database writes one batch while the next one is made.
+            if writing is not None:
+                done.add(*writing.result())
+            writing = writers.submit(out.write, batch)
+        if writing is not None:
+            done.add(*writing.result())
     return done
 
 
