@@ -100,12 +100,10 @@ def _curve(run: Any, ranked: Any, gt: str | None, reviews: bool, bad_below: floa
     if gt is not None and reviews:
         raise UserError("--gt and --reviews: choose one truth for the curve")
     if gt is not None:
-        labelled = label(run, gt)
-        known, bad = labelled.matched & labelled.judged, labelled.oks < bad_below
-    elif reviews:
-        known, bad = verdicts(run, bad_below)
-    else:
+        return ranked.against(label(run, gt), bad_below)
+    if not reviews:
         return None
+    known, bad = verdicts(run, bad_below)
     known = known & ranked.shown
     return review_curve(ranked.risk[known], bad[known], ranked.images[known])
 

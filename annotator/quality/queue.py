@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
-from annotator.quality.labelled import scalars
+from annotator.quality.curve import BAD_BELOW, ReviewCurve, review_curve
+from annotator.quality.labelled import Labelled, scalars
 from annotator.quality.shown import COLUMNS as SHOWN_COLUMNS
 from annotator.quality.shown import shown
 from annotator.store.reader import Run
@@ -48,6 +49,18 @@ class Queue:
         """(M,) places of those shown, worst first; equal ones in the order of the rows."""
         ranked = np.flatnonzero(self.shown)
         return ranked[np.argsort(-self.risk[ranked], kind="stable")]
+
+    def against(self, labelled: Labelled, bad_below: float = BAD_BELOW) -> ReviewCurve:
+        """What the order is worth, of those shown who are somebody in the ground truth.
+
+        Args:
+            bad_below: OKS under which a label is bad.
+
+        Raises:
+            UserError: nobody of them is bad, or everybody.
+        """
+        known = labelled.matched & labelled.judged & self.shown
+        return review_curve(self.risk[known], labelled.oks[known] < bad_below, self.images[known])
 
 
 def rank(run: Run, signals: Sequence[str] = DEFAULT, everybody: bool = False) -> Queue:

@@ -220,8 +220,7 @@ def clock(seconds: float) -> str:
 
 def _opening(height: int, summary: str) -> str:
     return (
-        f'<svg class="chart film" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{escape(summary)}">'
+        f'<svg class="chart film" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(summary)}">'
     )
 
 

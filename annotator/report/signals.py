@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from annotator.errors import UserError
-from annotator.quality.curve import BAD_BELOW, ReviewCurve, review_curve
+from annotator.quality.curve import ReviewCurve
 from annotator.quality.labelled import label
 from annotator.quality.queue import Queue, rank
 from annotator.quality.shown import shown
@@ -118,9 +118,7 @@ def collect_signals(run: Run, queue: Queue | None, gt: str | Path | None) -> Sig
     curve, why = None, ""
     if gt is not None and queue is not None:
         try:
-            truth = label(run, gt)
-            judged = truth.judged & queue.shown
-            curve = review_curve(queue.risk[judged], truth.oks[judged] < BAD_BELOW, truth.images[judged])
+            curve = queue.against(label(run, gt))
         except UserError as error:
             why = str(error)
     return Signals(
