@@ -84,6 +84,10 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="Of the pose model; auto is resolved when a run starts"
     )
+    second_engine: Literal["auto", "torch", "compile", "onnx", "tensorrt"] = Field(
+        default="auto",
+        description="What carries out the second pose model; auto: as `engine` where that was given",
+    )
     detector_engine: Literal["auto", "torch", "onnx", "tensorrt"] = Field(
         default="auto", description="What carries out the detector; auto is resolved when a run starts"
     )

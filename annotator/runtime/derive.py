@@ -38,7 +38,7 @@ FIXED = frozenset(
 POSING = frozenset(
     {
         "pose", "pose_weights", "flip", "engine", "precision", "second_pose", "second_pose_weights",
-        "cascade", "cascade_bbox_score", "cascade_pose_score", "cascade_flip_oks",
+        "second_engine", "cascade", "cascade_bbox_score", "cascade_pose_score", "cascade_flip_oks",
     }
 )  # fmt: skip
 
@@ -59,6 +59,8 @@ def settings_of(run_dir: str, given: dict[str, Any]) -> dict[str, Any]:
     if given.get("pose") is not None:
         # What is best for one model need not be for another.
         settings |= {"engine": "auto", "precision": "auto"}
+    if given.get("second_pose") is not None:
+        settings["second_engine"] = "auto"
     return settings
 
 
@@ -149,7 +151,7 @@ def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) 
             "start a new run without --from"
         )
     second = ingredients.resolve_second(config, pose, listener)
-    resolved = resolve_engines(config, pose, None)
+    resolved = resolve_engines(config, pose, None, second)
     config = resolved.config
     listener.stage(resolved.opening)
     listener.stage("planning ...")

@@ -12,7 +12,7 @@ from annotator.store import run_info
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
 
-FIELDS = ("engine", "precision", "detector_engine", "detector_precision")
+FIELDS = ("engine", "precision", "second_engine", "detector_engine", "detector_precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,9 @@ class Resolved:
     opening: str
 
 
-def resolve_engines(config: RunConfig, pose: ModelSource, detector: ModelSource | None) -> Resolved:
+def resolve_engines(
+    config: RunConfig, pose: ModelSource, detector: ModelSource | None, second: ModelSource | None = None
+) -> Resolved:
     """What carries out the models of a run.
 
     A run that exists goes on with what it was started with, on whatever machine that is. A new one takes what
@@ -39,6 +41,11 @@ def resolve_engines(config: RunConfig, pose: ModelSource, detector: ModelSource 
     chosen = choose_pose(pose, device, config.engine, config.precision)
     update = {"engine": chosen.engine, "precision": chosen.precision}
     opening = f"pose model by {chosen}"
+    if second is not None:
+        asked = config.engine if config.second_engine == "auto" else config.second_engine
+        other = choose_pose(second, device, asked, chosen.precision)
+        update["second_engine"] = other.engine
+        opening += f", the second by {other}"
     if detector is not None:
         found = choose_detector(detector, device, config.detector_engine, config.detector_precision)
         update |= {"detector_engine": found.engine, "detector_precision": found.precision}

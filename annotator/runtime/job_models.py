@@ -65,6 +65,7 @@ def _with_second(job: Job, first: Any, build: Callable[..., Any], device: str) -
         source,
         device=device,
         precision=config.precision,
+        engine="torch" if config.second_engine == "auto" else config.second_engine,
         flip=config.flip,
         batch_people=config.batch_people,
     )

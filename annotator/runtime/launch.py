@@ -55,7 +55,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     )
     pose, detector = ingredients.resolve_models(config, listener)
     second = ingredients.resolve_second(config, pose, listener)
-    resolved = resolve_engines(config, pose, detector)
+    resolved = resolve_engines(config, pose, detector, second)
     config = resolved.config
     listener.stage(resolved.opening)
     job = Job(

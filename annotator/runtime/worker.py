@@ -84,7 +84,6 @@ class ShardWorker:
         if hasattr(self._pose, "on_batch"):
             self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
         self._light = efficiency.measure(job, self._detector, self._pose)
-        self._write_seconds = 0.0
         self._probable = Probabilities(job, self._pose.skeleton)
         self._base = None if job.base is None else Run(job.base.run_dir)
         self._models = threading.Lock()
@@ -145,8 +144,6 @@ class ShardWorker:
             "started": started,
             "ahead": on_turn - began,
             "seconds": seconds,
-            # Of the shard before: this record is part of its own.
-            "write": self._write_seconds,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "suspects": len(care.suspects),
@@ -155,8 +152,12 @@ class ShardWorker:
         images, instances = rows.tables()
         if standing is not None:
             images, instances = merge(self._job.run_dir, standing, images, instances)
-        self._commit(task, images, instances, stats)
-        self._write_seconds = time.monotonic() - writing
+
+        def with_writing() -> dict:
+            stats["write"] = time.monotonic() - writing
+            return stats
+
+        self._commit(task, images, instances, with_writing)
         if intents is not None:
             intents.close()
         done = Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats)
@@ -247,7 +248,9 @@ class ShardWorker:
                 raise
             return None
 
-    def _commit(self, task: ShardTask, images: pa.Table, instances: pa.Table, stats: dict) -> None:
+    def _commit(
+        self, task: ShardTask, images: pa.Table, instances: pa.Table, stats: Callable[[], dict]
+    ) -> None:
         """Commit; failures of storage that may pass are tried again, as the rows took minutes to make."""
         for pause in (*COMMIT_PAUSES, None):
             try:

@@ -18,6 +18,7 @@ import itertools
 import re
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,7 @@ class ShardWriter:
         self,
         images: pa.Table,
         instances: pa.Table,
-        stats: dict[str, Any],
+        stats: dict[str, Any] | Callable[[], dict[str, Any]],
         tracks: pa.Table | None = None,
         may_be_empty: bool = False,
     ) -> CommitOutcome:
@@ -91,7 +92,8 @@ class ShardWriter:
         Args:
             images: one row an item of the shard, schema `IMAGES` with `pose` metadata (`RowBuilder.tables`).
             instances: schema `INSTANCES`, likewise.
-            stats: figures of the work, JSON-able, kept in the record as they are.
+            stats: figures of the work, JSON-able, kept in the record as they are; or what gives them once the
+                tables are written.
             tracks: schema `TRACKS`, likewise: those that begin in this shard. None: nobody was followed yet.
             may_be_empty: all inputs of the shard were forgotten; else a shard without rows is refused.
 
@@ -109,7 +111,8 @@ class ShardWriter:
             if standing is not None:
                 return CommitOutcome(False, standing)
             entries = {name: self._write(table, names[name]) for name, table in tables.items()}
-            record = _record(self._shard, self._generation, self._attempt, entries, images, stats)
+            figures = stats() if callable(stats) else stats
+            record = _record(self._shard, self._generation, self._attempt, entries, images, figures)
             winner = self._publish(record)
         except BaseException as error:
             # A record that may appear yet needs its files.

@@ -31,7 +31,7 @@ def pretend() -> None:
     """From here on this process annotates with fakes."""
     ingredients.resolve_models = _resolve
     ingredients.make_provenance = _provenance
-    launch.resolve_engines = lambda config, pose, detector: Resolved(config, "fakes")
+    launch.resolve_engines = lambda config, pose, detector, second: Resolved(config, "fakes")
     launch.Job = retry.Job = partial(Job, models="fake_models:build")
     failpoints.arm(os.environ.get("ANNOTATOR_FAILPOINT", ""))
 

@@ -46,6 +46,25 @@ def test_auto_becomes_names_that_are_part_of_the_runs_identity(settings, pose, e
     assert "onnx fp32 (fastest" in resolved.opening
 
 
+def test_a_second_model_is_carried_out_as_asked_or_as_is_best_for_it(settings, pose, monkeypatch) -> None:
+    chosen = {"rtmpose-t": "onnx", "rtmpose-s": "torch"}
+    monkeypatch.setattr(
+        engine_choice,
+        "choose_pose",
+        lambda source, device, engine, precision: Choice(
+            chosen[source.name] if engine == "auto" else engine, "fp32", ""
+        ),
+    )
+    second = resolve_pose("rtmpose-s", "random")
+    resolved = resolve_engines(settings(second_pose="rtmpose-s"), pose, None, second)
+    assert (resolved.config.engine, resolved.config.second_engine) == ("onnx", "torch")
+    assert "the second by torch fp32" in resolved.opening
+    for asked in ({"engine": "compile"}, {"engine": "torch", "second_engine": "compile"}):
+        found = resolve_engines(settings(second_pose="rtmpose-s", **asked), pose, None, second).config
+        assert found.second_engine == "compile"
+    assert resolve_engines(settings(), pose, None).config.second_engine == "auto"
+
+
 def test_a_resumed_run_keeps_what_it_was_started_with(settings, pose, exports, tmp_path: Path) -> None:
     started = settings(engine="torch", precision="bf16", detector_engine="torch", detector_precision="fp32")
     provenance = Provenance(ModelRecord("m"), None, None, started.sha256(), "")
