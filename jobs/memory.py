@@ -1,6 +1,6 @@
 """Whether memory stays flat: the resident set over many small pictures, from file to keypoints.
 
-    python jobs/memory.py [--images 20000] [--size 160x120] [--photo-megapixels 100]
+    python jobs/memory.py [--images 20000] [--size 160x120] [--threads 2] [--photo-megapixels 100]
 
 Pictures are a small stock made by `annotator.synth.quick`, as files on a RAM disk, read again and again.
 Afterwards a few huge photos, whose memory the settings bound.
@@ -33,9 +33,9 @@ def resident() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def run(line: Line, items: Iterator[Item], max_bytes: int) -> Iterator[int]:
+def run(line: Line, items: Iterator[Item], max_bytes: int, threads: int) -> Iterator[int]:
     """Numbers of pictures done."""
-    with ImageFeed(items, threads=2, max_bytes=max_bytes, prepare=line._prepare) as feed:
+    with ImageFeed(items, threads=threads, max_bytes=max_bytes, prepare=line._prepare) as feed:
         outcomes = annotate(feed, line.detector, line.pose, 16, StageClock(), max_bytes=max_bytes)  # type: ignore[arg-type]
         for outcome in outcomes:
             assert not isinstance(outcome.result, Exception), outcome.result
@@ -47,13 +47,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--size", default="160x120")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long, however far it came")
     parser.add_argument("--photo-megapixels", type=int, default=100)
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
-    set_threads(2)
+    set_threads(given.threads)
     detector = Detector(resolve_detector("demo-detector"), engine="onnx", score_threshold=0.3)
-    line = Line(TopDown(resolve_pose("demo-pose"), engine="onnx", flip=False), detector, threads=2)
+    line = Line(
+        TopDown(resolve_pose("demo-pose"), engine="onnx", flip=False), detector, threads=given.threads
+    )
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         stock = [Path(folder) / f"{number:02d}.jpg" for number in range(50)]
         for number, path in enumerate(stock):
@@ -61,7 +64,7 @@ def main() -> None:
         items = (Item(i, i, str(stock[i % len(stock)]), str(i), 0) for i in range(given.images))
         started = time.perf_counter()
         warm, start, peak, done = max(1, given.images // 20), 0.0, 0.0, 0
-        for done in run(line, items, 256 << 20):
+        for done in run(line, items, 256 << 20, given.threads):
             if done == warm:
                 start = resident()
             if done >= warm:
@@ -77,7 +80,7 @@ def main() -> None:
         photo = Path(folder) / "huge.jpg"
         cv2.imwrite(str(photo), np.full((side, side, 3), 128, np.uint8))
         highest = 0.0
-        for _ in run(line, (Item(i, i, str(photo), str(i), 0) for i in range(6)), 256 << 20):
+        for _ in run(line, (Item(i, i, str(photo), str(i), 0) for i in range(6)), 256 << 20, given.threads):
             highest = max(highest, resident())
         print(
             f"6 photos of {given.photo_megapixels} megapixels, 256 MiB for pixels: at most {highest:.0f} MiB"

@@ -1,6 +1,6 @@
 """The roofline of the main models on this machine: what its arithmetic and its memory allow at best.
 
-    python jobs/roofline.py [--device cpu] [--threads 2] [--batch 32]
+    python jobs/roofline.py [--device cpu] [--threads 2] [--batch 32] [--results FILE.json]
 
 Peaks are measured, not taken from a data sheet: large matrix products in fp32 and bf16, and copies of memory.
 """
@@ -8,9 +8,12 @@ Peaks are measured, not taken from a data sheet: large matrix products in fp32 a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,6 +58,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--results", type=Path, help="of `annotator bench --json-file`: what was reached")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     peaks = {
@@ -83,6 +87,29 @@ def main() -> None:
             if by_memory > by_arithmetic:
                 bound = f"memory in {precision}"
         print(f"| {name} | {flop / 1e9:.1f} | {flop / moved:.0f} | {rates[0]} | {rates[1]} | {bound} |")
+    if given.results is not None:
+        print_reached(json.loads(given.results.read_text()), peaks)
+
+
+def print_reached(results: list[dict[str, Any]], peaks: dict[str, float]) -> None:
+    """How near pose networks came to the peak of arithmetic: alone, on tensors in memory.
+
+    Args:
+        results: of `annotator bench`; those with a detector and those of unknown cost are left out.
+        peaks: FLOP a second by precision.
+    """
+    print("\n| model | engine | people/s, network alone | GFLOP/s | of the peak |")
+    print("| --- | --- | --- | --- | --- |")
+    for result in results:
+        chosen = result["settings"]
+        if chosen["detector_engine"] or chosen["pose_gflop_a_person"] is None:
+            continue
+        rate = result["limit_people_per_second"]
+        reached, peak = rate * chosen["pose_gflop_a_person"], peaks.get(chosen["precision"])
+        share = "-" if peak is None else f"{1e9 * reached / peak:.0%}"
+        name = result["model"] + (", flip" if chosen["flip"] else "")
+        engine = f"{chosen['engine']} {chosen['precision']}"
+        print(f"| {name} | {engine} | {rate:.2f} | {reached:.0f} | {share} |")
 
 
 if __name__ == "__main__":
