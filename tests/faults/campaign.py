@@ -113,7 +113,11 @@ class Campaign:
             driver.wait()
         code = driver.poll()
         if code not in (None, 0, 3, -signal.SIGKILL):
-            print(f"a driver ended with {code}; see {self.folder}/drivers.log", flush=True)
+            said = (self.folder / "drivers.log").read_text().strip().splitlines()
+            lines = [
+                line for line in said[-60:] if line.startswith("annotator:") and " is gone (" not in line
+            ]
+            print(f"a driver ended with {code}: {lines[-1] if lines else said[-1]}", flush=True)
         return code is not None
 
     def inflict(self, kind: str, pictures: Path, run: Path, drivers: list[subprocess.Popen[str]]) -> bool:
