@@ -3,9 +3,9 @@
 FROM python:3.11-slim-bookworm
 
 # libGL is not needed (OpenCV is the headless build); libcurl serves FiftyOne's mongod, ffmpeg its video support,
-# openssh and rsync `ray up`.
+# openssh and rsync `ray up`, wget KubeRay's probes.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends make libcurl4 ffmpeg openssh-client rsync \
+    && apt-get install --yes --no-install-recommends make libcurl4 ffmpeg openssh-client rsync wget \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/pose-annotator

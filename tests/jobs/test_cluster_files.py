@@ -76,7 +76,7 @@ PUBLISHED = {
         shutdownAfterJobFinishes suspend
     """,
     "RayClusterSpec": """
-        suspend managedBy autoscalerOptions headServiceAnnotations enableInTreeAutoscaling
+        authOptions suspend managedBy autoscalerOptions headServiceAnnotations enableInTreeAutoscaling
         gcsFaultToleranceOptions headGroupSpec rayVersion workerGroupSpecs
     """,
     "HeadGroupSpec": """template headService enableIngress rayStartParams serviceType""",
@@ -119,6 +119,7 @@ def test_the_ray_job_has_published_fields_and_hangs_together():
     job = yaml.safe_load(text)
     assert unknown_fields(job) == []
     cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         # The start of Ray takes texts; numbers are refused by the operator.
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
@@ -126,7 +127,6 @@ def test_the_ray_job_has_published_fields_and_hangs_together():
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
-            assert {"name": "RAY_AUTH_MODE", "value": "token"} in container["env"]
     for group in cluster["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
