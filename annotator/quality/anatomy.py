@@ -74,45 +74,34 @@ def likely_swap(keypoints: np.ndarray, halves: np.ndarray | None, skeleton: Skel
     if bones is None:
         return None
     stature = _median(_statures(keypoints, bones))
-    place = {name: joint for joint, name in enumerate(skeleton.keypoints)}
-    swapped = _faces_two_ways(keypoints, stature, place)
-    for ends in _LIMBS:
-        (left, left_end), (right, right_end) = (
-            [keypoints[:, place[f"{side}_{end}"]] for end in ends] for side in _SIDES
-        )
-        swapped |= _nearer_crossed(left, right, left_end, right_end, stature)
+    limbs = keypoints[:, _places(skeleton.keypoints, _LIMBS)]
+    swapped = _nearer_crossed(limbs[:, :, 0], limbs[:, :, 1], stature)
     if halves is not None:
-        for joint in _ARMS_AND_LEGS:
-            left, right = (halves[:, :, place[f"{side}_{joint}"]] for side in _SIDES)
-            swapped |= _nearer_crossed(left[:, 0], right[:, 0], left[:, 1], right[:, 1], stature)
-    return swapped
+        joints = halves[:, :, _places(skeleton.keypoints, _ARMS_AND_LEGS)]
+        swapped |= _nearer_crossed(joints[:, 0], joints[:, 1], stature)
+    return swapped | _faces_two_ways(keypoints, stature, skeleton.keypoints)
 
 
-def _nearer_crossed(
-    left: np.ndarray, right: np.ndarray, other_left: np.ndarray, other_right: np.ndarray, stature: np.ndarray
-) -> np.ndarray:
-    """(N,) bool: whether two pairs of points (N, 2) lie much nearer when left goes with right."""
-    straight = _distance(left, other_left) + _distance(right, other_right)
-    crossed = _distance(left, other_right) + _distance(right, other_left)
-    return straight - crossed > _NEARER * stature
+def _nearer_crossed(one: np.ndarray, other: np.ndarray, stature: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether any of P pairs (N, P, 2 sides, 2) lies much nearer when left goes with right."""
+    straight = _distance(one, other).sum(axis=-1)
+    crossed = _distance(one, other[:, :, ::-1]).sum(axis=-1)
+    return (straight - crossed > _NEARER * stature[:, None]).any(axis=1)
 
 
-def _faces_two_ways(keypoints: np.ndarray, stature: np.ndarray, place: dict[str, int]) -> np.ndarray:
+def _faces_two_ways(keypoints: np.ndarray, stature: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """(N,) bool: whether shoulders and hips, or eyes and shoulders, have left and right in opposite order."""
-    across, middle = {}, {}
-    for joint in ("eye", "shoulder", "hip"):
-        if f"left_{joint}" in place and f"right_{joint}" in place:
-            left, right = (keypoints[:, place[f"{side}_{joint}"]] for side in _SIDES)
-            across[joint], middle[joint] = left - right, (left + right) / 2
-    shoulders, hips = across["shoulder"], across["hip"]
+    pairs = keypoints[:, _places(names, ("shoulder", "hip"))]
+    shoulders, hips = (pairs[:, n, 0] - pairs[:, n, 1] for n in (0, 1))
     both_apart = np.minimum(_length(shoulders), _length(hips)) > _APART * stature
     twisted = ((shoulders * hips).sum(axis=-1) < 0) & both_apart
-    if "eye" not in across:
+    if not {"left_eye", "right_eye"} <= set(names):
         return twisted
+    looking = keypoints[:, _places(names, ("eye",))][:, 0]
     # Seen along the neck, so that a head held askew does not matter.
-    neck = middle["shoulder"] - middle["eye"]
+    neck = pairs[:, 0].mean(axis=1) - looking.mean(axis=1)
     neck = neck / np.maximum(_length(neck), 1e-6)[:, None]
-    eyes, shoulders = _cross(across["eye"], neck), _cross(shoulders, neck)
+    eyes, shoulders = _cross(looking[:, 0] - looking[:, 1], neck), _cross(shoulders, neck)
     facing = (np.abs(eyes) > _EYES_APART * stature) & (np.abs(shoulders) > _APART * stature)
     return twisted | (facing & (eyes * shoulders < 0))
 
@@ -140,6 +129,14 @@ def _length(vectors: np.ndarray) -> np.ndarray:
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+@lru_cache
+def _places(names: tuple[str, ...], joints: tuple[str | tuple[str, str], ...]) -> np.ndarray:
+    """Places of joints, (P, 2 sides), or of both ends of limbs, (P, 2 ends, 2 sides); left first."""
+    ends = [joint if isinstance(joint, tuple) else (joint,) for joint in joints]
+    places = np.array([[[names.index(f"{side}_{end}") for side in _SIDES] for end in one] for one in ends])
+    return places if places.shape[1] == 2 else places[:, 0]
 
 
 @lru_cache
