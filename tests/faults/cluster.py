@@ -19,7 +19,7 @@ def main(nodes: int) -> None:
     )
 
     def add():
-        # A node has 30 s to come up, which a busy machine may need more than once.
+        # The agents of a node have 15 s to listen, which a busy machine may need more than once.
         for _ in range(2):
             with contextlib.suppress(Exception):
                 return cluster.add_node(num_cpus=1, num_gpus=1)

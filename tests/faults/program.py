@@ -63,7 +63,7 @@ class ClusterProcess:
 
 def start_cluster(environment: dict[str, str], nodes: int = 2) -> ClusterProcess:
     """A head without GPU and some nodes with one (pretended) each."""
-    # Nodes have 30 s to come up, which a busy machine may need more than once.
+    # The agents of a node have 15 s to listen, which a busy machine may miss.
     log = Path(environment["RAY_TMPDIR"]) / "cluster.log"
     for _ in range(3):
         with log.open("a") as said:

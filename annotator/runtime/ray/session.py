@@ -72,7 +72,7 @@ def ray_session(address: str | None) -> Iterator[ModuleType]:
 def _connect(ray: ModuleType, address: str | None) -> None:
     """Start or join Ray.
 
-    Starting is tried again: its processes have 30 s to find each other, however busy the machine is.
+    Starting is tried again: the agents of a node have 15 s to listen, on any machine (docs/faults.md).
     """
     attempts = 1 if address else START_ATTEMPTS
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
