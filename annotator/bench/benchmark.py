@@ -253,6 +253,7 @@ def _chosen(
         "against": settings.against,
         "engine": choice.engine,
         "precision": choice.precision,
+        "parts_of_a_batch": getattr(ours.pose.engine, "parts", None),
         "detector_engine": finder.engine if finder else None,
         "flip": ours.pose.flip,
         "weights": "trained" if trained else "random",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,7 @@ class Detector:
         self._network.extract_feat = self.engine
         self._score_threshold = score_threshold
         self._max_people = max_people
+        self._most = sys.maxsize
 
     def prepare(self, image: np.ndarray) -> DetectorInput:
         """The network's input of an image (H, W, 3) uint8 RGB; for decode threads, several at a time."""
@@ -110,8 +112,24 @@ class Detector:
         for place, one in enumerate(inputs):
             shapes.setdefault(tuple(one.pixels.shape), []).append(place)
         for places in shapes.values():
-            for place, people in zip(places, self._detect([inputs[place] for place in places]), strict=True):
+            for place, people in zip(places, self._in_passes([inputs[i] for i in places]), strict=True):
                 found[place] = people
+        return found
+
+    def _in_passes(self, inputs: Sequence[DetectorInput]) -> list[Detections]:
+        """People of images of one shape; passes halve for good when the device runs out of memory."""
+        found: list[Detections] = []
+        while len(found) < len(inputs):
+            part = inputs[len(found) : len(found) + self._most]
+            try:
+                found += self._detect(part)
+                continue
+            except torch.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self._most = len(part) // 2
+            # Only here does nothing hold on to the tensors of the failed attempt any more.
+            torch.cuda.empty_cache()
         return found
 
     @torch.inference_mode()

@@ -106,6 +106,27 @@ def test_values_that_are_not_finite_are_an_error_and_not_an_empty_image(
         detector.detect([detector.prepare(picture(60, 100))])
 
 
+def test_the_device_running_out_of_memory_halves_the_batch_for_good(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [detector.prepare(picture(60 + extra, 100)) for extra in range(5)]
+    expected = detector.detect(inputs)
+    whole, sizes = detector._detect, []
+
+    def small(part):
+        sizes.append(len(part))
+        if len(part) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(part)
+
+    monkeypatch.setattr(detector, "_detect", small)
+    monkeypatch.setattr(detector, "_most", detector._most)
+    for _ in range(2):
+        for ours, theirs in zip(detector.detect(inputs), expected, strict=True):
+            assert np.allclose(ours.bboxes, theirs.bboxes, atol=1e-3)
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("classes", "count", "label"),
     [(("cat", "person", "dog"), 3, 1), (("cat", "dog"), 2, None), (("cat", "person"), 3, None)],

@@ -121,8 +121,13 @@ class TorchEngine:
         keep_outputs_exact(network, self._dtype)
         self._largest = 0 if compiled else None
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        self._network: Any = torch.compile(network, dynamic=False) if compiled else Sharing(network, threads)
+        self._network: Any = compile_(network, self.device) if compiled else Sharing(network, threads)
         self._normalise = normaliser(normalization, self.device)
+
+    @property
+    def parts(self) -> int | None:
+        """Into how many a batch is divided on the CPU's threads; None: not known yet, or compiled."""
+        return getattr(self._network, "parts", None)
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
@@ -135,6 +140,13 @@ class TorchEngine:
         if count < self._largest:
             pixels = torch.cat([pixels, pixels.new_zeros(self._largest - count, *pixels.shape[1:])])
         return split(self._network(pixels), count)[0]
+
+
+def compile_(network: nn.Module, device: torch.device) -> Any:
+    """The network through `torch.compile`, for batches of one size each."""
+    # On a CPU, only weights that are constants go into oneDNN's operations that fuse what follows them.
+    options = {"freezing": True} if device.type == "cpu" else None
+    return torch.compile(network, dynamic=False, options=options)
 
 
 def check_precision(precision: str, device: torch.device) -> None:

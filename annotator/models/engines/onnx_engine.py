@@ -159,6 +159,11 @@ class OnnxEngine:
             )
         self._normalise: Callable[[Tensor, bool], Tensor] = normaliser(normalization, self.device)
 
+    @property
+    def parts(self) -> int:
+        """Into how many a batch is divided on the CPU's threads, at most."""
+        return self._session.parts
+
     @torch.inference_mode()
     def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
         """See `Engine`."""

@@ -155,7 +155,9 @@ def test_the_last_layer_stays_exact_in_bfloat16() -> None:
 def test_compiled_batches_are_padded_to_the_largest_and_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def compile_(network: nn.Module, dynamic: bool) -> object:
+    def compile_(network: nn.Module, dynamic: bool, options: dict[str, bool]) -> object:
+        assert not dynamic and options == {"freezing": True}
+
         def call(pixels: torch.Tensor) -> object:
             seen.append(len(pixels))
             return network(pixels)
