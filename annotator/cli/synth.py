@@ -15,44 +15,43 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another collection.")] = 0,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "640x480",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a CPU core by default.")] = None,
-    ray: Annotated[bool, typer.Option("--ray", help="Spread the work over a Ray cluster.")] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Spread the work by Ray.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to spread over; its machines share OUT.")
+    ] = None,
     start: Annotated[int, typer.Option(min=0, help="Index of the first picture and film.")] = 0,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of a film.")] = 4.0,
     fps: Annotated[float, typer.Option(min=1, help="Frames a second of a film.")] = 12.0,
     quick: Annotated[bool, typer.Option("--quick", help="Films of pasted people, for load tests.")] = False,
 ) -> None:
     """Make pictures and films of synthetic people with exact COCO ground truth."""
+    from contextlib import nullcontext
+
     from tqdm import tqdm
 
     from annotator.errors import UserError
     from annotator.synth.dataset import write_images
     from annotator.synth.film import write_films
+    from annotator.synth.spread import over_processes
 
     if not images and not videos:
         raise UserError("nothing to make: say how many with --images N or --videos M")
-    width, height = _parse_size(size)
-    if images:
-        with tqdm(total=images, unit="image", desc="pictures") as bar:
-            path = write_images(
-                out, images, seed, (width, height), workers, start, ray, lambda n: bar.update(n)
-            )
-        print(f"{images} pictures, truth in {path}")
-    if videos:
-        with tqdm(total=videos, unit="film", desc="films") as bar:
-            path = write_films(
-                out,
-                videos,
-                seed,
-                (width, height),
-                seconds,
-                fps,
-                workers,
-                start,
-                ray,
-                quick,
-                lambda n: bar.update(n),
-            )
-        print(f"{videos} films, truth in {path}")
+    area = _parse_size(size)
+    if ray or address:
+        from annotator.runtime.ray.spread import over_ray
+
+        spreading = over_ray(address)
+    else:
+        spreading = nullcontext(over_processes(workers))
+    with spreading as spread:
+        if images:
+            with tqdm(total=images, unit="image", desc="pictures") as bar:
+                path = write_images(out, images, seed, area, spread, start, bar.update)
+            print(f"pictures: {images:,}, truth in {path}")
+        if videos:
+            with tqdm(total=videos, unit="film", desc="films") as bar:
+                path = write_films(out, videos, seed, area, seconds, fps, spread, start, quick, bar.update)
+            print(f"films: {videos:,}, truth in {path}")
 
 
 def _parse_size(size: str) -> tuple[int, int]:

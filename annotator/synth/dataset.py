@@ -1,11 +1,10 @@
-"""Pictures on disk with their COCO file, made by any number of processes; slices join without a seam."""
+"""Pictures on disk with their COCO file, whoever makes them; slices join without a seam."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from annotator.errors import UserError
 from annotator.skeletons import COCO_17
 from annotator.synth.image import generate_image
 from annotator.synth.seeds import generator
+from annotator.synth.spread import Spread, over_processes, single_threaded
 
 IMAGES_DIR = "images"
 ANNOTATIONS = "person_keypoints.json"
@@ -62,17 +62,16 @@ def write_images(
     n: int,
     seed: int = 0,
     size: tuple[int, int] = (640, 480),
-    workers: int | None = None,
+    spread: Spread | None = None,
     start: int = 0,
-    ray: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Write pictures `start` .. `start + n - 1` of collection `seed` and `person_keypoints.json`.
 
     Args:
         out: folder; made when missing.
-        workers: processes; None takes one a CPU core. The files do not depend on it.
-        ray: spread the slices over a Ray cluster (the folder must be shared by its machines).
+        spread: who makes the slices, by default one process a CPU core; machines need to share the folder.
+            The files do not depend on it.
         progress: called with the number of pictures just finished.
 
     Returns:
@@ -94,7 +93,7 @@ def write_images(
     ]
     images: list[dict] = []
     annotations: list[dict] = []
-    for made in map_jobs(write_slice, jobs, workers, ray):
+    for made in (spread or over_processes())(write_slice, jobs):
         for image, people in made:
             images.append(image)
             annotations += people
@@ -118,57 +117,3 @@ def write_json(path: Path, data: dict) -> Path:
     partial.write_text(json.dumps(data, separators=(",", ":")))
     partial.replace(path)
     return path
-
-
-def map_jobs(function: Callable[[Any], Any], jobs: list, workers: int | None, ray: bool) -> Iterator[Any]:
-    """Results in the order of the jobs, from this process, a pool of spawned ones, or Ray tasks."""
-    if ray:
-        yield from _map_ray(function, jobs)
-        return
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    if workers <= 1:
-        yield from map(function, jobs)
-        return
-    import multiprocessing
-
-    with _one_thread_each(), multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(function, jobs)
-
-
-def _map_ray(function: Callable[[Any], Any], jobs: list) -> Iterator[Any]:
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
-    task = ray.remote(num_cpus=1)(function)
-    ahead = max(4, 2 * int(ray.cluster_resources().get("CPU", 2)))
-    pending = []
-    for job in jobs:
-        pending.append(task.remote(job))
-        if len(pending) >= ahead:
-            yield ray.get(pending.pop(0))
-    while pending:
-        yield ray.get(pending.pop(0))
-
-
-def single_threaded() -> None:
-    """One process a core is faster than many threads on small pictures."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Children read these when they import numpy; the parent keeps what it had."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -14,7 +14,7 @@ from annotator.errors import UserError
 from annotator.synth.annotations import PEOPLE_A_FILM, to_coco, track_id
 from annotator.synth.background import Background, sample_background
 from annotator.synth.camera import Camera
-from annotator.synth.dataset import CATEGORY, Progress, map_jobs, single_threaded, write_json
+from annotator.synth.dataset import CATEGORY, Progress, write_json
 from annotator.synth.light import Light, sample_light
 from annotator.synth.limbs import Pose
 from annotator.synth.motion import Idle, Motion, Walk
@@ -23,6 +23,7 @@ from annotator.synth.poses import gesture, relaxed, sample_pose
 from annotator.synth.render import render
 from annotator.synth.scene import Prop, Scene, sample_clutter
 from annotator.synth.seeds import FILMS, generator
+from annotator.synth.spread import Spread, over_processes, single_threaded
 from annotator.synth.visibility import annotate
 
 VIDEOS_DIR = "videos"
@@ -194,9 +195,8 @@ def write_films(
     size: tuple[int, int] = (640, 480),
     seconds: float = 4.0,
     fps: float = 12.0,
-    workers: int | None = None,
+    spread: Spread | None = None,
     start: int = 0,
-    ray: bool = False,
     quick: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -216,7 +216,7 @@ def write_films(
         raise UserError(f"cannot make the folder {out / VIDEOS_DIR}: {error.strerror or error}") from error
     jobs = [(str(out.absolute()), seed, i, size, seconds, fps, quick) for i in range(start, start + n)]
     videos, images, annotations = [], [], []
-    for video, shots, people in map_jobs(_film_job, jobs, workers, ray):
+    for video, shots, people in (spread or over_processes())(_film_job, jobs):
         videos.append(video)
         images += shots
         annotations += people

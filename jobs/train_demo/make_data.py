@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from annotator.synth.dataset import ANNOTATIONS, write_images
+from annotator.synth.spread import over_processes
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         if (part / ANNOTATIONS).is_file():
             continue
         count = min(options.part, end - start)
-        write_images(part, count, options.seed, (width, height), workers=options.workers, start=start)
+        write_images(part, count, options.seed, (width, height), over_processes(options.workers), start)
         print(f"{part}: {count} pictures", flush=True)
 
 

@@ -70,7 +70,7 @@ def test_average_precision_on_people_never_seen(
     """Floors somewhat below the figures of the model card, which are of more and larger pictures."""
     from annotator.synth.dataset import write_images
 
-    write_images(tmp_path, PICTURES, seed=SEED, size=(320, 240), workers=1)
+    write_images(tmp_path, PICTURES, seed=SEED, size=(320, 240), spread=map)
     monkeypatch.setattr(sys, "path", [str(JOB), *sys.path])
     from evaluate import judge, read_pictures
 

@@ -118,7 +118,7 @@ def test_parts_hold_the_people_one_can_learn_from_and_all_boxes(job, tmp_path: P
     from annotator.synth.dataset import ANNOTATIONS, write_images
 
     part = tmp_path / "data" / "000000"
-    write_images(part, 3, seed=5, size=(320, 240), workers=1)
+    write_images(part, 3, seed=5, size=(320, 240), spread=map)
     truth = json.loads((part / ANNOTATIONS).read_text())["annotations"]
     arrays, to_arrays = job("arrays"), job("to_arrays")
     count = to_arrays.write_people(part, tmp_path / "people")
