@@ -145,7 +145,7 @@ class TorchEngine:
 def compile_(network: nn.Module, device: torch.device) -> Any:
     """The network through `torch.compile`, for batches of one size each."""
     # On a CPU, only weights that are constants go into oneDNN's operations that fuse what follows them.
-    options = {"freezing": True} if device.type == "cpu" else None
+    options: dict[str, Any] | None = {"freezing": True} if device.type == "cpu" else None
     return torch.compile(network, dynamic=False, options=options)
 
 
