@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import ItemError
@@ -33,10 +34,22 @@ def open_video(uri: str) -> tuple[InputContainer, VideoStream]:
         ItemError: stage "read" with kind missing, unreadable, empty or not_a_file; stage "decode" with kind
             not_a_video, truncated or no_video_stream.
     """
+    with local_file(uri) as path:
+        return _open(path)
+
+
+@contextmanager
+def local_file(uri: str) -> Iterator[str]:
+    """A path under which the file can be opened, good until the end of the block.
+
+    Raises:
+        ItemError: as `remote.local_copy`.
+    """
     if is_remote(uri):
         with local_copy(uri) as path:
-            return _open(path)
-    return _open(local_path(uri))
+            yield path
+    else:
+        yield local_path(uri)
 
 
 def _open(path: str) -> tuple[InputContainer, VideoStream]:

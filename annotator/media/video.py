@@ -12,6 +12,7 @@ from annotator.errors import ItemError
 from annotator.media.container import open_video, packets
 from annotator.media.damage import lost_stretches
 from annotator.media.decoding import Decoder
+from annotator.media.transport import ends_within_a_frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,7 +36,8 @@ class VideoIndex:
         lost_seconds: how much sooner the frames end than the header says; 0 where it is right.
         undecodable: frames before the first keyframe, left out.
         lost: stretches without frames where the file is damaged or cut off: (from, to) in seconds from the
-            first frame, ascending.
+            first frame, ascending. Of a transport stream that ends within a frame, that frame: how much
+            followed it, nothing says.
     """
 
     pts: np.ndarray
@@ -69,7 +71,7 @@ def index_video(uri: str) -> VideoIndex:
     """
     container, stream = open_video(uri)
     try:
-        index = _index(container, stream)
+        index = _index(uri, container, stream)
     finally:
         container.close()
     if index.keyframe_pts is None:
@@ -77,7 +79,7 @@ def index_video(uri: str) -> VideoIndex:
     return _without_lost(uri, index)
 
 
-def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
+def _index(uri: str, container: InputContainer, stream: VideoStream) -> VideoIndex:
     shown: list[int] = []
     keys: list[int] = []
     codec = stream.codec_context
@@ -101,10 +103,15 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
         raise ItemError("decode", "no_frames", "the video stream holds no frame")
     timed = timed and base > 0 and len(starts) > 0 and bool((np.diff(pts) > 0).all())
     lost, undecodable = 0.0, 0
+    cut: tuple[tuple[float, float], ...] = ()
     if timed:
         lost = _lost_seconds(container, stream, float(end * base))
         undecodable = int(np.searchsorted(pts, starts[0]))
         pts = pts[undecodable:]
+        if container.format.name == "mpegts" and ends_within_a_frame(uri, stream.id) and pts[0] < shown[-1]:
+            unfinished, after = shown[-1], [*pts[pts > shown[-1]].tolist(), end][0]
+            cut = ((float((unfinished - pts[0]) * base), float((after - pts[0]) * base)),)
+            pts = pts[pts != unfinished]
     rate = stream.average_rate or stream.guessed_rate
     return VideoIndex(
         pts=pts,
@@ -116,6 +123,7 @@ def _index(container: InputContainer, stream: VideoStream) -> VideoIndex:
         rate=float(rate) if rate else None,
         lost_seconds=lost,
         undecodable=undecodable,
+        lost=cut,
     )
 
 
@@ -126,7 +134,10 @@ def _is_hidden(stream: VideoStream, packet: Packet) -> bool:
 
 def _lost_seconds(container: InputContainer, stream: VideoStream, end: float) -> float:
     """How much sooner the video ends than its header says; less than a second is nothing."""
-    if stream.duration:
+    if container.format.name == "avi":
+        # Of a file that was cut off, FFmpeg makes the duration smaller; the header's number of frames stays.
+        said = float((stream.start_time or 0) + stream.frames) * float(stream.time_base or 0)
+    elif stream.duration:
         said = float((stream.start_time or 0) + stream.duration) * float(stream.time_base or 0)
     elif container.duration:
         said = (max(container.start_time or 0, 0) + container.duration) / 1e6
@@ -155,7 +166,7 @@ def _without_lost(uri: str, index: VideoIndex) -> VideoIndex:
         pts=index.pts[keep],
         keyframe_pts=index.keyframe_pts[keep],
         keys=index.keys[keep],
-        lost=tuple(stretches),
+        lost=(*stretches, *index.lost),
     )
 
 

@@ -238,6 +238,92 @@ def test_a_stretch_that_is_gone_has_its_times_and_what_follows_is_whole(tmp_path
     assert_equal([image for image, _ in good], [pixels for _, pixels in good])
 
 
+def noise_film(path: Path, codec: str, **options: object) -> bytes:
+    """Twelve frames of noise, each of them many packets of a transport stream."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, options={k: str(v) for k, v in options.items()})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.gop_size = 6
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (240, 320, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"), [("libx264", X264), ("libx265", X265), ("mpeg2video", {"bf": 2})]
+)
+def test_a_transport_stream_cut_off_within_a_frame_says_so(tmp_path, codec, options):
+    whole = noise_film(tmp_path / "whole.ts", codec, **options)
+    assert index_video(str(tmp_path / "whole.ts")).lost == ()
+    packets = len(whole) // 188
+    # At the end of a packet and within one; with a time code before each packet, as cameras write it.
+    for name, data in (
+        ("cut.ts", whole[: packets // 2 * 188]),
+        ("torn.ts", whole[: packets // 2 * 188 + 99]),
+        ("cut.m2ts", b"".join(b"time" + whole[188 * n : 188 * n + 188] for n in range(packets // 2))),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        index = index_video(str(path))
+        ((start, end),) = index.lost
+        assert 0 < end - start < 6 / RATE, name
+        assert 3 < len(index) < 10, name
+        assert start not in index.times, name
+        # The frame of which the end is missing is not among those that are read; all others are whole.
+        assert all(isinstance(image, Image) for image in read(str(path), items_of(str(path), index))), name
+        with ImageFeed([Item(0, 0, "x", "x", 0, None, str(path), None, None, start, None)]) as feed:
+            ((_, error),) = feed
+        assert (error.stage, error.kind) == ("decode", "lost_stretch")
+
+
+def test_a_transport_stream_cut_between_frames_is_a_shorter_one(tmp_path):
+    path = tmp_path / "film.ts"
+    whole = noise_film(path, "libx264", **X264)
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(whole[: places[6]])
+    index = index_video(str(path))
+    assert (len(index), index.lost) == (6, ())
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"), [("mpeg4", {"bf": 0}), ("mpeg4", {"bf": 2}), ("libx264", X264)]
+)
+def test_a_damaged_avi_gives_every_frame_that_is_left_once(tmp_path, codec, options):
+    path = tmp_path / "film.avi"
+    write_film(path, codec, frames=120, **options)
+    expected = straight(str(path))
+    whole = path.read_bytes()
+    place, size = whole.rfind(b"idx1"), len(whole) // 8
+    rubbish = np.random.default_rng(0).integers(0, 256, size, np.uint8).tobytes()
+    middle = 2 * len(whole) // 5
+    torn = whole[:middle] + rubbish + whole[middle + size :]
+    for kind, data, fewest in (
+        ("no index", whole[:place], 120),
+        ("an index of rubbish", whole[: place + 8] + rubbish[: len(whole) - place - 8], 120),
+        ("a hole", torn, 60),
+        ("a hole and no index", torn[:place], 60),
+        ("cut off", whole[: len(whole) // 2], 30),
+    ):
+        path.write_bytes(data)
+        index = index_video(str(path))
+        found = read(str(path), items_of(str(path), index))
+        assert fewest <= len(index) <= 120, kind
+        good = [image.pixels for image in found if isinstance(image, Image)]
+        numbers = [n for pixels in good for n in range(120) if np.array_equal(pixels, expected[n])]
+        assert numbers == sorted(set(numbers)), kind
+        assert len(numbers) >= 0.75 * len(index), kind
+        if fewest == 120:
+            assert numbers == list(range(120)), kind
+        elif index.keyframe_pts is not None:
+            # The header still says how long it was.
+            assert index.lost_seconds == pytest.approx((120 - len(index)) / RATE, abs=0.1), kind
+
+
 def test_a_pause_is_no_damage(tmp_path):
     pts = [4 * number + (500 if number >= 20 else 0) for number in range(FRAMES)]
     for name in ("pause.mkv", "pause.ts"):
