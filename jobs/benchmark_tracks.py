@@ -1,6 +1,6 @@
 """Identities kept in synthetic crossings: ours beside ByteTrack and SORT of the `trackers` package.
 
-    python jobs/benchmark_tracks.py [--seeds 3] [--seconds 24] [--fps 12.5]
+    python jobs/benchmark_tracks.py [--seeds 10] [--seconds 24] [--fps 12.5]
 
 Twenty people walk to and fro before one camera. "true": every visible person with its true box and joints.
 "any": a quarter of the detections is missing, whichever, and boxes and joints are off by 1% of the person's
@@ -96,7 +96,7 @@ def theirs(made: Scene, fps: float, name: str) -> Iterator[Identities]:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=24.0)
     parser.add_argument("--fps", type=float, default=12.5)
     options = parser.parse_args()

@@ -13,6 +13,9 @@ from annotator.tracks.people import FramePeople
 
 # Weight of the joints in the similarity of two people; the rest is that of their boxes.
 OKS_WEIGHT = 0.7
+# People keep their height: what a difference takes off the similarity at most, and the natural logarithm of
+# the ratio of heights from which on it does. Boxes that an obstacle cuts off must not cost more.
+_RESIZED_COST, _RESIZED = 0.2, 0.12
 # With fewer joints than this to compare, boxes alone decide.
 _FEWEST_JOINTS = 3
 # Observations at either end of a tracklet that say where and how fast it began and ended.
@@ -32,7 +35,7 @@ class FollowSettings:
             found later is linked afterwards (`tracks.link`), with both sides known.
     """
 
-    similarities: tuple[float, ...] = (0.5, 0.35)
+    similarities: tuple[float, ...] = (0.6, 0.45, 0.3)
     unsure_similarity: float = 0.4
     lost_frames: int = 12
     lost_seconds: float = 1.0
@@ -126,7 +129,7 @@ class Follower:
             self._keypoints, self._located = self._keypoints[keep], self._located[keep]
 
     def _similarity(self, people: FramePeople) -> np.ndarray:
-        """(T, N) float64 in [0, 1] between those expected and those there."""
+        """(T, N) float64, 1 at most, between those expected and those there."""
         expected, boxes = self._filter.boxes, people.boxes
         if not len(expected):
             return np.zeros((0, len(people)))
@@ -139,7 +142,9 @@ class Follower:
         oks = oks_matrix(moved, areas, people.keypoints, others, self._sigmas, counted)
         iou = iou_matrix(expected, boxes)
         few = counted.sum(axis=-1) < _FEWEST_JOINTS
-        return np.where(few, iou, OKS_WEIGHT * oks + (1 - OKS_WEIGHT) * iou)
+        resized = np.log(boxes[None, :, 3] / expected[:, None, 3])
+        alike = np.where(few, iou, OKS_WEIGHT * oks + (1 - OKS_WEIGHT) * iou)
+        return alike - _RESIZED_COST * np.minimum(1, (resized / _RESIZED) ** 2)
 
     def _see(self, rows: np.ndarray, persons: np.ndarray, people: FramePeople) -> None:
         self._filter.update(rows, people.boxes[persons])

@@ -124,6 +124,18 @@ def test_a_short_gap_is_bridged_and_a_long_one_is_not():
         assert len(ids) == tracks, gap
 
 
+def test_of_two_at_one_place_the_taller_stays_the_taller():
+    """Side by side in step; while neither is seen, one overtakes the other by a little."""
+    frames = []
+    for n in range(60):
+        tall, small = walking(n), [8.0 * n + (10 if n < 30 else -10), 108, 60, 144]
+        frames.append(people(n, [] if 27 <= n < 30 else [tall, small] if n % 2 else [small, tall]))
+    ids = follow(frames)
+    assert len({*ids[0]}) == 2
+    for n, found in enumerate(ids):
+        assert found in ([], ids[1] if n % 2 else ids[1][::-1]), n
+
+
 def test_nobody_is_taken_for_somebody_elsewhere():
     frames = [
         people(n, [walking(n)] if n < 20 else [walking(n, x=-300)] if n >= 30 else []) for n in range(60)
