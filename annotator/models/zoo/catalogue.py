@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from annotator.errors import UserError
 from annotator.models import demo
+from annotator.models.zoo.metafiles import (
+    backbone_of,
+    folder_of,
+    input_size_of,
+    models_of,
+    results_of,
+    training_data_of,
+    url_of,
+)
 
 # What people type -> the config's own name. Where the zoo has several of a kind, the survey's choice.
 POSE_NAMES: Mapping[str, str] = {
@@ -81,25 +88,6 @@ _PARADIGMS = {
     "yoloxpose": "one-stage",
     "edpose": "one-stage",
 }
-# Names in `Architecture` that are not the backbone.
-_NOT_BACKBONES = frozenset(
-    {"UDP", "DARK", "SimpleBaseline2D", "RLE", "DeepPose", "SimCC", "DSNT", "IPR", "Debias", "ED-Pose"}
-)
-_BACKBONES = (  # from the config's name, for collections whose metafile names the method only
-    ("vitpose-huge", "ViT-H"), ("vitpose-large", "ViT-L"), ("vitpose-base", "ViT-B"),
-    ("vitpose-small", "ViT-S"),
-    ("rtmpose", "CSPNeXt"), ("rtmw", "CSPNeXt"), ("cspnext", "CSPNeXt"), ("rtmo", "CSPDarknet"),
-    ("yoloxpose", "CSPDarknet"), ("litehrnet", "LiteHRNet"), ("hrnetv2-w18", "HRNetV2-W18"),
-    ("hrnet-w48", "HRNet-W48"), ("hrnet-w32", "HRNet-W32"), ("resnext", "ResNeXt"),
-    ("resnetv1d", "ResNetV1D"),
-    ("res50", "ResNet-50"), ("res101", "ResNet-101"), ("res152", "ResNet-152"), ("swin", "Swin"),
-    ("pvtv2", "PVTv2"), ("pvt", "PVT"), ("mobilenetv2", "MobileNetV2"), ("hourglass", "Hourglass-52"),
-    ("hrformer", "HRFormer"), ("vipnas", "ViPNAS"), ("scnet", "SCNet"), ("seresnet", "SEResNet"),
-    ("shufflenetv2", "ShuffleNetV2"), ("shufflenetv1", "ShuffleNetV1"), ("mspn", "MSPN"), ("rsn", "RSN"),
-    ("cpm", "CPM"), ("alexnet", "AlexNet"), ("vgg", "VGG"), ("resnest", "ResNeSt"),
-    ("rtmdet", "CSPNeXt"), ("yolox", "CSPDarknet"), ("_r50", "ResNet-50"), ("_r101", "ResNet-101"),
-    ("_r18", "ResNet-18"), ("_x101", "ResNeXt-101"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +157,14 @@ def pose_models() -> Mapping[str, Entry]:
     """All 2D human pose models of the installed mmpose, by name, in the order of its index."""
     entries = {}
     short = _inverted(POSE_NAMES)
-    for model in _metafile_models("mmpose"):
+    for model in models_of("mmpose"):
         parts = Path(model["Config"]).parts
         if len(parts) < 4 or parts[1] not in _POSE_TASKS:
             continue
         name = _name(model, entries)
         if name is None:
             continue
-        results, data = _results(model), _training_data(model)
+        results, data = results_of(model), training_data_of(model)
         if parts[3] == "coco" and data == ("CrowdPose",):
             # The metafile of RTMO's COCO models repeats the data set of its CrowdPose models.
             results, data = {"COCO": results.pop("CrowdPose", {})}, ("COCO",)
@@ -186,12 +174,12 @@ def pose_models() -> Mapping[str, Entry]:
             kind="pose",
             task=_POSE_TASKS[parts[1]],
             paradigm=_PARADIGMS.get(parts[2], parts[2].replace("_", " ")),
-            backbone=_backbone(name, model),
-            input_size=_input_size(name),
+            backbone=backbone_of(name, model),
+            input_size=input_size_of(name),
             results=results,
             training_data=data,
-            config=_mim("mmpose") / model["Config"],
-            url=_url(model),
+            config=folder_of("mmpose") / model["Config"],
+            url=url_of(model),
         )
     entries[demo.POSE.name] = _shipped(demo.POSE, "pose", "body", "top-down heatmap", "ResNet-18")
     return entries
@@ -203,24 +191,32 @@ def detectors() -> Mapping[str, Entry]:
     entries = {}
     short = _inverted(DETECTOR_NAMES)
     for name, url, size, ap in _PERSON_DETECTORS:
-        config = _mim("mmpose") / "demo" / "mmdetection_cfg" / f"{name}.py"
+        config = folder_of("mmpose") / "demo" / "mmdetection_cfg" / f"{name}.py"
         entries[name] = Entry(
             name, short.get(name, ()), "detector", "detection", "", "CSPNeXt", size,
             {"COCO (person)": {"box AP": ap}}, ("COCO", "Objects365"), config, url,
         )  # fmt: skip
-    for model in _metafile_models("mmdet"):
+    for model in models_of("mmdet"):
         results = {
             dataset: {key: value / 100 for key, value in metrics.items() if key == "box AP"}
-            for dataset, metrics in _results(model).items()
+            for dataset, metrics in results_of(model).items()
         }
         name = _name(model, entries)
         if name is None or not results.get("COCO"):
             continue
         entries[name] = Entry(
-            name, short.get(name, ()), "detector", "detection", "", _backbone(name, model), _input_size(name),
-            {"COCO": results["COCO"]}, _training_data(model) or ("COCO",), _mim("mmdet") / model["Config"],
-            _url(model),
-        )  # fmt: skip
+            name=name,
+            short_names=short.get(name, ()),
+            kind="detector",
+            task="detection",
+            paradigm="",
+            backbone=backbone_of(name, model),
+            input_size=input_size_of(name),
+            results={"COCO": results["COCO"]},
+            training_data=training_data_of(model) or ("COCO",),
+            config=folder_of("mmdet") / model["Config"],
+            url=url_of(model),
+        )
     entries[demo.DETECTOR.name] = _shipped(demo.DETECTOR, "detector", "detection", "", "ResNet-18")
     return entries
 
@@ -257,34 +253,6 @@ def _find(name: str, entries: Mapping[str, Entry], short: Mapping[str, str], wha
     )
 
 
-def _mim(package: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise UserError(f"{package} is not installed: run `make setup`")
-    return Path(spec.origin).parent / ".mim"
-
-
-def _metafile_models(package: str) -> Iterator[dict[str, Any]]:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    root = _mim(package)
-    index = root / "model-index.yml"
-    if not index.is_file():
-        raise UserError(
-            f"{package} lacks its model index ({index}): install it from its wheel, as `make setup` does"
-        )
-    for relative in yaml.load(index.read_text(encoding="utf-8"), Loader=loader)["Import"]:
-        path = root / relative
-        if not path.is_file():
-            continue
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        models = content if isinstance(content, list) else (content or {}).get("Models") or []
-        for model in models:
-            if model.get("Config") and (root / model["Config"]).is_file():
-                yield model
-
-
 def _shipped(model: demo.DemoModel, kind: str, task: str, paradigm: str, backbone: str) -> Entry:
     return Entry(
         model.name, (), kind, task, paradigm, backbone, model.input_size, {"synthetic people": model.figures},
@@ -296,46 +264,6 @@ def _name(model: Mapping[str, Any], taken: Mapping[str, Entry]) -> str | None:
     """The config file's stem: metafiles name several models alike. None for further weights."""
     name = Path(model["Config"]).stem
     return None if name in taken else name
-
-
-def _results(model: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    results: dict[str, dict[str, float]] = {}
-    for result in model.get("Results") or ():
-        metrics = result.get("Metrics") or {}
-        numbers = {str(key): float(value) for key, value in metrics.items() if isinstance(value, int | float)}
-        if numbers:
-            results.setdefault(str(result.get("Dataset", "")), {}).update(numbers)
-    return results
-
-
-def _training_data(model: Mapping[str, Any]) -> tuple[str, ...]:
-    data = (model.get("Metadata") or {}).get("Training Data") or ()
-    return (data,) if isinstance(data, str) else tuple(str(name) for name in data)
-
-
-def _url(model: Mapping[str, Any]) -> str | None:
-    weights = model.get("Weights")
-    if isinstance(weights, list):
-        weights = weights[0] if weights else None
-    return str(weights) if weights else None
-
-
-def _backbone(name: str, model: Mapping[str, Any]) -> str:
-    for part, backbone in _BACKBONES:
-        if part in name.lower():
-            return backbone
-    architecture = (model.get("Metadata") or {}).get("Architecture") or ()
-    names = [architecture] if isinstance(architecture, str) else [str(part) for part in architecture]
-    return next((part for part in names if part not in _NOT_BACKBONES), "")
-
-
-def _input_size(name: str) -> tuple[int, int] | None:
-    """Configs name their input as height x width; a single number is square."""
-    match = re.search(r"-(\d{3,4})x(\d{3,4})(?!\d)", name)
-    if match:
-        return int(match.group(2)), int(match.group(1))
-    match = re.search(r"-(\d{3})$", name)
-    return (int(match.group(1)), int(match.group(1))) if match else None
 
 
 def _inverted(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
