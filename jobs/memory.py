@@ -53,7 +53,7 @@ def main() -> None:
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
     set_threads(given.threads)
-    detector = Detector(resolve_detector("demo-detector"), engine="onnx", score_threshold=0.3)
+    detector = Detector(resolve_detector("demo-detector"), engine="onnx", score_threshold=0.5)
     line = Line(
         TopDown(resolve_pose("demo-pose"), engine="onnx", flip=False), detector, threads=given.threads
     )
@@ -75,7 +75,9 @@ def main() -> None:
                 print(f"{done:>7,} pictures: {resident():.0f} MiB", flush=True)
         end = resident()
         growth = 100 * (end / start - 1)
-        print(f"{done:,} pictures; growth after the first {warm:,}: {growth:+.1f}% (peak {peak:.0f} MiB)")
+        rate = done / (time.perf_counter() - started)
+        print(f"{done:,} pictures, {rate:.0f} a second")
+        print(f"growth after the first {warm:,}: {growth:+.1f}% (peak {peak:.0f} MiB)", flush=True)
         side = int((given.photo_megapixels * 1e6) ** 0.5)
         photo = Path(folder) / "huge.jpg"
         cv2.imwrite(str(photo), np.full((side, side, 3), 128, np.uint8))
