@@ -59,7 +59,8 @@ class ReviewPanel(foo.Panel):
         buttons = panel.h_stack("buttons", gap=2)
         for name, label in (("accept", "Accept"), ("send_back", "Send back"), ("next_person", "Next")):
             buttons.btn(name, label=label, on_click=f"@pose-annotator/review/{name}")
-        buttons.btn("reject", label="Reject", on_click="@pose-annotator/review/reject", prompt=True)
+        for name, label in (("reject", "Reject"), ("set_visibility", "Set visibility")):
+            buttons.btn(name, label=label, on_click=f"@pose-annotator/review/{name}", prompt=True)
         buttons.btn("refresh", label="Refresh", on_click=self.refresh)
         names = ", ".join(f"{n} {reason}" for n, reason in enumerate(REASONS, 1))
         panel.md(_KEYS.format(reasons=len(REASONS), names=names), name="keys")
