@@ -193,8 +193,9 @@ class Crew:
         Only where the run folder is in an object store do nodes keep records to themselves.
         """
         place = self._places.get(worker)
-        here = ray.get_runtime_context().get_node_id()
-        if not is_remote(self.job.run_dir) or place is None or place.node == here:
+        if not is_remote(self.job.run_dir) or place is None:
+            return look(*arguments)
+        if place.node == ray.get_runtime_context().get_node_id():
             return look(*arguments)
         task = ray.remote(num_cpus=0, max_retries=0)(look)
         there = NodeAffinitySchedulingStrategy(place.node, soft=False)
@@ -215,7 +216,9 @@ class Crew:
         if isinstance(error, OutOfMemoryError) or "running low on memory" in str(error):
             return Death(Cause.MEMORY, detail)
         place = self._places.get(worker)
-        if isinstance(error, NodeDiedError) or (place is not None and not _node_lives(place.node)):
+        # Of a worker that was still starting, where it ran is known to Ray alone.
+        gone = isinstance(error, NodeDiedError) or "its node has died" in str(error)
+        if gone or (place is not None and not _node_lives(place.node)):
             return Death(Cause.NODE, f"its node {place.host if place else ''} is gone".replace("  ", " "))
         if isinstance(error, ActorUnavailableError):
             return Death(Cause.LOST, detail)
@@ -233,7 +236,7 @@ def _node_lives(node: str) -> bool:
 def _last_words(error: RayError) -> str:
     """The part of Ray's message that says what happened."""
     text = " ".join(str(error).split())
-    for sign in ("Worker exit detail: ", "The actor is dead because "):
+    for sign in ("Worker exit detail: ", "The actor is dead because ", "The actor died because "):
         _, found, rest = text.partition(sign)
         if found:
             return rest.split(" Some common causes", 1)[0][:300]
