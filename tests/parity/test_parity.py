@@ -89,7 +89,7 @@ def test_swapped_channels_fail(source, pictures) -> None:
 def test_other_weights_fail(source, small_model, pictures, tmp_path) -> None:
     model = TopDown(source)
     with torch.no_grad():
-        next(model.engine._network.parameters()).mul_(1.01)
+        next(model.engine._network.network.parameters()).mul_(1.01)
     assert "raw outputs" in failed(topdown.check(source, pictures, model))
 
 

@@ -27,11 +27,12 @@ class Sharing:
         threads: that torch uses for one layer now.
 
     Attributes:
+        network: as given.
         parts: into how many a batch is divided; None until that is known.
     """
 
     def __init__(self, network: Callable[[Tensor], Any], threads: int) -> None:
-        self._network, self._threads = network, threads
+        self.network, self._threads = network, threads
         self.parts: int | None = None if threads > 1 else 1
         self._seconds: dict[int, list[float]] = {1: [], threads: []}
         self._pool: ThreadPoolExecutor | None = None
@@ -51,14 +52,14 @@ class Sharing:
 
     def _shared(self, pixels: Tensor, parts: int) -> Any:
         if parts == 1 or len(pixels) < parts:
-            return self._network(pixels)
+            return self.network(pixels)
         if self._pool is None:
             self._pool = _single_threads(self._threads)
         return joined(list(self._pool.map(self._alone, pixels.chunk(parts))))
 
     @torch.inference_mode()
     def _alone(self, pixels: Tensor) -> Any:
-        return self._network(pixels)
+        return self.network(pixels)
 
 
 def _single_threads(count: int) -> ThreadPoolExecutor:
