@@ -18,11 +18,13 @@ from annotator.runtime.progress import ProgressBar
 from annotator.skeletons import COCO_17
 from annotator.sources.stored_boxes import plan_with_boxes
 from annotator.store import run_info
+from annotator.store.commit import sweep
 from annotator.store.reader import Run
 from annotator.store.results import stored_results
 from annotator.store.schema import ModelRecord
 from annotator.store.verify import verify
 from annotator.store.visibility import EVIDENCE, Evidence
+from annotator.tracks.layer import follow_run
 
 GONE = ItemError("read", "missing", "not there")
 
@@ -167,6 +169,22 @@ def test_a_new_calibration_gives_probabilities_and_its_policy_without_a_model(ba
     assert np.array(column(plain, "instances", "keypoint_probs")) == pytest.approx(probs)
     assert plain.metadata["visibility"]["policy"] == "score-thresholds"
     assert plain.metadata["derived_from"]["run"] == "new"
+
+
+def test_people_in_a_film_are_followed_as_before(film_run, walkers, tmp_path) -> None:
+    """Identities come of boxes and joints, which stay; the new run has tracks of its own."""
+    made = film_run([walkers(20, [(20.0, 100.0, 8.0), (400.0, 110.0, -8.0)])]).commit()
+    follow_run(made.open())
+    sweep(made.path)
+    given = {"out": str(tmp_path / "new"), "visible_threshold": 0.95}
+    config = load_config(None, given, [], settings_of(str(made.path), given))
+    launch_from(config, str(made.path), ProgressBar(quiet=True))
+    new = Run(tmp_path / "new")
+    assert verify(new.path).ok
+    for name in ("id", "track_id"):
+        assert column(new, "instances", name) == column(made.open(), "instances", name)
+    v = np.array(column(new, "instances", "keypoints")).reshape(-1, 17, 3)[..., 2]
+    assert v.max() == 1
 
 
 def test_a_calibration_of_another_model_is_refused(base, tmp_path) -> None:
