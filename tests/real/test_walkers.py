@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from annotator.store.reader import Run
@@ -85,3 +87,27 @@ def test_the_overlay_film_shows_the_same_frames(cli, run, tmp_path):
         times = [frame.time for frame in container.decode(video=0)]
     np.testing.assert_allclose(np.diff(times), EVERY / FPS, atol=0.01)
     assert len(times) == FPS * SECONDS // EVERY
+
+
+def test_the_number_of_workers_on_ray_changes_no_track(cli, assets, models, tmp_path):
+    """Fourteen shards cut one passage into pieces, which one worker or two annotate in whatever order."""
+    tables = {}
+    for workers in (1, 2):
+        path = tmp_path / str(workers)
+        cli(
+            "run", assets.video, "--start", 6, "--end", 20, "--every", EVERY, "--out", path, *models,
+            "--executor", "ray", "--workers", workers, "--device", "cpu", "--no-flip", "--shard-size", 5,
+        )  # fmt: skip
+        cli("verify", path)
+        assert len({record.stats["pid"] for record in Run(path).committed().values()}) == workers
+        tables[workers] = [pq.read_table(path / name).sort_by("id") for name in ("tracks", "instances")]
+    for one, two in zip(tables[1], tables[2], strict=True):
+        assert len(one) == len(two) > 0 and one.column_names == two.column_names
+        for name, kind in zip(one.column_names, one.schema.types, strict=True):
+            left, right = one[name].combine_chunks(), two[name].combine_chunks()
+            if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+                left, right = left.flatten(), right.flatten()
+            if pa.types.is_floating(left.type):
+                np.testing.assert_allclose(left, right, atol=0.01, err_msg=name)
+            else:
+                assert left.equals(right), name
