@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.workplace import Workplace, workplace
 from annotator.store import run_info
 from tests.conftest import MadeRun, Picture, poses_of
+from tests.review.browsing import CHROMIUM, MILLISECONDS, needs_chromium
 
 SIZE = (320, 240)
 
@@ -29,6 +31,26 @@ def review_home(tmp_path_factory) -> Iterator[Path]:
     yield home
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator:
+    """A page of Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    needs_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Wide enough for all buttons: the App hides those that have no room.
+        page = browser.new_page(viewport={"width": 1900, "height": 1000})
+        page.set_default_timeout(MILLISECONDS)
+        # FiftyOne's advertisement comes when it likes, and lies over everything.
+        advertisement = page.locator(".MuiPopover-root:not(.MuiMenu-root)")
+        page.add_locator_handler(advertisement, lambda: page.keyboard.press("Escape"))
+        page.answered = set()
+        page.on("response", lambda answer: page.answered.add(urlsplit(answer.url).hostname))
+        yield page
+        browser.close()
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -18,19 +15,23 @@ from annotator.review.app import app
 from annotator.review.load import load
 from annotator.review.mirror import mirror_of
 from annotator.review.pull import pull
-from annotator.review.workplace import Workplace, workplace
+from annotator.review.workplace import workplace
 from annotator.skeletons import COCO_17
 from tests.conftest import MadeRun, Picture, poses_of
+from tests.review.browsing import (
+    OPERATORS,
+    Review,
+    needs_chromium,
+    open_grid,
+    open_image,
+    sample_of,
+    wait_for,
+)
 
-CHROMIUM = "/usr/bin/chromium"
 SIZE = (640, 480)
 LEFT_WRIST = 9
-# Long enough for a machine that does much else; a quick one does not wait.
-MILLISECONDS = 60_000
-
 # Each test has a picture of its own in the one dataset, and says nothing of the others.
 SHOWN, ACCEPTED, KEYED, DRAGGED, HIDDEN, REJECTED, SENT_BACK = range(7)
-OPERATORS = "@pose-annotator/review"
 
 # Somebody who waves with both arms: joints far apart, in fractions of the box.
 POSE = np.array([
@@ -40,24 +41,12 @@ POSE = np.array([
 ])  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Review:
-    """A loaded run whose App is served."""
-
-    run: MadeRun
-    place: Workplace
-    dataset: object
-    url: str
-
-
 @pytest.fixture(scope="module")
 def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
     """Pictures with a person on the left and one on the right, loaded and served."""
     import fiftyone
 
-    if not shutil.which(CHROMIUM):
-        message = f"no browser at {CHROMIUM}"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    needs_chromium()
     folder = tmp_path_factory.mktemp("e2e")
     boxes = np.array([[40, 40, 240, 400], [360, 40, 240, 400]], float)
     keypoints = boxes[:, None, :2] + POSE * boxes[:, None, 2:]
@@ -76,52 +65,8 @@ def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
         yield Review(run, place, dataset, served.url)
 
 
-@pytest.fixture(scope="module")
-def page(review) -> Iterator:
-    """A page of Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        # Wide enough for all buttons: the App hides those that have no room.
-        page = browser.new_page(viewport={"width": 1900, "height": 1000})
-        page.set_default_timeout(MILLISECONDS)
-        # FiftyOne's advertisement comes when it likes, and lies over everything.
-        advertisement = page.locator(".MuiPopover-root:not(.MuiMenu-root)")
-        page.add_locator_handler(advertisement, lambda: page.keyboard.press("Escape"))
-        page.answered = set()
-        page.on("response", lambda answer: page.answered.add(urlsplit(answer.url).hostname))
-        yield page
-        browser.close()
-
-
 def person(image: int, n: int) -> int:
     return image << 12 | (n + 1)
-
-
-def open_grid(page, review: Review) -> None:
-    """Show all pictures, none open, and the plugin's buttons: the App remembers what was open before."""
-    page.goto(review.url, wait_until="domcontentloaded")
-    page.wait_for_selector(f'[data-item-id="{OPERATORS}/accept"]', state="attached")
-
-    def closed() -> bool:
-        if page.locator('[data-cy="modal"]:visible').count():
-            page.keyboard.press("Escape")
-        return not page.locator('[data-cy="modal"]:visible').count()
-
-    assert wait_for(page, closed)
-    page.wait_for_selector('[data-cy="looker"] canvas[canvas-loaded="true"]')
-
-
-def open_image(page, review: Review, image: int) -> None:
-    """Open an image with its picture in front: the App remembers which panel was there before."""
-    identifier = sample_of(review, image).id
-    page.goto(f"{review.url}?id={identifier}", wait_until="domcontentloaded")
-    page.wait_for_selector(f'[data-item-id="{OPERATORS}/accept"]', state="attached")
-    # The sidebar shows values as soon as image, view and operators are there.
-    page.wait_for_selector(f'[data-cy="modal"] >> text={identifier}')
-    page.locator('[data-cy="modal"] >> text=/^Sample$/').first.click()
-    page.wait_for_selector('[data-cy="modal"] canvas')
 
 
 def select_in_grid(page, image: int) -> None:
@@ -143,25 +88,12 @@ def form(page):
     return page.locator('[data-cy="operators-prompt-modal"]')
 
 
-def sample_of(review: Review, image: int):
-    review.dataset.reload()
-    return review.dataset.match({"index": image}).first()
-
-
 def people_of(review: Review, image: int) -> list[dict]:
     return [label.to_dict() for label in sample_of(review, image).keypoints.keypoints]
 
 
 def decided(review: Review, image: int) -> list[str | None]:
     return [label.get("decision") for label in people_of(review, image)]
-
-
-def wait_for(page, condition) -> bool:
-    for _ in range(MILLISECONDS // 250):
-        if condition():
-            return True
-        page.wait_for_timeout(250)
-    return False
 
 
 def test_skeletons_are_drawn_in_the_grid_and_nothing_comes_from_outside(page, review) -> None:
