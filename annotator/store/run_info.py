@@ -209,10 +209,11 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
 
     Placement settings (workers, devices, batch sizes ...) may differ; inputs, weights and the rest may not.
     """
+    earlier, later = _settings(old), _settings(new)
     lines = [
-        f"{name}: {old.config.get(name)!r} before, {new.config.get(name)!r} now"
-        for name in sorted(old.config.keys() | new.config.keys())
-        if name not in PLACEMENT_FIELDS and old.config.get(name) != new.config.get(name)
+        f"{name}: {earlier.get(name)!r} before, {later.get(name)!r} now"
+        for name in sorted(earlier.keys() | later.keys())
+        if name not in PLACEMENT_FIELDS and earlier.get(name) != later.get(name)
     ]
     before, after = old.provenance, new.provenance
     for role in ("pose_model", "detector", "second_pose_model"):
@@ -236,6 +237,11 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
     if before.plan_sha256 != after.plan_sha256:
         lines.append(f"inputs: {old.items} planned before, {new.items} now, or other ones")
     return lines
+
+
+def _settings(info: RunInfo) -> dict[str, Any]:
+    """The settings of a run; those that did not exist when it was started, at their defaults."""
+    return RunConfig.model_construct().model_dump(mode="json") | info.config
 
 
 def _short(sha256: str | None) -> str:

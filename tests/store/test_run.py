@@ -145,3 +145,12 @@ def test_a_damaged_record_counts_as_not_done(run) -> None:
     (run.path / record_name(0)).write_text("")
     summary = summarise(run.path)
     assert summary.damaged == (0,) and summary.shards_done == 2 and summary.state == "running"
+
+
+def test_a_run_goes_on_under_a_version_that_knows_more_settings(run) -> None:
+    """What did not exist when it was started had to be as it is by default; anything else differs."""
+    now = run_info.read(run.path)
+    older = replace(now, config={name: now.config[name] for name in now.config if name != "nms"})
+    assert run_info.differences(older, now) == []
+    dropping = replace(now, config={**now.config, "nms": "drop"})
+    assert run_info.differences(older, dropping) == ["nms: 'flag' before, 'drop' now"]
