@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from annotator.review.workplace import Workplace
+    from annotator.store.reader import Run
 
 app = typer.Typer(no_args_is_help=True, help="Look at a run in FiftyOne, decide, correct, and bring it back.")
 
@@ -20,13 +24,21 @@ DatabaseDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def _end_in_order() -> None:
-    """Let SIGTERM end a command as Ctrl-C does: the database is stopped, not left behind."""
+def _opened(run: str, database_dir: str | None) -> tuple[Run, Workplace]:
+    """A run and where its review lives.
+
+    From here on SIGTERM ends the command as Ctrl-C does: the database is stopped, not left behind.
+    """
     import signal
+
+    from annotator.review.workplace import workplace
+    from annotator.store.reader import Run
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A shell that starts a command in the background has it ignore Ctrl-C; `kill -INT` is meant all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    opened = Run(run)
+    return opened, workplace(opened.path, database_dir)
 
 
 @app.command("load")
@@ -48,12 +60,8 @@ def load(
 
     from annotator.cli import print_json
     from annotator.review.load import load as load_run
-    from annotator.review.workplace import workplace
-    from annotator.store.reader import Run
 
-    _end_in_order()
-    opened = Run(run)
-    loaded = load_run(opened, workplace(opened.path, database_dir), gt, copies)
+    loaded = load_run(*_opened(run, database_dir), gt, copies)
     if as_json:
         print_json(asdict(loaded))
         return
@@ -91,13 +99,11 @@ def open_app(
 ) -> None:
     """Serve FiftyOne's App with a loaded run on this machine, until Ctrl-C."""
     from annotator.review.app import app as serve
-    from annotator.review.workplace import dataset_name, workplace
-    from annotator.store.reader import Run
+    from annotator.review.workplace import dataset_name
 
-    opened = Run(run)
-    _end_in_order()
+    opened, place = _opened(run, database_dir)
     try:
-        with serve(workplace(opened.path, database_dir), dataset_name(opened), reviewer, port) as served:
+        with serve(place, dataset_name(opened), reviewer, port) as served:
             print(f"{served.url}\n  open it in a browser; Ctrl-C ends it", flush=True)
             served.process.wait()
     except KeyboardInterrupt:
@@ -111,12 +117,8 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
 
     from annotator.cli import print_json
     from annotator.review.pull import pull as pull_reviews
-    from annotator.review.workplace import workplace
-    from annotator.store.reader import Run
 
-    _end_in_order()
-    opened = Run(run)
-    pulled = pull_reviews(opened, workplace(opened.path, database_dir))
+    pulled = pull_reviews(*_opened(run, database_dir))
     if as_json:
         paths = {"layer": pulled.layer, "send_back": pulled.send_back}
         print_json(asdict(pulled) | {name: path and str(path) for name, path in paths.items()})

@@ -68,10 +68,10 @@ def _configured(uri: str, place: Workplace) -> Any:
 
 def _check_connection(uri: str) -> None:
     """FiftyOne connects when it first needs to, and stays with that database."""
-    from fiftyone.core.odm import get_db_client
+    from fiftyone.core.odm import get_db_conn
     from pymongo import MongoClient
 
-    found = get_db_client().nodes
+    found = get_db_conn().client.nodes
     with MongoClient(uri) as client:
         client.admin.command("ping")
         wanted = client.nodes
