@@ -4,7 +4,7 @@
 #   jobs/benchmarks.sh [small]
 #
 # Needs the real weights and photos (ANNOTATOR_ASSETS, by default ../shared/assets); models without weights get
-# random ones, whose speed is the same. Results: $OUT (docs/benchmarks): <device>.json, .md, .log and what single
+# random ones, whose speed is the same. Results: $OUT (docs/benchmarks): <device>.json, .md, and what single
 # parts print. Ends after MINUTES (20): the most wanted comes first, and what no longer fits is named and left out.
 # "small" runs each part once on next to nothing, to see that everything works.
 #
@@ -32,8 +32,8 @@ if [ "${1:-}" = small ]; then
     images=400
 fi
 mkdir -p "$out"
-json=$out/$name.json log=$out/$name.log
-rm -f "$json" "$log"
+json=$out/$name.json log=$(mktemp)
+rm -f "$json"
 export OMP_NUM_THREADS=$threads PYTHONWARNINGS=ignore
 
 config=$($python - <<'END'
@@ -76,15 +76,15 @@ bench 30 --pose rtmpose-m "${random[@]}" --no-flip --precision bf16 $(few 96 3)
 # rtmlib with the same ONNX file (target 1.1).
 bench 30 --pose rtmpose-m "${random[@]}" --against rtmlib --engine onnx $(few 96 3)
 # What bf16 and ONNX do to trained weights: AP and shift.
-within 30 $python jobs/precision_on_photos.py "$assets" > "$out/precision.txt"
+within 30 $python jobs/precision_on_photos.py "$assets" "$device" > "$out/$name-precision.txt"
 # The pose model alone on given boxes, trained weights.
 bench 40 "${tiny[@]}" "${boxes[@]}" --no-flip $(few 117 3)
 bench 30 --pose rtmpose-m "${random[@]}" --no-flip $(few 64 2)
 # What the machine allows at best, and how near the networks came to it.
-within 20 $python jobs/roofline.py --device "$device" --threads "$threads" --results "$json" > "$out/roofline.txt"
+within 20 $python jobs/roofline.py --device "$device" --threads "$threads" --results "$json" > "$out/$name-roofline.txt"
 # Memory over many images; 150 s are kept for what follows.
 within 60 $python jobs/memory.py --images "$images" --threads "$threads" --seconds $((limit - SECONDS - 150)) \
-    > "$out/memory.txt"
+    > "$out/$name-memory.txt"
 # torch.compile, which takes a minute or two to compile on two cores.
 bench 110 --pose rtmpose-m "${random[@]}" --no-flip --engine compile --precision bf16 $(few 64 2)
 
@@ -98,4 +98,4 @@ print(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch
 print(markdown(results))
 END
 cat "$out/$name.md"
-echo "results in $out after $SECONDS s"
+echo "results in $out after $SECONDS s, all that was said in $log"

@@ -1,6 +1,6 @@
 """What an engine or precision does to trained weights: keypoint AP and shifts on photos with ground truth.
 
-python jobs/precision_on_photos.py ASSETS
+python jobs/precision_on_photos.py ASSETS [DEVICE]
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from annotator.models.sources import resolve_pose
 from annotator.models.topdown import TopDown
 from annotator.people import Poses
 
-ENGINES = (("torch", "fp32"), ("onnx", "fp32"), ("torch", "bf16"))
+ENGINES = {
+    "cpu": (("torch", "fp32"), ("onnx", "fp32"), ("torch", "bf16")),
+    "cuda": (("torch", "fp32"), ("torch", "bf16"), ("torch", "fp16")),
+}
 
 
-def main(assets: Path) -> None:
+def main(assets: Path, device: str = "cpu") -> None:
     """Print one line an engine; shifts are against torch in fp32, in pixels of the photo."""
     truth_file = assets / "photos" / "person_keypoints.json"
     truth = json.loads(truth_file.read_text())
@@ -38,8 +41,9 @@ def main(assets: Path) -> None:
     weights = assets / "weights"
     source = resolve_pose(str(weights / "tinypose_256x192.py"), str(weights / "tinypose_256x192.pth"))
     reference = None
-    for engine, precision in ENGINES:
-        found = TopDown(source, engine=engine, precision=precision).estimate(photos, boxes)
+    for engine, precision in ENGINES[device.partition(":")[0]]:
+        model = TopDown(source, engine=engine, precision=precision, device=device)
+        found = model.estimate(photos, boxes)
         keypoints = np.concatenate([one.keypoints for one in found])
         reference = keypoints if reference is None else reference
         shift = np.linalg.norm(keypoints - reference, axis=-1)
@@ -79,4 +83,4 @@ def average_precision(truth_file: Path, entries: list[dict[str, Any]], found: li
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])

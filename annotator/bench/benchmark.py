@@ -98,7 +98,8 @@ def _benchmark(settings: Settings, photos: Sequence[Photo], report: Callable[[st
         exact = _exact(settings, theirs, photos, trained)
         report(f"in fp32: {exact.people} people, 99.9% of joints within {exact.p999:.2g} px")
     ours = _ours(settings, choice, finder)
-    alone = _networks_alone(settings, ours)
+    # Threads find out here how to share batches, before anything is timed.
+    _networks_alone(settings, ours, settings.batch_people, 4)
     seconds: list[dict[str, float]] = []
     timed, line, expected, found = compete(
         theirs, ours, photos, settings.rounds, report, lambda: seconds.append(_stages(ours))
@@ -109,6 +110,7 @@ def _benchmark(settings: Settings, photos: Sequence[Photo], report: Callable[[st
             f"{settings.pose.name} by {choice}: 1% of joints lie {agreement.p99:.2f} px or more apart, where "
             f"{_CLOSE} px are allowed ({agreement.people} people compared, {agreement.alone} on one side)"
         )
+    alone = _networks_alone(settings, ours, max(1, min(settings.batch_people, line.people)), 12)
     limit = alone.seconds(line.people, line.photos if settings.detector else 0)
     middle = sorted(range(len(line.seconds)), key=line.seconds.__getitem__)[len(line.seconds) // 2]
     return Result(
@@ -218,10 +220,11 @@ def _refuse_unless(equal: bool, name: str, agreement: Agreement) -> None:
         )
 
 
-def _networks_alone(settings: Settings, ours: Line) -> SpeedOfLight:
+def _networks_alone(settings: Settings, ours: Line, people: int, budget: float) -> SpeedOfLight:
+    """On tensors in memory, in passes of so many people: as the line has them, where the budget allows."""
     return SpeedOfLight(
-        seconds_a_person(ours.pose, settings.batch_people, budget=4),
-        ours.detector and seconds_an_image(ours.detector, settings.batch_images, budget=4),
+        seconds_a_person(ours.pose, people, budget),
+        ours.detector and seconds_an_image(ours.detector, settings.batch_images, budget),
     )
 
 
