@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from annotator.bench.agreement import Agreement, compare
 from annotator.bench.contest import Result, compete
 from annotator.bench.photos import Photo, photos_of
-from annotator.bench.sides import People
+from annotator.bench.sides import MMPoseLoop, People
 from annotator.bench.table import describe, markdown
 from annotator.errors import UserError
 
@@ -43,6 +44,22 @@ def test_only_a_score_on_the_threshold_excuses_a_box_of_one_side() -> None:
             found = compare(*sides, threshold=0.3)
             assert (found.people, found.alone, found.on_threshold) == (1, alone, rounded)
     assert compare([people([[5, 5, 20, 20]], score=0.3)], [people([])]).alone == 1
+
+
+def test_mmdetections_boxes_end_at_the_photos_edge_as_ours_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mmdet.apis
+    import torch
+    from mmengine.structures import InstanceData
+
+    boxes = torch.tensor([[-3.0, 2, 50, 45], [1, 1, 9, 9], [2, 2, 8, 8]])
+    found = InstanceData(bboxes=boxes, scores=torch.tensor([0.9, 0.8, 0.2]), labels=torch.tensor([0, 1, 0]))
+    monkeypatch.setattr(
+        mmdet.apis, "inference_detector", lambda network, pixels: SimpleNamespace(pred_instances=found)
+    )
+    loop = MMPoseLoop.__new__(MMPoseLoop)
+    loop._detector, loop._threshold = None, 0.3
+    kept, scores = loop._detect(np.zeros((40, 60, 3), np.uint8))
+    assert kept.tolist() == [[0, 2, 50, 40]] and scores.tolist() == [pytest.approx(0.9)]
 
 
 class Fake:
