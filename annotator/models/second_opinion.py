@@ -80,6 +80,11 @@ class SecondOpinion:
     def on_batch(self, call: Callable[[], None]) -> None:
         self._first.on_batch = self._second.on_batch = call
 
+    @property
+    def models(self) -> tuple[TopDown, TopDown] | None:
+        """Both, where everybody is shown to both; None with a rule."""
+        return (self._first, self._second) if self._rule is None else None
+
     def estimate(self, images: Sequence[np.ndarray], boxes: Sequence[Detections]) -> list[Poses]:
         """Keypoints of the people in some images; arguments and result as of `TopDown.estimate`."""
         start = time.perf_counter()

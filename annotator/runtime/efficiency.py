@@ -17,13 +17,19 @@ BUDGET = 0.5
 def measure(job: Job, detector: Any, pose: Any) -> SpeedOfLight:
     """The networks of a worker on tensors in memory; nothing is known of estimators of other kinds."""
     from annotator.models.detector import Detector
+    from annotator.models.second_opinion import SecondOpinion
     from annotator.models.topdown import TopDown
 
-    if not isinstance(pose, TopDown):
+    models = (pose,) if isinstance(pose, TopDown) else None
+    if isinstance(pose, SecondOpinion):
+        models = pose.models
+    if models is None:
         return SpeedOfLight()
     config = job.config
-    person = seconds_a_person(pose, config.batch_people, BUDGET)
-    flop = flop_of(job.pose, 2 if pose.flip else 1)
+    person = sum(seconds_a_person(model, config.batch_people, BUDGET) for model in models)
+    sources = [source for source in (job.pose, job.second) if source is not None]
+    costs = [flop_of(source, 2 if model.flip else 1) for source, model in zip(sources, models, strict=True)]
+    flop = None if None in costs else sum(cost or 0.0 for cost in costs)
     if not isinstance(detector, Detector) or job.detector is None:
         return SpeedOfLight(person, None, flop, None)
     image = seconds_an_image(detector, config.batch_images, BUDGET)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from annotator.models.engines.speed_of_light import SpeedOfLight, _seconds_each
+from annotator.models.second_opinion import CascadeRule, SecondOpinion
+from annotator.runtime import efficiency
 from annotator.runtime.efficiency import describe, efficiency_of, shard_figures
 from annotator.runtime.line import StageClock
+from annotator.skeletons import COCO_17
 
 LIGHT = SpeedOfLight(0.01, 0.02, 2e9, 1e9)
 
@@ -41,6 +46,19 @@ def test_what_was_not_measured_is_not_made_up() -> None:
     assert found is not None and found.share is None and found.flop_per_second is None
     assert found.busy == 0.7 and found.cost_per_1000_people(1.0) is None
     assert shard_figures(SpeedOfLight(), StageClock(people=3)) == {}
+
+
+def test_two_models_that_see_everybody_cost_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficiency, "seconds_a_person", lambda model, *_: model.seconds)
+    monkeypatch.setattr(efficiency, "flop_of", lambda source, passes: passes * len(source))
+    first = SimpleNamespace(seconds=0.25, flip=True, skeleton=COCO_17, input_size=(1, 1))
+    second = SimpleNamespace(seconds=0.5, flip=False, skeleton=COCO_17, input_size=(1, 1))
+    job = SimpleNamespace(pose="ab", second="abc", detector=None, config=SimpleNamespace(batch_people=8))
+    both = SecondOpinion(first, second, ("ab", "abc"))  # pyright: ignore[reportArgumentType]
+    found = efficiency.measure(job, None, both)  # pyright: ignore[reportArgumentType]
+    assert (found.seconds_a_person, found.flop_a_person) == (0.75, 7)
+    cascade = SecondOpinion(first, second, ("ab", "abc"), CascadeRule(0, 0, 0))  # pyright: ignore[reportArgumentType]
+    assert efficiency.measure(job, None, cascade) == SpeedOfLight()  # pyright: ignore[reportArgumentType]
 
 
 def test_given_boxes_need_no_detector() -> None:
