@@ -85,6 +85,39 @@ def test_cvat_has_every_joint_with_its_visibility(run, tmp_path) -> None:
     assert {0, 1, 2} == set(joints(rows[NAMES[0]][1])[:, 2].astype(int))
 
 
+def test_cvats_own_reader_finds_what_it_asks_for(run, tmp_path) -> None:
+    """The rules of the server's reader (load_anno in its apps/dataset_manager/formats/cvat.py), in our words.
+
+    It reads a stream of starts and ends, takes a point for a joint of the skeleton that is open, and an
+    attribute for one of the skeleton's when no point is; labels must be in the task, joints below theirs.
+    """
+    path = tmp_path / "annotations.xml"
+    written = FORMATS["cvat"](run, path)
+    (label,) = json.loads((tmp_path / "annotations.xml.labels.json").read_text())
+    joint_labels = {sublabel["name"] for sublabel in label["sublabels"]}
+    people, joints_read, attributes, point_open, names = 0, 0, [], False, []
+    for event, element in ElementTree.iterparse(path, events=("start", "end")):
+        if event == "start" and element.tag == "image":
+            assert int(element.attrib["id"]) == len(names)
+            names.append(element.attrib["name"])
+        if element.tag == "points" and names:
+            point_open = event == "start"
+        if event == "end" and element.tag == "points" and names:
+            assert element.attrib["label"] in joint_labels
+            assert {element.attrib["occluded"], element.attrib["outside"]} <= {"0", "1"}
+            assert len([float(value) for value in element.attrib["points"].split(",")]) == 2
+            joints_read += 1
+        if event == "end" and element.tag == "attribute" and names:
+            assert not point_open
+            attributes.append(element.attrib["name"])
+        if event == "end" and element.tag == "skeleton":
+            assert (element.attrib["label"], element.attrib["occluded"]) == (label["name"], "0")
+            assert attributes == [attribute["name"] for attribute in label["attributes"]]
+            people, attributes = people + 1, []
+    assert (people, joints_read) == (written.people, 17 * written.people)
+    assert names == [name for name in NAMES if name != "broken.jpg"]
+
+
 def test_cvats_labels_can_be_pasted(run, tmp_path) -> None:
     FORMATS["cvat"](run, tmp_path / "a.xml")
     (label,) = json.loads((tmp_path / "a.xml.labels.json").read_text())
@@ -98,7 +131,8 @@ def test_cvats_labels_can_be_pasted(run, tmp_path) -> None:
     assert edges == list(COCO_17.edges)
 
 
-def test_label_studio_is_read_back_by_fiftyone(run, tmp_path) -> None:
+def test_label_studio_is_read_back_by_fiftyone(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
     from fiftyone.utils.labelstudio import import_label_studio_annotation
 
     path = tmp_path / "tasks.json"

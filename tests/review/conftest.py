@@ -44,9 +44,8 @@ def page() -> Iterator:
         # Wide enough for all buttons: the App hides those that have no room.
         page = browser.new_page(viewport={"width": 1900, "height": 1000})
         page.set_default_timeout(MILLISECONDS)
-        # FiftyOne's advertisement comes when it likes, and lies over everything.
-        advertisement = page.locator(".MuiPopover-root:not(.MuiMenu-root)")
-        page.add_locator_handler(advertisement, lambda: page.keyboard.press("Escape"))
+        # FiftyOne's advertisement, which lies over everything, was seen already.
+        page.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
         page.answered = set()
         page.on("response", lambda answer: page.answered.add(urlsplit(answer.url).hostname))
         yield page

@@ -165,9 +165,18 @@ def test_the_form_of_visibility_is_about_the_joints_that_were_chosen(page, revie
     assert decided(review, HIDDEN) == [None, None]
 
 
-def selected_by_click(page, place: np.ndarray) -> bool:
+def on_screen(page, joint: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where a joint (fractions of the picture) is drawn in Annotate, and pixels of the screen a pixel."""
+    canvas = page.locator('[data-cy="lighter-sample-renderer-canvas"]').bounding_box()
+    room = np.array([canvas["width"], canvas["height"]])
+    scale = (room / SIZE).min()
+    corner = np.array([canvas["x"], canvas["y"]]) + (room - np.array(SIZE) * scale) / 2
+    return corner + joint * SIZE * scale, float(scale)
+
+
+def selected_by_click(page, joint: np.ndarray) -> bool:
     """Click, and say whether a line is open for editing: a first click may come before the lines."""
-    page.mouse.click(*place)
+    page.mouse.click(*on_screen(page, joint)[0])
     page.wait_for_timeout(500)
     return page.locator('[data-cy="modal"] >> text=Edit Polyline').count() > 0
 
@@ -178,16 +187,10 @@ def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be
     page.keyboard.press("Alt+KeyE")
     pose = sample.poses.polylines[1]
     page.wait_for_selector(f'[data-cy="annotate-label-{pose.id}"]')
-    canvas = page.locator('[data-cy="lighter-sample-renderer-canvas"]').bounding_box()
-    scale = min(canvas["width"] / SIZE[0], canvas["height"] / SIZE[1])
-    corner = np.array([
-        canvas["x"] + (canvas["width"] - SIZE[0] * scale) / 2,
-        canvas["y"] + (canvas["height"] - SIZE[1] * scale) / 2,
-    ])  # fmt: skip
     points = mirror_of(COCO_17).to_points(pose.points)
-    start = corner + points[LEFT_WRIST] * SIZE * scale
+    assert wait_for(page, lambda: selected_by_click(page, points[LEFT_WRIST]))
+    start, scale = on_screen(page, points[LEFT_WRIST])
     end = start + np.array([-30, 40])
-    assert wait_for(page, lambda: selected_by_click(page, start))
     page.mouse.move(*start)
     page.mouse.down()
     for part in np.linspace(0, 1, 10)[1:]:
