@@ -77,6 +77,7 @@ class Reference:
         """What the head's `forward` returns for a batch, or for its mirror images."""
         batch = {key: [one[key] for one in packed] for key in ("inputs", "data_samples")}
         pixels = self.estimator.data_preprocessor(batch, training=False)["inputs"]
+        pixels = pixels.to(next(self.estimator.parameters()).dtype)
         features = self.estimator.extract_feat(pixels.flip(-1) if mirror else pixels)
         return self.estimator.head.forward(features)
 

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from annotator.models.openmmlab.configs import load_model_config
 from annotator.models.sources import resolve_pose
 from annotator.models.whole_image.estimator import WholeImage
+from annotator.parity import whole_image
 from annotator.parity.check import check_all
 from annotator.parity.random_weights import responsive
 from annotator.parity.verdict import table
@@ -88,6 +90,19 @@ def test_two_people_at_one_place_are_told_apart_by_their_scores() -> None:
         if not finding.ok
     ]
     assert failing == "keypoint scores"
+
+
+def test_rounding_that_random_weights_multiply_is_told_from_another_network(
+    source, pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_image, "NETWORK_LIMIT", 0.0)
+    [finding] = [f for f in check(source, pictures).findings if f.layer == "network"]
+    assert finding.ok and finding.name.startswith("raw outputs (float32: ")
+    model = WholeImage(source)
+    with torch.no_grad():
+        next(model._network._network.parameters()).mul_(1.001)
+    [finding] = [f for f in check(source, pictures, model).findings if f.layer == "network"]
+    assert not finding.ok and finding.name == "raw outputs"
 
 
 def test_another_normalisation_fails(source, pictures) -> None:
