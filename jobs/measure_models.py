@@ -1,7 +1,8 @@
 """Measures what the models of the catalogue cost and writes `annotator/models/zoo/costs.json`.
 
-Run it after a change of the catalogue or of mmpose: `python jobs/measure_models.py`. Models with a short name
-are measured; `--all` measures every pose model.
+Run it after a change of the catalogue or of mmpose: `python jobs/measure_models.py --again`. Models with a
+short name are measured; `--all` measures every pose model, for minutes. What the file has already is kept
+without `--again`, and it is written after each model: a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from annotator.errors import UserError
 from annotator.models.zoo import catalogue, cost
@@ -23,10 +26,12 @@ def main() -> None:
     parser.add_argument(
         "--all", action="store_true", help="every pose model, not only those with short names"
     )
-    everything = parser.parse_args().all
-    costs = {}
+    parser.add_argument("--again", action="store_true", help="also those that the file has")
+    given = parser.parse_args()
+    costs = {} if given.again else json.loads(TARGET.read_text(encoding="utf-8"))
     for entry in (*catalogue.pose_models().values(), *catalogue.detectors().values()):
-        if not (entry.short_names or (everything and entry.kind == "pose")):
+        wanted = entry.short_names or (given.all and entry.kind == "pose")
+        if not wanted or entry.name in costs:
             continue
         try:
             found = cost.measure(entry.config, "pose" if entry.kind == "pose" else "detector")
@@ -36,8 +41,15 @@ def main() -> None:
         costs[entry.name] = found.to_dict()
         gmacs = "-" if found.gmacs is None else f"{found.gmacs:.2f}"
         print(f"{entry.name}: {found.params / 1e6:.2f} M, {gmacs} GMACs", flush=True)
+        write(costs)
+
+
+def write(costs: Mapping[str, Any]) -> None:
+    """Replace the file: a line a model, by name."""
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(costs[name])}" for name in sorted(costs))
-    TARGET.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    aside = TARGET.with_suffix(".part")
+    aside.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    aside.replace(TARGET)
 
 
 if __name__ == "__main__":
