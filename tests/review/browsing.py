@@ -50,10 +50,11 @@ def open_grid(page, review: Review) -> None:
 
 
 def open_image(page, review: Review, image: int) -> None:
-    """Open an image with its picture in front: the App remembers which panel was there before."""
+    """Open an image with its picture in front, to explore: the App remembers panel and mode of before."""
     identifier = sample_of(review, image).id
     page.goto(f"{review.url}?id={identifier}", wait_until="domcontentloaded")
     page.wait_for_selector(f'[data-item-id="{OPERATORS}/accept"]', state="attached")
+    page.locator('[data-cy="modal"] [data-cy="explore"]').click()
     # The sidebar shows values as soon as image, view and operators are there.
     page.wait_for_selector(f'[data-cy="modal"] >> text={identifier}')
     page.locator('[data-cy="modal"] >> text=/^Sample$/').first.click()
