@@ -22,8 +22,7 @@ from typer.testing import CliRunner
 
 from annotator.cli.run import run as run_verb
 from annotator.errors import AnnotatorError
-from annotator.models.registry import needs_boxes
-from annotator.models.sources import ModelSource, resolve_pose
+from annotator.models.sources import ModelSource, needs_boxes, resolve_pose
 from annotator.models.zoo import catalogue, cost
 from annotator.parity.pictures import from_folder
 from annotator.parity.random_weights import responsive

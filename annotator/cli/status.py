@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from annotator.runtime.journal import Life
-    from annotator.store.verify import Report
+    from annotator.store.verify_report import Report
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

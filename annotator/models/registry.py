@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annotator.models.openmmlab.configs import load_model_config, type_name
-from annotator.models.sources import ModelSource
+from annotator.models.sources import ModelSource, needs_boxes
 
 if TYPE_CHECKING:
     from annotator.models.topdown import TopDown
     from annotator.models.whole_image.estimator import WholeImage
-
-
-def needs_boxes(source: ModelSource) -> bool:
-    """Whether the pose model works on given or detected people, rather than on whole images."""
-    return type_name(load_model_config(source.config_path, "pose").model) == "TopdownPoseEstimator"
 
 
 def build_estimator(

@@ -154,3 +154,10 @@ def _local(weights: str, weights_dir: str | None) -> Path | None:
     if weights_dir is not None and (inside := Path(weights_dir).expanduser() / path).is_file():
         return inside
     return None
+
+
+def needs_boxes(source: ModelSource) -> bool:
+    """Whether the pose model works on given or detected people, rather than on whole images."""
+    from annotator.models.openmmlab.configs import load_model_config, type_name
+
+    return type_name(load_model_config(source.config_path, "pose").model) == "TopdownPoseEstimator"

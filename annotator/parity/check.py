@@ -7,8 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from annotator.errors import AnnotatorError
-from annotator.models.registry import needs_boxes
-from annotator.models.sources import RANDOM, ModelSource, is_config_file, resolve_pose
+from annotator.models.sources import RANDOM, ModelSource, is_config_file, needs_boxes, resolve_pose
 from annotator.models.weights import fetch
 from annotator.models.zoo import catalogue
 from annotator.parity.pictures import Picture

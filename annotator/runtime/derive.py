@@ -139,8 +139,7 @@ def _check(base_dir: str, base: Run, config: RunConfig, different: frozenset[str
 
 def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) -> tuple[Job, Any]:
     """The job of a pose model on the boxes of a run, and its plan."""
-    from annotator.models.registry import needs_boxes
-    from annotator.models.sources import resolve_pose
+    from annotator.models.sources import needs_boxes, resolve_pose
     from annotator.sources.stored_boxes import plan_with_boxes
 
     listener.stage("models ...")

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
-    from annotator.models.registry import needs_boxes
-    from annotator.models.sources import resolve_detector, resolve_pose
+    from annotator.models.sources import needs_boxes, resolve_detector, resolve_pose
 
     listener.stage("models ...")
     pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
@@ -43,8 +42,7 @@ def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> 
         UserError: one of the two finds people by itself, so that they have no boxes in common; or as
             `resolve_pose`.
     """
-    from annotator.models.registry import needs_boxes
-    from annotator.models.sources import resolve_pose
+    from annotator.models.sources import needs_boxes, resolve_pose
 
     if config.second_pose is None:
         return None

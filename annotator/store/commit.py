@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 from annotator.errors import RunFailed
-from annotator.store.durable import write_failure
+from annotator.store.durable import UnsettledError, write_failure
 from annotator.store.parquet import parquet_bytes
 from annotator.store.records import (
     CommitRecord,
@@ -39,7 +39,7 @@ from annotator.store.records import (
 )
 from annotator.store.recovery import set_aside_damaged
 from annotator.store.schema import SCHEMAS, parse_metadata
-from annotator.store.storage import UnsettledError, storage_at
+from annotator.store.storage import storage_at
 
 TABLES = ("images", "instances")
 # Every folder that a commit may write to; tracks are there once the people of a film are followed.

@@ -11,6 +11,10 @@ from pathlib import Path
 from annotator.errors import AnnotatorError, RunFailed
 
 
+class UnsettledError(OSError):
+    """Nobody can tell whether a write happened."""
+
+
 def write_new(path: Path, data: bytes | memoryview) -> None:
     """Create `path` with `data` and sync it; it must not exist. On any failure nothing is left behind.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO
 
+from annotator.store.durable import UnsettledError
 from annotator.store.locations import Location, location
 from annotator.store.objects import (
     client,
@@ -19,7 +20,6 @@ from annotator.store.objects import (
     read_object,
     size_of,
 )
-from annotator.store.storage import UnsettledError
 
 # Seconds between attempts at a write of which nobody can tell whether it happened; obstore tries again by
 # itself for `objects.RETRY_SECONDS` first.

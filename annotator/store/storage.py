@@ -70,10 +70,6 @@ class Storage(Protocol):
         ...
 
 
-class UnsettledError(OSError):
-    """Nobody can tell whether a write happened."""
-
-
 def storage_at(place: str | Path) -> Storage:
     """The storage behind a run folder or URL.
 

@@ -15,7 +15,7 @@ from annotator.store.schema import PERSON_BITS
 from annotator.store.storage import storage_at
 
 if TYPE_CHECKING:
-    from annotator.store.verify import Report
+    from annotator.store.verify_report import Report
 
 
 def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: Report) -> None:

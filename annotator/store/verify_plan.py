@@ -14,7 +14,7 @@ from annotator.store.parquet import open_parquet
 from annotator.store.storage import Storage
 
 if TYPE_CHECKING:
-    from annotator.store.verify import Report
+    from annotator.store.verify_report import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from annotator.store.verify_plan import PlannedRows
 from annotator.store.verify_tracks import TrackLedger
 
 if TYPE_CHECKING:
-    from annotator.store.verify import Report
+    from annotator.store.verify_report import Report
 
 
 def check_shard(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from annotator.store.schema import PERSON_BITS
 
 if TYPE_CHECKING:
-    from annotator.store.verify import Report
+    from annotator.store.verify_report import Report
 
 _COLUMNS = ("id", "first_frame", "last_frame", "num_instances")
 

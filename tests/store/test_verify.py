@@ -14,7 +14,8 @@ from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.records import CommitRecord, FileEntry, read_record, record_name
 from annotator.store.storage import storage_at
-from annotator.store.verify import EXAMPLES, verify
+from annotator.store.verify import verify
+from annotator.store.verify_report import EXAMPLES
 
 
 @pytest.fixture

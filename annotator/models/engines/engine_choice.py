@@ -40,7 +40,7 @@ def choose_pose(source: ModelSource, device: str, engine: str = "auto", precisio
         device: "cpu" or "cuda...".
         engine, precision: "auto" or what was asked for, which is then taken as it is.
     """
-    from annotator.models.registry import needs_boxes
+    from annotator.models.sources import needs_boxes
 
     if not needs_boxes(source):
         return _whole_image(source, engine, precision)
