@@ -16,7 +16,7 @@ from fake_models import Fate, write_picture
 from program import ClusterProcess, Program, make_environment, start_cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment() -> Iterator[dict[str, str]]:
     """See `make_environment`."""
     folder = Path("/tmp") / f"rf{os.getpid()}"
@@ -24,7 +24,7 @@ def environment() -> Iterator[dict[str, str]]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(environment) -> Iterator[ClusterProcess]:
     """Three nodes, two of them with a pretended GPU."""
     running = start_cluster(environment)
@@ -33,13 +33,13 @@ def cluster(environment) -> Iterator[ClusterProcess]:
     running.process.wait(60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_ray(environment, cluster) -> Program:
     """The program on the cluster."""
     return Program(environment, cluster.address)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def inline(environment) -> Program:
     """The program without Ray."""
     return Program(environment, None)

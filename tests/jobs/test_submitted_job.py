@@ -101,15 +101,17 @@ def started(environment: dict[str, str], log: Path) -> Iterator[str]:
     """A head that is up; yields the address of its dashboard.
 
     A raylet gives its agent 15 s from its start to listen, which no setting changes, and aborts when it is
-    late (ray#65983). So starting is tried again.
+    late (ray#65983). So starting is tried again. The agent that carries jobs out has a port of its own here:
+    its usual one may be another Ray's, and then it goes on without listening.
     """
     for _ in range(8):
-        gcs, dashboard, client = free_port(), free_port(), free_port()
+        gcs, dashboard, agent, client = (free_port() for _ in range(4))
         with log.open("w") as said:
             process = subprocess.Popen(
                 [
                     RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}",
                     "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+                    f"--dashboard-agent-listen-port={agent}",
                     "--num-cpus=2", "--num-gpus=0", "--no-monitor", f"--ray-client-server-port={client}",
                 ],
                 env=environment, stdout=said, stderr=said, start_new_session=True,
