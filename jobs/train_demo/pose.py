@@ -14,8 +14,8 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type="RandomTopdown", input_size=codec["input_size"], shift=0.04, scale=(0.85, 1.2), turn=20),
-    dict(type="Perturb", amount=0.3),
+    dict(type="RandomTopdown", input_size=codec["input_size"], shift=0.05, scale=(0.8, 1.25), turn=30),
+    dict(type="Perturb", amount=0.5),
     dict(type="GenerateTarget", encoder=codec),
     dict(type="PackPoseInputs", meta_keys=()),
 ]

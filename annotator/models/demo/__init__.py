@@ -48,6 +48,6 @@ DETECTOR = DemoModel(
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
-    "b1ae06a070f1096d52cfab397806c6b2261c61d246de7d207690690e8ff531c6",
-    {"AP": 0.268},
+    "2b9907f755085d93dd3e39796ab5fbfe63c0526decc876bc216127918bd0e3c9",
+    {"AP": 0.312},
 )
