@@ -161,7 +161,7 @@ def _annotate(demo: Demo, inputs: tuple[str, ...], step: Steps) -> None:
     with step("annotate") as outcome:
         report = launch(demo.config(inputs), _Silence())
         totals = report.totals
-        outcome += [f"{totals.images} images", f"{report.confident} people", f"{totals.error} errors"]
+        outcome += [f"{totals.images} images", f"{report.confident} people sure", f"{totals.error} errors"]
         outcome.append(_BY[demo.executor] if report.images else "finished before")
     if totals.error:
         kinds = ", ".join(f"{count} {kind}" for kind, count in totals.errors.items())
@@ -200,7 +200,7 @@ def _export(demo: Demo, step: Steps) -> None:
 
     with step("export") as outcome:
         written = write_coco(Run(demo.run), demo.annotations)
-        outcome.append(f"COCO keypoints of {written.people} people in {written.images} images")
+        outcome.append(f"COCO keypoints of all {written.people} boxes, unsure ones too, by score")
 
 
 def _report(demo: Demo, step: Steps) -> None:
