@@ -128,7 +128,7 @@ def _export(network: nn.Module, name: str, size: tuple[int, int], any_size: bool
     axes = {0: "n", 2: "h", 3: "w"} if any_size else {0: "n"}
     outputs = [f"out{i}" for i in range(count)]
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), _without_graph():
             # The tracer warns of everything that it takes for a constant; `_check` tries other numbers.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -144,6 +144,20 @@ def _export(network: nn.Module, name: str, size: tuple[int, int], any_size: bool
     except Exception as error:  # noqa: BLE001 - the tracer raises whatever a network provokes
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ExportError(f"{name} cannot be exported to ONNX ({first}); take --engine torch") from None
+
+
+@contextlib.contextmanager
+def _without_graph() -> Iterator[None]:
+    """Keep torch from printing the graph of a network that it cannot export, thousands of lines long.
+
+    Its own switch for that is always on: `setup_onnx_logging` asks a function instead of calling it.
+    """
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log
 
 
 def _check(network: nn.Module, name: str, size: tuple[int, int], any_size: bool, path: Path) -> None:

@@ -51,6 +51,14 @@ class Fixed(Network):
         return [a, b.reshape(int(pixels.shape[0]), 2, -1)]
 
 
+class Unknown(Network):
+    """Pools to a size that the exporter does not know, as LiteHRNet does."""
+
+    def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        maps = super().forward(pixels)[1]
+        return [nn.functional.adaptive_avg_pool2d(maps, maps[:, :, ::3, ::3].shape[-2:])]
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ANNOTATOR_WEIGHTS_DIR", str(tmp_path / "weights"))
@@ -96,6 +104,12 @@ def test_an_export_that_computes_something_else_is_refused_and_not_kept(network:
     with pytest.raises(ExportError, match=r"net.*--engine torch"):
         exported(network(), "net", SIZE)
     assert not any(cache.iterdir())
+
+
+def test_what_cannot_be_exported_is_said_in_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExportError, match="net cannot be exported to ONNX"):
+        exported(Unknown(), "net", SIZE)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_sizes_stay_free_where_asked() -> None:
