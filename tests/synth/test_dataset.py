@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from annotator.cli.synth import synth
 from annotator.errors import UserError
-from annotator.runtime.ray.spread import over_ray
 from annotator.synth import generate_image, stream
 from annotator.synth.dataset import write_images
 from annotator.synth.film import Film, frames, sample_film, write_films
@@ -169,11 +171,17 @@ def test_the_verb(tmp_path, capsys):
         synth(tmp_path)
 
 
-def test_ray_gives_the_same_files(tmp_path):
+def test_ray_gives_the_same_files_and_leaves_no_token_behind(tmp_path):
     here = write_images(tmp_path / "here", 9, 6, (64, 48), map)
-    with over_ray(None) as spread:
-        there = write_images(tmp_path / "ray", 9, 6, (64, 48), spread)
-    assert here.read_bytes() == there.read_bytes()
-    assert (here.parent / "images/00000008.jpg").read_bytes() == (
-        there.parent / "images/00000008.jpg"
-    ).read_bytes()
+    home, there = tmp_path / "home", tmp_path / "there"
+    home.mkdir()
+    command = [sys.executable, "-m", "annotator.cli", "synth", str(there), "--ray"]
+    command += ["--images", "9", "--seed", "6", "--size", "64x48"]
+    done = subprocess.run(
+        command, env=os.environ | {"HOME": str(home)}, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert (there / here.name).read_bytes() == here.read_bytes()
+    for path in (tmp_path / "here" / "images").iterdir():
+        assert (there / "images" / path.name).read_bytes() == path.read_bytes()
+    assert not (home / ".ray").exists()
