@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from annotator.models.engines.engine import split
+from annotator.models.engines.outputs import split
 from annotator.models.sources import resolve_pose
 from annotator.models.topdown import TopDown
 from annotator.people import Poses

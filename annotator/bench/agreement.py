@@ -11,9 +11,10 @@ import torch
 from annotator.bench.photos import Photo
 from annotator.bench.sides import People
 from annotator.media.image import ImageLimits, read_image
+from annotator.models.engines.outputs import tensors
 from annotator.models.topdown import TopDown
 from annotator.parity.pictures import Picture, made_boxes
-from annotator.parity.reference import Reference, tensors
+from annotator.parity.reference import Reference
 from annotator.parity.topdown import relative
 
 # Scores of equal boxes differ by up to 1e-5 between torch and ONNX Runtime.

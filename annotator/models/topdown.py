@@ -12,8 +12,9 @@ from torch import Tensor
 
 from annotator.errors import UserError
 from annotator.models.crops_ahead import CropsAhead, Spent
-from annotator.models.engines.engine import Engine, Normalization, PoseNetwork, split
+from annotator.models.engines.engine import Engine, Normalization, PoseNetwork
 from annotator.models.engines.engine_choice import make_engine
+from annotator.models.engines.outputs import split
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
 from annotator.models.skeleton import skeleton_of, subset

@@ -132,10 +132,3 @@ def copied(outputs: Any) -> Any:
     if isinstance(outputs, list | tuple):
         return type(outputs)(copied(part) for part in outputs)
     return outputs.clone()
-
-
-def tensors(outputs: Any) -> list[torch.Tensor]:
-    """The tensors of raw outputs, flat."""
-    if isinstance(outputs, list | tuple):
-        return [tensor for part in outputs for tensor in tensors(part)]
-    return [outputs]

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import torch
 
+from annotator.models.engines.outputs import tensors
 from annotator.models.sources import RANDOM, ModelSource
 from annotator.models.topdown import TopDown
 from annotator.parity.pictures import Picture
 from annotator.parity.random_weights import label
-from annotator.parity.reference import Reference, copied, tensors
+from annotator.parity.reference import Reference, copied
 from annotator.parity.verdict import Finding, Verdict
 from annotator.pose import crops as crops_room
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
+from annotator.models.engines.outputs import tensors
 from annotator.models.sources import RANDOM, ModelSource
 from annotator.models.whole_image.estimator import WholeImage, WholeImageInput
 from annotator.parity.pictures import Picture
 from annotator.parity.random_weights import label
-from annotator.parity.reference import Reference, tensors
+from annotator.parity.reference import Reference
 from annotator.parity.topdown import GREY_LIMIT, NETWORK_LIMIT, SHIFT_LIMIT, displacement, relative
 from annotator.parity.verdict import Finding, Verdict
 from annotator.people import Poses

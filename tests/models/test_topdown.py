@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from annotator.errors import UserError
-from annotator.models.engines.engine import Normalization, TorchEngine, split
+from annotator.models.engines.engine import Normalization, TorchEngine
+from annotator.models.engines.outputs import split
 from annotator.models.skeleton import subset
 from annotator.models.sources import ModelSource, resolve_pose
 from annotator.models.topdown import TopDown

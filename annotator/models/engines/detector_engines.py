@@ -12,7 +12,8 @@ from annotator.errors import UserError
 from annotator.models.engines.engine import PRECISIONS, check_precision
 from annotator.models.engines.onnx_engine import OnnxSession
 from annotator.models.engines.onnx_engine import check_precision as check_onnx_precision
-from annotator.models.engines.onnx_export import exported, nested
+from annotator.models.engines.onnx_export import exported
+from annotator.models.engines.outputs import nested
 
 # For tracing only; the file takes any size that the strides of the network divide.
 _SIZE = (320, 320)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from annotator.errors import UserError
 from annotator.models.engines.folding import fold_norms
+from annotator.models.engines.outputs import split
 from annotator.models.engines.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -204,11 +205,3 @@ def normaliser(normalization: Normalization, device: torch.device) -> Callable[[
         return pixels.float().sub_(mean).div_(std)
 
     return normalise
-
-
-def split(outputs: Outputs, count: int) -> tuple[Any, Any]:
-    """The outputs of a mirrored batch: those of its first `count` crops, and of their mirror images."""
-    if isinstance(outputs, list | tuple):
-        halves = [split(part, count) for part in outputs]
-        return tuple(half[0] for half in halves), tuple(half[1] for half in halves)
-    return outputs[:count], outputs[count:]  # type: ignore[index]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from annotator.models.engines.outputs import tensors
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
@@ -46,7 +47,7 @@ def fold_norms(network: nn.Module, given: Tensor) -> int:
         setattr(*parents[norm], nn.Identity())
     with torch.inference_mode():
         found = network(given)
-    if all(_close(a, b) for a, b in zip(_leaves(found), _leaves(expected), strict=True)):
+    if all(_close(a, b) for a, b in zip(tensors(found), tensors(expected), strict=True)):
         return len(pairs)
     for conv, weight, bias, norm in before:
         conv.weight, conv.bias = weight, bias
@@ -84,14 +85,6 @@ def _watched(network: nn.Module, given: Tensor) -> tuple[list[tuple[Any, Any]], 
         pair for pair, times in Counter(pairs).items() if all(calls[module] == times for module in pair)
     ]
     return always, result
-
-
-def _leaves(outputs: Any) -> Iterator[Tensor]:
-    if isinstance(outputs, list | tuple):
-        for part in outputs:
-            yield from _leaves(part)
-    else:
-        yield outputs
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:

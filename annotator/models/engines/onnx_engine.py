@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from annotator.errors import UserError
 from annotator.models.engines.engine import PRECISIONS, Normalization, keep_outputs_exact, normaliser
-from annotator.models.engines.onnx_export import INPUT, exported, nested
+from annotator.models.engines.onnx_export import INPUT, exported
+from annotator.models.engines.outputs import nested
 from annotator.pose.decoding import Outputs
 
 PROVIDERS = {

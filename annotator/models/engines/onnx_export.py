@@ -8,15 +8,15 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from annotator.errors import UserError
+from annotator.models.engines.outputs import tensors
 from annotator.models.weights.fetch import default_weights_dir
 
 INPUT = "pixels"
@@ -79,27 +79,7 @@ class Flat(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """pixels: (N, 3, H, W)."""
-        return tuple(_leaves(self.network(pixels)))
-
-
-def nested(flat: Sequence[Tensor], like: Any) -> Any:
-    """Flat outputs in the nesting of `like`, which is what the network itself returned once."""
-    parts = iter(flat)
-
-    def build(part: Any) -> Any:
-        if isinstance(part, list | tuple):
-            return type(part)(build(one) for one in part)
-        return next(parts)
-
-    return build(like)
-
-
-def _leaves(outputs: Any) -> Iterator[Tensor]:
-    if isinstance(outputs, list | tuple):
-        for part in outputs:
-            yield from _leaves(part)
-    else:
-        yield outputs
+        return tuple(tensors(self.network(pixels)))
 
 
 def _key(network: nn.Module, size: tuple[int, int], any_size: bool) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from annotator.models.engines.outputs import joined
 
 # Passes from which the ways are judged, by turns; the first of each also prepares what later ones use.
 _TRIALS = 4
@@ -77,11 +79,3 @@ def _single_threads(count: int) -> ThreadPoolExecutor:
     # Threads to come take the number that was set last.
     torch.set_num_threads(before)
     return pool
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """One output of those of consecutive parts of a batch, nested alike."""
-    first = parts[0]
-    if isinstance(first, list | tuple):
-        return type(first)(joined(part) for part in zip(*parts, strict=True))
-    return torch.cat(list(parts))

@@ -11,10 +11,11 @@ from torch import nn
 
 from annotator.errors import UserError
 from annotator.models.engines import onnx_engine, onnx_export
-from annotator.models.engines.engine import Normalization, TorchEngine, split
+from annotator.models.engines.engine import Normalization, TorchEngine
 from annotator.models.engines.engine_choice import make_engine
 from annotator.models.engines.folding import fold_norms
 from annotator.models.engines.onnx_export import ExportError, exported
+from annotator.models.engines.outputs import split
 from annotator.models.engines.sharing import Sharing
 
 SIZE = (24, 32)
