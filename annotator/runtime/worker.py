@@ -103,7 +103,7 @@ class ShardWorker:
         Args:
             report: hears of progress, from the calling thread.
             care: items to run alone, and items that are not to be run.
-            intents: where to mark what is being worked on; closed once the shard is committed.
+            intents: where to mark what is being worked on; closed once the shard is committed, by whomever.
 
         Raises:
             RunFailed: the rows cannot be written.
@@ -111,6 +111,8 @@ class ShardWorker:
         """
         standing = self._standing(task)
         if standing is not None and standing.generation >= task.generation:
+            if intents is not None:
+                intents.close()
             counts = standing.images, standing.people, sum(standing.errors.values())
             return Progress(task.shard, *counts, committed=True)
         items = self._plan.items(task.shard)

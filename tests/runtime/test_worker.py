@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 
 import cv2
@@ -14,7 +15,7 @@ from annotator.config import RunConfig
 from annotator.errors import ItemError
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
-from annotator.runtime.intents import in_flight
+from annotator.runtime.intents import folder, in_flight
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.line import DeviceLostError
 from annotator.runtime.scheduling.blame import Care
@@ -61,7 +62,7 @@ class Models:
 def models(monkeypatch) -> Models:
     made = Models()
     module = ModuleType("models_of_this_test")
-    module.build = lambda job, threads: (made, made)
+    module.build = lambda job, threads: (made, made)  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return made
 
@@ -85,6 +86,10 @@ def job(tmp_path, models) -> Job:
 
 def ignore(progress):
     """Nobody listens."""
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def images(job):
@@ -131,7 +136,12 @@ def test_a_lost_device_ends_the_attempt_and_keeps_its_intents(job, models):
 def test_a_shard_that_somebody_else_committed_is_not_made_again(job, models):
     ShardWorker(job).run(ShardTask(0), ignore)
     models.batches.clear()
-    done = ShardWorker(job).run(ShardTask(0), ignore)
+    worker = ShardWorker(job)
+    log = worker.attempt(ShardTask(0), "late")
+    before = open_files()
+    done = worker.run(ShardTask(0), ignore, Care(), log)
+    assert open_files() == before - 1
+    assert not list(folder(job.run_dir).glob("*.intent"))
     assert models.batches == []
     assert (done.images, done.people, done.committed) == (10, 10, True)
 
