@@ -81,6 +81,11 @@ class SecondOpinion:
         self._first.on_batch = self._second.on_batch = call
 
     @property
+    def batch_people(self) -> int:
+        """People who fill a pass of either network."""
+        return min(self._first.batch_people, self._second.batch_people)
+
+    @property
     def models(self) -> tuple[TopDown, TopDown] | None:
         """Both, where everybody is shown to both; None with a rule."""
         return (self._first, self._second) if self._rule is None else None

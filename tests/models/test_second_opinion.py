@@ -9,11 +9,14 @@ import pytest
 
 from annotator.config import load_config
 from annotator.errors import UserError
+from annotator.media.image import Image
 from annotator.models.second_opinion import CascadeRule, SecondOpinion
 from annotator.people import Detections, Poses
 from annotator.pose.oks import oks_matrix
 from annotator.quality.signals import measure
+from annotator.runtime.line import Decoded, StageClock, annotate
 from annotator.skeletons import COCO_17
+from annotator.sources.items import GivenBox, Item
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 SIGMAS = np.array(COCO_17.sigmas)
@@ -30,9 +33,12 @@ class Model:
     entropy: float | None = 1.0
     skeleton = COCO_17
     input_size = (192, 256)
+    batch_people: int = 32
     asked: list[int] = field(default_factory=list)
+    calls: int = 0
 
     def estimate(self, images, boxes) -> list[Poses]:
+        self.calls += 1
         self.asked += [len(one) for one in boxes]
         return [self._poses(one) for one in boxes]
 
@@ -130,6 +136,17 @@ def test_signs_of_life_come_from_both() -> None:
     both = SecondOpinion(first, second, ("a", "b"))  # type: ignore[arg-type]
     both.on_batch = print
     assert first.on_batch is second.on_batch is print  # type: ignore[attr-defined]
+
+
+def test_people_of_several_batches_are_posed_together() -> None:
+    first, second = Model(batch_people=4), Model(batch_people=8)
+    both = SecondOpinion(first, second, ("a", "b"))  # type: ignore[arg-type]
+    given = (GivenBox((10.0, 5, 40, 100), 0.9),)
+    entries = [
+        (Item(i, i, f"/{i}", f"{i}", 0, given), Decoded(Image(IMAGE, 4, 4), prepared=None)) for i in range(4)
+    ]
+    outcomes = list(annotate(entries, None, both, 1, StageClock()))
+    assert len(outcomes) == 4 and (first.calls, second.calls) == (1, 1)
 
 
 def test_models_of_other_joints_are_refused() -> None:
