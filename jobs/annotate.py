@@ -20,7 +20,7 @@ def main() -> None:
     from annotator.cli import main as annotator
 
     arguments = [argument for argument in sys.argv[1:] if argument != ACCEPT]
-    if "--address" not in arguments:
+    if not any(argument.partition("=")[0] == "--address" for argument in arguments):
         # Within a job Ray names its cluster in RAY_ADDRESS.
         arguments += ["--address", os.environ.get("RAY_ADDRESS", "auto")]
     accept = ACCEPT in sys.argv
