@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def cloud_example(text: str) -> dict:
 def test_rays_validator_takes_the_cluster_file():
     prepared = validated(yaml.safe_load((ROOT / "ray_cluster.yaml").read_text()))
     assert prepared["head_node_type"] in prepared["available_node_types"]
+
+
+def test_what_the_cluster_file_points_to_is_there():
+    [(section, document)] = re.findall(
+        r'see "(.+?)" in (\S+\.md)', (ROOT / "ray_cluster.yaml").read_text().splitlines()[0]
+    )
+    assert f"\n## {section}\n" in (ROOT / document).read_text()
 
 
 def test_rays_validator_takes_the_cloud_example():
