@@ -25,7 +25,7 @@ class ItemError(AnnotatorError):
     """One input failed. It becomes an error row and costs no other input its result.
 
     Attributes:
-        stage: where in the line it failed: "read", "decode", "detect", "pose".
+        stage: where it failed: "read", "decode", "detect", "pose"; "worker" where the process died of it.
         kind: a short stable name to count by, such as "truncated" or "too_large".
         message: one sentence for a person.
     """

@@ -34,7 +34,7 @@ def stored_results(run: Run, shard: int) -> Iterator[StoredResult]:
     """What a shard of a run holds, in plan order.
 
     Raises:
-        KeyError: the shard is not committed.
+        FileNotFoundError: the shard is not committed.
         RunFailed: its files are missing or damaged.
     """
     columns = ["index", "image_id", "width", "height", "status", "error_stage", "error_kind", "error_message"]

@@ -85,6 +85,12 @@ def test_stored_results_are_what_was_found(base) -> None:
             assert np.array_equal(stored.signals.duplicate_of, given.people.signals.duplicate_of)
 
 
+def test_a_shard_that_is_not_committed_has_no_stored_results(make_run, picture) -> None:
+    made = make_run([picture("a.jpg"), picture("b.jpg"), picture("c.jpg")]).commit(0)
+    with pytest.raises(FileNotFoundError):
+        next(stored_results(made.open(), 1))
+
+
 def test_new_thresholds_change_v_and_nothing_else(base) -> None:
     report, new = derive(base, visible_threshold=0.7, hidden_threshold=0.5)
     old = base.open()

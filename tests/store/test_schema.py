@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import RunFailed
+from annotator.runtime.scheduling.blame import Cause, Death, Ledger
 from annotator.skeletons import COCO_17
 from annotator.store.records import record_name
 from annotator.store.schema import (
@@ -118,6 +119,19 @@ def test_files_of_another_major_version_are_refused() -> None:
     with pytest.raises(RunFailed, match=r"x\.parquet is of schema version 2\.0"):
         parse_metadata(schema.with_metadata({"pose": '{"version": "2.0"}'}), "x.parquet")
     assert parse_metadata(schema.with_metadata({"pose": '{"version": "1.7"}'}), "x")["version"] == "1.7"
+
+
+def test_the_contract_names_every_stage_in_which_an_input_can_fail() -> None:
+    [column] = (
+        field
+        for field in json.loads((CONTRACT / "arrow.json").read_text())["tables"]["images"]
+        if field["name"] == "error_stage"
+    )
+    assert column["description"] == json_schema("image")["properties"]["error_stage"]["description"]
+    condemned = Ledger(unexplained=1)
+    condemned.blame(Death(Cause.KILLED, ""), {0: [1]}, alone=True)
+    for stage in ("read", "decode", "detect", "pose", condemned.care(0).condemned[1].stage):
+        assert stage in column["description"]
 
 
 def test_instance_ids_are_unique_never_zero_and_exact_in_javascript() -> None:
