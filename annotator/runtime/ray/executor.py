@@ -211,7 +211,8 @@ def room(job: Job) -> tuple[int, int, int]:
     with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
     if config.device != "cpu" and (with_gpus or config.device.startswith("cuda")):
         shares = [int(node.get("CPU", 1) // node["GPU"]) for node in with_gpus]
-        cpus = config.decode_threads or min([16, *shares])
+        # No node gives an actor more CPUs than it has; a worker starts its `decode_threads` all the same.
+        cpus = min([config.decode_threads or 16, *shares])
         return config.workers or max(1, sum(int(node["GPU"]) for node in with_gpus)), 1, max(1, cpus)
     shares = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
     workers = config.workers or max(1, len(shares))
