@@ -116,10 +116,12 @@ def _people(path: str | Path, images: set[int], category: int, joints: int) -> d
     rows: dict[int, list[tuple]] = {}
     labelled = False
     for annotation in _items(path, "annotations.item"):
-        if _field(annotation, "category_id", path) != category:
+        of_category = _field(annotation, "category_id", path)
+        where = f"{path}: annotation {annotation.get('id')}"
+        if integer_id(of_category, where, "a category id") != category:
             continue
         labelled = labelled or bool(annotation.get("keypoints"))
-        image = _field(annotation, "image_id", path)
+        image = integer_id(_field(annotation, "image_id", path), where)
         if image in images:
             rows.setdefault(image, []).append(_person(annotation, path, joints))
     if not labelled:
@@ -170,7 +172,8 @@ def _person_category(path: str | Path, images: int) -> tuple[int, tuple[str, ...
     if len(among) != 1:
         names = ", ".join(str(category.get("name")) for category in categories)
         raise UserError(f"{path}: which category is the person? One must be called so; there are {names}")
-    return _field(among[0], "id", path), tuple(among[0].get("keypoints") or ())
+    identifier = integer_id(_field(among[0], "id", path), f"{path}: categories", "a category id")
+    return identifier, tuple(among[0].get("keypoints") or ())
 
 
 def _field(entry: Any, name: str, path: str | Path) -> Any:

@@ -44,8 +44,11 @@ def records(document: dict[str, Any], key: str, path: str) -> list[dict[str, Any
     return found
 
 
-def integer_id(value: Any, where: str) -> int:
-    """An image id as a 64-bit integer; whole floats and digits in quotes are accepted.
+def integer_id(value: Any, where: str, what: str = "an image id") -> int:
+    """An id as a 64-bit integer; whole floats and digits in quotes are accepted.
+
+    Args:
+        what: the kind of id, for the message.
 
     Raises:
         UserError: anything else.
@@ -57,9 +60,9 @@ def integer_id(value: Any, where: str) -> int:
             int(value) if not isinstance(value, str) or value.strip().lstrip("-").isdigit() else _whole(value)
         )
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{where}: {value!r} is not an image id: expected a whole number") from None
+        raise UserError(f"{where}: {value!r} is not {what}: expected a whole number") from None
     if not -(2**63) <= number < 2**63:
-        raise UserError(f"{where}: the image id {number} does not fit 64 bits")
+        raise UserError(f"{where}: {number} is {what} that does not fit 64 bits")
     return number
 
 

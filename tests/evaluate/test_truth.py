@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,40 @@ def test_parts_may_come_in_any_order_and_fields_may_be_left_out(tmp_path) -> Non
     assert truth.joint_names == ("nose",) and len(truth.of(1)) == 0
     np.testing.assert_array_equal(people.bboxes, [[1, 2, 30, 40.5]])
     assert people.areas[0] == 30 * 40.5 and people.num_keypoints[0] == 17 and not people.crowd[0]
+
+
+def test_ids_may_stand_in_quotes(tmp_path) -> None:
+    """Of images, of annotations and of the category: a mixture means the same as plain numbers."""
+    path = write(
+        tmp_path / "gt.json",
+        images=[{"id": "1", "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+        annotations=[
+            {**PERSON, "image_id": "1", "category_id": "1"},
+            {**PERSON, "image_id": "2"},
+            {**PERSON, "image_id": 2.0, "category_id": "7"},
+        ],
+        categories=[{"id": "1", "name": "person"}, {"id": 7, "name": "dog"}],
+    )
+    truth = read_truth(path, [(1, "a.jpg"), (2, "b.jpg")], 17)
+    assert {image: len(people) for image, people in truth.people.items()} == {1: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": "one"}, "annotation 5: 'one' is not an image id"),
+        ({"category_id": None}, "annotation 5: None is not a category id"),
+    ],
+)
+def test_what_an_annotation_has_wrong_is_said(tmp_path, change: dict, message: str) -> None:
+    path = write(
+        tmp_path / "gt.json",
+        images=IMAGES,
+        annotations=[{**PERSON, "id": 5, **change}],
+        categories=[{"id": 1, "name": "person"}],
+    )
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_truth(path, [(2, "b.jpg")], 17)
 
 
 def test_names_that_images_outside_the_run_share_stay_ambiguous(tmp_path) -> None:
