@@ -54,7 +54,7 @@ def write_overlay_video(
     """
     films = films_of(run.plan)
     if not films:
-        raise UserError(f"{run.place} has no videos; overlay-video is for films")
+        raise UserError(f"{run.place} has no videos that could be read; overlay-video is for films")
     path = Path(path)
     if len(films) > 1 and path.suffix:
         raise UserError(f"{run.place} has {len(films)} films: name a folder for them, not {path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -47,18 +48,20 @@ class FilmShard:
 
 
 def films_of(plan: Plan) -> list[Film]:
-    """The films of a plan in its order; empty without videos, at no cost."""
+    """The films of a plan in its order; empty without videos, at no cost.
+
+    A video that could not be indexed has no frames, only an error row: it is no film.
+    """
     if plan.starts is None:
         return []
     films: list[Film] = []
     for table in plan.tables():
+        table = table.filter(table["frame_index"].is_valid())
         uris, shards = table["video_uri"].combine_chunks(), table["shard"].to_numpy()
-        codes = np.asarray(uris.dictionary_encode().indices.fill_null(-1))
-        starts = np.flatnonzero(np.append(True, np.diff(codes) != 0))
-        for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
-            uri = uris[int(start)].as_py()
-            if uri is None:
-                continue
+        codes = np.asarray(uris.dictionary_encode().indices)
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        for start, end in pairwise([*starts.tolist(), len(codes)]):
+            uri = uris[start].as_py()
             first, last = int(shards[start]), int(shards[end - 1])
             if films and films[-1].uri == uri:
                 films[-1] = Film(uri, range(films[-1].shards.start, last + 1))

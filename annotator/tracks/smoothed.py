@@ -61,7 +61,7 @@ def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
     films = films_of(run.plan)
     records = run.committed()
     if not films:
-        raise UserError(f"{run.place} has no videos, so there is nothing to smooth over time")
+        raise UserError(f"{run.place} has no videos that could be read: there is nothing to smooth over time")
     if not all(
         "tracks" in records[shard].files for film in films for shard in film.shards if shard in records
     ):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotator.config import RunConfig
-from annotator.errors import UserError
+from annotator.errors import ItemError, UserError
 from annotator.export.overlay_video import track_colour, write_overlay_video
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
@@ -57,19 +57,23 @@ def poses(frame: int) -> Poses:
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    source = write_grey(tmp_path / "grey.mkv")
-    path = tmp_path / "run"
-    plan = build_plan([source], shard_size=8)
+    return annotated(tmp_path / "run", [write_grey(tmp_path / "grey.mkv")])
+
+
+def annotated(path: Path, sources: list[str]) -> Run:
+    """A run of films with the people of `poses` in every frame."""
+    plan = build_plan(sources, shard_size=8)
     provenance = Provenance(
         ModelRecord("p", "ab" * 32, "p.pth", (192, 256)), None, None, "01" * 32, plan.sha256
     )
-    config = RunConfig(inputs=(source,), out=str(path), shard_size=8).model_dump(mode="json")
+    config = RunConfig(inputs=tuple(sources), out=str(path), shard_size=8).model_dump(mode="json")
     run_info.create(path, run_info.RunInfo(config, provenance, len(plan), len(plan.shards)))
     write_plan(plan, path)
     for shard in plan.shards:
         rows = RowBuilder(COCO_17, ScoreThresholds(), provenance)
         for item in plan.items(shard):
-            rows.add(item, (WIDTH, HEIGHT), poses(int(item.frame_index or 0)))
+            broken = ItemError("open", "corrupt", "no video stream")
+            rows.add(item, (WIDTH, HEIGHT), broken if item.frame_index is None else poses(item.frame_index))
         ShardWriter(path, shard).commit(*rows.tables(), {})
     follow_run(Run(path))
     sweep(path)
@@ -112,6 +116,15 @@ def test_a_film_that_is_gone_is_said_and_nothing_is_left_behind(run, tmp_path):
     with pytest.raises(UserError, match=r"grey\.mkv"):
         write_overlay_video(run, tmp_path / "c.mp4")
     assert not list(tmp_path.glob("*c.mp4*"))
+
+
+def test_a_video_that_could_not_be_read_is_passed_over(tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film")
+    run = annotated(tmp_path / "run", [str(broken), write_grey(tmp_path / "grey.mkv")])
+    written = write_overlay_video(run, tmp_path / "overlay.mp4", smooth=True)
+    assert (written.images, written.people) == (FRAMES, FRAMES)
+    assert len(decoded(tmp_path / "overlay.mp4")[0]) == FRAMES
 
 
 def test_pictures_are_no_film(make_run, picture, people, tmp_path):

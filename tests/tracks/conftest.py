@@ -105,13 +105,24 @@ def _walkers() -> Callable[..., Frames]:
 
 @pytest.fixture
 def film_run(tmp_path: Path) -> Callable[..., FilmRun]:
-    """`film_run(films, shard_size, name, track)`: films one after the other in shards of equal size."""
+    """`film_run(films, shard_size, name, track)`: films one after the other in shards of equal size.
 
-    def make(films: list[Frames], shard_size: int = 10, name: str = "run", track: bool = True) -> FilmRun:
+    An error in place of a film's frames: a video that could not be indexed.
+    """
+
+    def make(
+        films: list[Frames | ItemError], shard_size: int = 10, name: str = "run", track: bool = True
+    ) -> FilmRun:
         path = tmp_path / name
         items: list[Item] = []
         for number, film in enumerate(films):
             uri = f"/data/{number}.mp4"
+            if isinstance(film, ItemError):
+                index = len(items)
+                items.append(
+                    Item(index, 1000 + index, uri, f"{number}.mp4", index // shard_size, video_uri=uri)
+                )
+                continue
             for frame in range(len(film)):
                 index = len(items)
                 items.append(
@@ -146,6 +157,7 @@ def film_run(tmp_path: Path) -> Callable[..., FilmRun]:
         run_info.create(
             path, run_info.RunInfo(config.model_dump(mode="json"), provenance, len(items), shards)
         )
-        return FilmRun(path, items, [people for film in films for people in film], provenance)
+        people = [one for film in films for one in ([film] if isinstance(film, ItemError) else film)]
+        return FilmRun(path, items, people, provenance)
 
     return make
