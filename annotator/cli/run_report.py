@@ -30,7 +30,7 @@ def describe(report: RunReport, price_per_hour: float | None = None) -> str:
     totals, run = report.totals, report.run
     lines = [
         "",
-        f"{run}: {'done' if report.images else 'finished before, nothing left to do'}.",
+        f"{run}: {'done' if report.finished else 'finished before, nothing left to do'}.",
         f"  {totals.images:,} images: {totals.ok:,} with people, {totals.empty:,} without, "
         f"{totals.error:,} errors.",
         f"  {totals.people:,} people, {report.phantoms:,} of them likely phantoms (kept, but shown only when "

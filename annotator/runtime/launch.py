@@ -138,10 +138,11 @@ def carry_out(
     sweep(out)
     sweep_cases(out)
     intents.sweep(out)
-    if not tasks:
+    if not tasks and run_info.read(out).state == "finished":
         return report(out, notes=notes)
     run_info.update(out, state="finished", failure=None, finished_at=run_info.now())
-    return report(out, tally, seconds, [after[task.shard].stats for task in tasks], notes)
+    stats = [after[task.shard].stats for task in tasks]
+    return report(out, tally, seconds, stats, notes, finished=True)
 
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:

@@ -26,7 +26,7 @@ class RunReport:
     Attributes:
         run: the run folder.
         totals: the whole run as it stands now.
-        images, people, seconds: of this start alone; all zero when there was nothing left to do.
+        images, people, seconds: of this start alone; no images or people when all were annotated before.
         stages: seconds the workers of this start spent by stage.
         efficiency: of the workers of this start; None where nothing was done or measured.
         confident: people of the whole run whose box has a score of at least `CONFIDENT`.
@@ -34,6 +34,7 @@ class RunReport:
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
         second: what the second pose model did in the whole run, if there is one.
+        finished: this start finished the run; False when there was nothing left to do.
     """
 
     run: str
@@ -48,13 +49,12 @@ class RunReport:
     examples: dict[str, str]
     second: SecondFigures | None = None
     efficiency: Efficiency | None = None
+    finished: bool = False
 
     @property
     def exit_code(self) -> int:
-        """0: every input annotated; 3: finished, some inputs are error rows."""
-        if not self.images:
-            return 0
-        return 3 if self.totals.error else 0
+        """0: every input annotated, or nothing left to do; 3: finished, some inputs are error rows."""
+        return 3 if self.finished and self.totals.error else 0
 
 
 def report(
@@ -63,11 +63,13 @@ def report(
     seconds: float = 0.0,
     stats: Sequence[Mapping[str, Any]] = (),
     notes: tuple[str, ...] = (),
+    finished: bool = False,
 ) -> RunReport:
     """The run as it stands, and what this start did, if anything.
 
     Args:
         stats: figures of the shards of this start, from their commit records.
+        finished: this start finished the run.
     """
     run = Run(out)
     confident, phantoms = _confident(run)
@@ -84,6 +86,7 @@ def report(
         examples=_examples(run),
         second=second_figures(run, CONFIDENT),
         efficiency=efficiency_of(stats),
+        finished=finished,
     )
 
 
