@@ -110,7 +110,8 @@ def run(
         ),
     ] = None,
     device: Annotated[
-        str | None, Option(help="auto, cpu, cuda or cuda:N.  [default: auto]", show_default=False)
+        str | None,
+        Option(help="auto, cpu or cuda; cuda:N with --executor inline.  [default: auto]", show_default=False),
     ] = None,
     executor: Annotated[
         Literal["ray", "inline"] | None, Option(help="[default: ray]", show_default=False)

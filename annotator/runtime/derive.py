@@ -17,7 +17,7 @@ from annotator.errors import UserError
 from annotator.models.sources import RANDOM, ModelSource
 from annotator.runtime import ingredients, launch
 from annotator.runtime.destination import check_writable
-from annotator.runtime.engine_settings import resolve_engines
+from annotator.runtime.engine_settings import check_device, resolve_engines
 from annotator.runtime.job import Base, Job
 from annotator.runtime.progress import Listener
 from annotator.runtime.rewrite import kept_people
@@ -75,6 +75,7 @@ def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> RunRepo
             give; otherwise as `launch.launch`.
         RunFailed: as `launch.launch`.
     """
+    check_device(config)
     base = Run(base_dir)
     if absolute(config.out) == absolute(base_dir):
         raise UserError(f"--out {config.out} is the run of --from: name another folder, it stays as it is")

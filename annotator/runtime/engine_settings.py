@@ -66,6 +66,20 @@ def _standing(config: RunConfig) -> dict[str, str]:
     }
 
 
+def check_device(config: RunConfig) -> None:
+    """Refuse a GPU by its number where Ray hands them out: each worker sees one alone, and calls it cuda:0.
+
+    Raises:
+        UserError: it is so.
+    """
+    kind, _, number = config.device.partition(":")
+    if config.executor == "ray" and kind == "cuda" and number not in ("", "0"):
+        raise UserError(
+            f"--device {config.device}: Ray gives each worker one GPU, which it calls cuda:0; name it to Ray "
+            f"with CUDA_VISIBLE_DEVICES={number} and take --device cuda, or run with --executor inline"
+        )
+
+
 def workers_device(config: RunConfig) -> str:
     """ "cpu" or "cuda...": what the workers of a run will calculate on, as far as this process can tell."""
     if config.device != "auto":

@@ -11,7 +11,7 @@ from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime import ingredients, intents
 from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
-from annotator.runtime.engine_settings import resolve_engines
+from annotator.runtime.engine_settings import check_device, resolve_engines
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
 from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
@@ -41,6 +41,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     from annotator.sources.plan import build_plan
     from annotator.sources.videos import Sampling
 
+    check_device(config)
     warning = check_writable(config.out)
     if warning is not None:
         listener.stage(warning)

@@ -7,6 +7,7 @@ from typing import Any
 from annotator.config import PLACEMENT_FIELDS
 from annotator.errors import UserError
 from annotator.runtime import ingredients, launch
+from annotator.runtime.engine_settings import check_device
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.progress import Listener
 from annotator.runtime.run_report import RunReport, report
@@ -38,6 +39,7 @@ def retry(
     if unknown:
         raise UserError(f"retry keeps the settings of the run; it cannot change {', '.join(sorted(unknown))}")
     config = info.run_config.model_copy(update=given | {"out": run_dir})
+    check_device(config)
     if info.provenance.derived_from is not None:
         raise UserError(
             f"{run_dir} was made from the rows of {info.provenance.derived_from.run}: mend its errors there, "

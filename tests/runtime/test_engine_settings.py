@@ -12,7 +12,11 @@ from annotator.models.engines import engine_choice
 from annotator.models.engines.engine_choice import Choice, choose_detector, choose_pose
 from annotator.models.engines.onnx_export import ExportError
 from annotator.models.sources import resolve_pose
-from annotator.runtime.engine_settings import resolve_engines, workers_device
+from annotator.runtime.derive import launch_from
+from annotator.runtime.engine_settings import check_device, resolve_engines, workers_device
+from annotator.runtime.launch import launch
+from annotator.runtime.progress import ProgressBar
+from annotator.runtime.retry import retry
 from annotator.store import run_info
 from annotator.store.schema import ModelRecord, Provenance
 
@@ -103,3 +107,24 @@ def test_rules_by_device_precision_and_kind(pose, exports) -> None:
 def test_the_workers_device_is_the_one_asked_for(settings) -> None:
     assert workers_device(settings(device="cuda:1")) == "cuda:1"
     assert workers_device(settings(device="auto")) in ("cpu", "cuda")
+
+
+def test_a_gpu_by_number_is_refused_where_ray_hands_them_out(settings) -> None:
+    with pytest.raises(UserError, match=r"CUDA_VISIBLE_DEVICES=1 .* --executor inline"):
+        check_device(settings(device="cuda:1", executor="ray"))
+    for device, executor in (("cuda:1", "inline"), ("cuda:0", "ray"), ("cuda", "ray"), ("auto", "ray")):
+        check_device(settings(device=device, executor=executor))
+
+
+def test_every_way_to_start_refuses_it_before_any_work(settings, make_run, picture, tmp_path) -> None:
+    made = make_run([picture("a.jpg")]).commit()
+    config, listener = settings(device="cuda:1", executor="ray"), ProgressBar(quiet=True)
+    config = config.model_copy(update={"out": str(tmp_path / "new")})
+    for start in (
+        lambda: launch(config, listener),
+        lambda: launch_from(config, str(made.path), listener),
+        lambda: retry(str(made.path), {"device": "cuda:1"}, listener),
+    ):
+        with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES"):
+            start()
+    assert not (tmp_path / "new").exists()
