@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from annotator.models.engines.engine import Normalization, normaliser
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import input_size
 from annotator.models.sources import RANDOM, ModelSource
@@ -41,7 +42,8 @@ def responsive(source: ModelSource, pictures: Sequence[Picture], folder: Path) -
     batch = np.stack([cv2.resize(picture.pixels, size) for picture in pictures[:_PICTURES]])
     # One picture alone has no variance after global pooling.
     batch = np.concatenate([batch, batch[:, ::-1]])
-    pixels = torch.from_numpy((batch.astype(np.float32) - 120) / 60).permute(0, 3, 1, 2)
+    normalization = Normalization.from_config(built.config.model.get("data_preprocessor"))
+    pixels = normaliser(normalization, torch.device("cpu"))(torch.from_numpy(batch), False)
     for norm in norms:
         norm.train()
         norm.momentum = 1.0

@@ -22,8 +22,6 @@ from annotator.pose.oks import oks_matrix
 
 _SCORE_LIMIT = 1e-4
 _PLACE_LIMIT = 0.05
-_EXACT_LIMIT = 1e-6
-_SHARE = "of the largest"
 # People who may be at one place.
 _NEIGHBOURS = 8
 # People more alike than this are the same one to our suppression, which MMPose leaves to its metric.
@@ -42,8 +40,7 @@ def check(source: ModelSource, pictures: Sequence[Picture], model: WholeImage | 
     inputs = [ours.prepare(picture.pixels) for picture in pictures]
     packed = theirs.packed_whole(pictures)
     weights = label(source)
-    network = _network(ours, theirs, inputs, packed, weights == RANDOM)
-    findings, notes = [*_inputs(inputs, packed), network], []
+    findings, notes = [*_inputs(inputs, packed), _network(ours, theirs, inputs, packed)], []
     people = [_people(ours, theirs, *both) for both in zip(pictures, inputs, strict=True)]
     found, expected = [one for one, _ in people], [other for _, other in people]
     longest = [max(picture.pixels.shape) for picture in pictures]
@@ -72,77 +69,31 @@ def _inputs(inputs: Sequence[Any], packed: Sequence[dict[str, Any]]) -> list[Fin
 
 
 def _network(
-    ours: WholeImage, theirs: Reference, inputs: Sequence[Any], packed: Sequence[dict[str, Any]], random: bool
+    ours: WholeImage, theirs: Reference, inputs: Sequence[Any], packed: Sequence[dict[str, Any]]
 ) -> Finding:
-    """Raw outputs in float32; where random weights multiply its rounding beyond the limit, in float64."""
-    single = _apart(ours, theirs, inputs, packed, torch.float32)
-    if single > NETWORK_LIMIT and random:
-        double = _apart(ours, theirs, inputs, packed, torch.float64)
-        if double <= _EXACT_LIMIT:
-            return Finding("network", f"raw outputs (float32: {single:.0e})", double, _EXACT_LIMIT, _SHARE)
-    return Finding("network", "raw outputs", single, NETWORK_LIMIT, _SHARE)
-
-
-def _apart(
-    ours: WholeImage,
-    theirs: Reference,
-    inputs: Sequence[Any],
-    packed: Sequence[dict[str, Any]],
-    kind: torch.dtype,
-) -> float:
-    """The largest difference of raw outputs with both networks in floating point of a kind."""
+    """The largest difference of raw outputs."""
     network, worst = ours._network, 0.0
-    both = network._network, theirs.estimator
-    for one in both:
-        one.to(kind)
-    try:
-        for one, reference in zip(inputs, packed, strict=True):
-            with torch.inference_mode():
-                pixels = network.normalise(torch.from_numpy(one.pixels[None])).to(kind)
-                exact = kind == torch.float64
-                features = network._network.extract_feat(pixels) if exact else network(pixels)
-                found = ours._head.layers.forward(features)
-            expected = theirs.raw_outputs([reference])
-            for a, b in zip(tensors(found), tensors(expected), strict=True):
-                worst = max(worst, relative(a, b))
-    finally:
-        for one in both:
-            one.float()
-    return worst
+    for one, reference in zip(inputs, packed, strict=True):
+        with torch.inference_mode():
+            pixels = network.normalise(torch.from_numpy(one.pixels[None]))
+            found = ours._head.layers.forward(network(pixels))
+        expected = theirs.raw_outputs([reference])
+        for a, b in zip(tensors(found), tensors(expected), strict=True):
+            worst = max(worst, relative(a, b))
+    return Finding("network", "raw outputs", worst, NETWORK_LIMIT, "of the largest")
 
 
 def _people(ours: WholeImage, theirs: Reference, picture: Picture, prepared: WholeImageInput) -> Any:
-    """The people of one picture, ours and those of `inference_bottomup`, from the same features.
-
-    Which of two people who overlap stays may hang on the last bit of a score, and rounding differs between
-    batches and memory layouts: that both networks agree within the limit is compared for itself.
-    """
+    """The people of one picture, ours and those of `inference_bottomup`."""
     from mmpose.apis import inference_bottomup
 
     from annotator.models.openmmlab.build import default_scope
 
-    head, seen = theirs.estimator.head, []
-    predict = head.predict
-
-    def recorded(features: Any, *args: Any, **kwargs: Any) -> Any:
-        seen.append(features)
-        return predict(features, *args, **kwargs)
-
-    head.predict = recorded
-    try:
-        with default_scope("mmpose"):
-            pixels = np.ascontiguousarray(picture.pixels[..., ::-1])
-            expected = inference_bottomup(theirs.estimator, pixels)[0].pred_instances
-    finally:
-        del head.predict
-    plain, mirrored = seen[0] if ours.flip else (seen[0], None)
-    layers, ours._head.layers = ours._head.layers, head
-    try:
-        with torch.inference_mode():
-            [found] = ours._head.find(plain, mirrored, prepared.placement.size)
-    finally:
-        ours._head.layers = layers
-    return ours._poses(found, prepared.placement), expected
+    with default_scope("mmpose"):
+        pixels = np.ascontiguousarray(picture.pixels[..., ::-1])
+        expected = inference_bottomup(theirs.estimator, pixels)[0].pred_instances
+    [found] = ours.find([prepared])
+    return found, expected
 
 
 def compare(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from annotator.errors import ItemError, UserError
-from annotator.models.engines.engine import PRECISIONS, Normalization
+from annotator.models.engines.engine import PRECISIONS, Normalization, check_precision
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
 from annotator.models.skeleton import skeleton_of
@@ -223,10 +223,13 @@ class _Backbone:
 
     def __init__(self, network: Any, preprocessor: Mapping[str, Any], device: str, precision: str) -> None:
         precision = "fp32" if precision == "auto" else precision
-        if precision not in PRECISIONS:
-            raise UserError(f"precision {precision!r}: expected auto, {', '.join(PRECISIONS)}")
-        self._network = network.to(device, memory_format=torch.channels_last)
-        self._device, self._dtype = torch.device(device), PRECISIONS[precision]
+        self._device = torch.device(device)
+        check_precision(precision, self._device)
+        self._dtype = PRECISIONS[precision]
+        # MMPose's layout adds up in MMPose's order: in float32 on a CPU, results are the same to the bit.
+        exact = self._device.type == "cpu" and self._dtype == torch.float32
+        self._layout = torch.contiguous_format if exact else torch.channels_last
+        self._network = network.to(device, memory_format=self._layout)
         normalization = Normalization.from_config(preprocessor)
         self._order = [0, 1, 2] if normalization.rgb else [2, 1, 0]
         self._mean = torch.tensor(normalization.mean, device=self._device).view(-1, 1, 1)
@@ -243,7 +246,7 @@ class _Backbone:
 
     def __call__(self, batch: Tensor) -> Features:
         """Features of all levels, float32."""
-        batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = batch.contiguous(memory_format=self._layout)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             features = self._network.extract_feat(batch)
         features = tuple(level.float() for level in features)
