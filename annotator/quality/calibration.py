@@ -29,6 +29,7 @@ class Calibration:
         pose_model: name and sha256 of the weights that the scores are of.
         about: what it was fitted on and how good it is; for people.
         visibility: the policy `evidence` with the weights of this model; None where it was not fitted.
+        sha256: of the file that it was read from, hex; "" where there is none.
     """
 
     keypoints: tuple[str, ...]
@@ -36,6 +37,7 @@ class Calibration:
     pose_model: Mapping[str, Any]
     about: Mapping[str, Any]
     visibility: Evidence | None = None
+    sha256: str = ""
 
     def __call__(self, keypoint_scores: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) float32 in [0, 1] of raw scores (N, K)."""
@@ -102,13 +104,15 @@ def read_calibration(path: str | Path) -> Calibration:
         UserError: unreadable, or not a calibration.
     """
     try:
-        body = json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        body = json.loads(data)
         if body["format"] != FORMAT or body["version"] != VERSION:
             raise ValueError(f"{body['format']} {body['version']}")
         keypoints = tuple(body["keypoints"])
         curves = tuple(_curve(body["curves"][name]) for name in keypoints)
         visibility = _evidence(body["visibility"]) if body.get("visibility") else None
-        return Calibration(keypoints, curves, body["pose_model"], body["about"], visibility)
+        digest = hashlib.sha256(data).hexdigest()
+        return Calibration(keypoints, curves, body["pose_model"], body["about"], visibility, digest)
     except OSError as error:
         raise UserError(f"cannot read the calibration {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -116,11 +120,6 @@ def read_calibration(path: str | Path) -> Calibration:
             f"{path} is not a calibration of version {VERSION} ({type(error).__name__}: {error}); "
             "`annotator calibrate` writes one"
         ) from None
-
-
-def sha256(path: str | Path) -> str:
-    """Of the file, hex."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _evidence(body: Mapping[str, Any]) -> Evidence:

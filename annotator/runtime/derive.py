@@ -76,12 +76,13 @@ def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> RunRepo
         RunFailed: as `launch.launch`.
     """
     check_device(config)
+    config = ingredients.located(config)
     base = Run(base_dir)
     if absolute(config.out) == absolute(base_dir):
         raise UserError(f"--out {config.out} is the run of --from: name another folder, it stays as it is")
     if not summarise(base_dir).complete:
         raise UserError(f"--from {base_dir} is not finished: go on with it first")
-    different = _different(base.info.run_config, config)
+    different = _different(ingredients.located(base.info.run_config), config)
     _check(base_dir, base, config, different)
     warning = check_writable(config.out)
     if warning is not None:
@@ -151,21 +152,24 @@ def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) 
             "start a new run without --from"
         )
     second = ingredients.resolve_second(config, pose, listener)
+    calibration = ingredients.resolve_calibration(config, pose)
     resolved = resolve_engines(config, pose, None, second)
     config = resolved.config
     listener.stage(resolved.opening)
     listener.stage("planning ...")
     plan = plan_with_boxes(base, partial(kept_people, config, origin))
     before = base.info.provenance
+    without_boxes = config.model_copy(update={"boxes": None})
     provenance = replace(
-        ingredients.make_provenance(config.model_copy(update={"boxes": None}), plan, pose, None, second),
+        ingredients.make_provenance(without_boxes, plan, pose, None, second, calibration),
         config_sha256=config.sha256(),
         # A model that found people by itself is the detector of those who are posed anew.
         detector=before.pose_model if origin.whole_image else before.detector,
         boxes=before.boxes,
         derived_from=_record(base, ("inputs", "errors", "boxes")),
     )
-    return Job(config, absolute(config.out), pose, None, provenance, second=second, base=origin), plan
+    out = absolute(config.out)
+    return Job(config, out, pose, None, provenance, second=second, base=origin, calibration=calibration), plan
 
 
 def _rewritten(config: RunConfig, base: Run, origin: Base, listener: Listener) -> tuple[Job, Any]:
@@ -174,14 +178,16 @@ def _rewritten(config: RunConfig, base: Run, origin: Base, listener: Listener) -
     before = base.info.provenance
     model = before.pose_model
     pose = ModelSource(model.name, "pose", "", None, model.sha256 or RANDOM, model.config_sha256 or "")
+    calibration = ingredients.resolve_calibration(config, pose)
     provenance = replace(
         before,
         config_sha256=config.sha256(),
         code_version=__version__,
-        calibration=ingredients.calibration_record(config, pose),
+        calibration=ingredients.calibration_record(config, calibration),
         derived_from=_record(base, ("inputs", "errors", "boxes", "keypoints")),
     )
-    return Job(config, absolute(config.out), pose, None, provenance, base=origin), base.plan
+    out = absolute(config.out)
+    return Job(config, out, pose, None, provenance, base=origin, calibration=calibration), base.plan
 
 
 def _record(base: Run, reused: tuple[str, ...]) -> RunRecord:

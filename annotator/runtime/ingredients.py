@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.config import RunConfig
 from annotator.errors import UserError
 from annotator.runtime.progress import Listener
+from annotator.sources.uris import to_path, to_uri
 from annotator.store.schema import FileRecord, ModelRecord, Provenance
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
+    from annotator.quality.calibration import Calibration
     from annotator.sources.plan import Plan
+
+
+def located(config: RunConfig) -> RunConfig:
+    """The settings of a start, its boxes and calibration named so that any folder finds them.
+
+    Raises:
+        UserError: one of them is a URI of another machine.
+    """
+    paths = {
+        name: to_uri(os.path.abspath(to_path(value, f"--{name}")))  # noqa: PTH100 - links stay
+        for name in ("boxes", "calibration")
+        if (value := getattr(config, name)) is not None
+    }
+    return config.model_copy(update=paths)
 
 
 def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
@@ -64,34 +81,57 @@ def make_provenance(
     pose: ModelSource,
     detector: ModelSource | None,
     second: ModelSource | None = None,
+    calibration: Calibration | None = None,
 ) -> Provenance:
-    boxes = None
-    if config.boxes is not None:
-        with Path(config.boxes).open("rb") as file:
-            boxes = FileRecord(Path(config.boxes).name, hashlib.file_digest(file, "sha256").hexdigest())
+    """Names and hashes of everything that decides the rows.
+
+    Raises:
+        UserError: the boxes cannot be read.
+    """
     return Provenance(
         pose_model=_model_record(pose),
         detector=_model_record(detector) if detector else None,
-        boxes=boxes,
+        boxes=_boxes_record(config),
         config_sha256=config.sha256(),
         plan_sha256=plan.sha256,
-        calibration=calibration_record(config, pose),
+        calibration=calibration_record(config, calibration),
         second_pose_model=_model_record(second) if second else None,
     )
 
 
-def calibration_record(config: RunConfig, pose: ModelSource) -> FileRecord | None:
-    """The calibration of a run, if it has one.
+def resolve_calibration(config: RunConfig, pose: ModelSource) -> Calibration | None:
+    """The calibration of a run, if it has one; read once, so that all rows are made with what its hash names.
 
     Raises:
         UserError: it cannot be read, or is of another model.
     """
-    from annotator.quality.calibration import read_calibration, sha256
+    from annotator.quality.calibration import read_calibration
 
     if config.calibration is None:
         return None
-    read_calibration(config.calibration).check_model(pose.sha256)
-    return FileRecord(Path(config.calibration).name, sha256(config.calibration))
+    calibration = read_calibration(to_path(config.calibration, "--calibration"))
+    calibration.check_model(pose.sha256)
+    return calibration
+
+
+def calibration_record(config: RunConfig, calibration: Calibration | None) -> FileRecord | None:
+    """What the rows say about the calibration."""
+    if config.calibration is None or calibration is None:
+        return None
+    return FileRecord(Path(config.calibration).name, calibration.sha256)
+
+
+def _boxes_record(config: RunConfig) -> FileRecord | None:
+    if config.boxes is None:
+        return None
+    try:
+        with Path(to_path(config.boxes, "--boxes")).open("rb") as file:
+            return FileRecord(Path(config.boxes).name, hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise UserError(
+            f"--boxes {config.boxes} cannot be read: {error.strerror}; it is compared with the file that the "
+            "run was started with: put it back"
+        ) from None
 
 
 def _model_record(source: ModelSource) -> ModelRecord:

@@ -11,6 +11,7 @@ from annotator.store.schema import Provenance
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
+    from annotator.quality.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Job:
             CPUs to use. The tests of faults name cheap ones here that break on demand.
         second: the second pose model on the same boxes, resolved to files, or None.
         base: the run that this one starts from, or None.
+        calibration: as it was when the start read it, or None.
     """
 
     config: RunConfig
@@ -54,6 +56,7 @@ class Job:
     models: str = "annotator.runtime.job_models:build_models"
     second: ModelSource | None = None
     base: Base | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)

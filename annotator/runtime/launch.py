@@ -42,6 +42,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     from annotator.sources.videos import Sampling
 
     check_device(config)
+    config = ingredients.located(config)
     warning = check_writable(config.out)
     if warning is not None:
         listener.stage(warning)
@@ -56,6 +57,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     )
     pose, detector = ingredients.resolve_models(config, listener)
     second = ingredients.resolve_second(config, pose, listener)
+    calibration = ingredients.resolve_calibration(config, pose)
     resolved = resolve_engines(config, pose, detector, second)
     config = resolved.config
     listener.stage(resolved.opening)
@@ -64,8 +66,9 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         absolute(config.out),
         pose,
         detector,
-        ingredients.make_provenance(config, plan, pose, detector, second),
+        ingredients.make_provenance(config, plan, pose, detector, second, calibration),
         second=second,
+        calibration=calibration,
     )
     return begin(job, plan, _opening(plan, pose, detector, config), listener)
 

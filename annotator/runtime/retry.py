@@ -58,7 +58,8 @@ def retry(
         return report(run_dir)
     pose, detector = ingredients.resolve_models(config, listener)
     second = ingredients.resolve_second(config, pose, listener)
-    provenance = ingredients.make_provenance(config, run.plan, pose, detector, second)
+    calibration = ingredients.resolve_calibration(config, pose)
+    provenance = ingredients.make_provenance(config, run.plan, pose, detector, second, calibration)
     now = run_info.RunInfo(config.model_dump(mode="json"), provenance, standing.items, standing.shards)
     different = run_info.differences(info, now)
     if different:
@@ -67,7 +68,7 @@ def retry(
     run_info.update(run_dir, state="running", resumed_at=(*info.resumed_at, run_info.now()))
     again = sum(len(task.only or ()) for task in tasks)
     listener.stage(f"{again:,} error rows in {len(tasks):,} shards; executor {config.executor}")
-    job = Job(config, absolute(run_dir), pose, detector, provenance, second=second)
+    job = Job(config, absolute(run_dir), pose, detector, provenance, second=second, calibration=calibration)
     return launch.carry_out(job, tasks, standing, listener)
 
 

@@ -13,11 +13,12 @@ from annotator.people import Poses
 from annotator.quality.remeasure import remeasured
 from annotator.runtime.job import Base, Job, Progress, Report, ShardTask
 from annotator.runtime.line import StageClock
-from annotator.runtime.rows import Probabilities, row_builder
+from annotator.runtime.rows import Probabilities, visibility_policy
 from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
 from annotator.store.reader import Run
 from annotator.store.results import stored_results
+from annotator.store.rows import RowBuilder
 
 
 def run_rewrite(job: Job, tasks: Sequence[ShardTask], report: Report) -> None:
@@ -25,12 +26,12 @@ def run_rewrite(job: Job, tasks: Sequence[ShardTask], report: Report) -> None:
     assert job.base is not None
     base, plan = Run(job.base.run_dir), read_plan(job.run_dir)
     skeleton = base.skeleton
-    probable = Probabilities(job, skeleton)
+    probable, policy = Probabilities(job, skeleton), visibility_policy(job.config, job.calibration)
     for task in tasks:
         started = time.time()
         began = time.perf_counter()
         items = {item.index: item for item in plan.items(task.shard)}
-        rows, clock = row_builder(job, skeleton), StageClock()
+        rows, clock = RowBuilder(skeleton, policy, job.provenance), StageClock()
         for stored in stored_results(base, task.shard):
             result = stored.result
             if isinstance(result, Poses):

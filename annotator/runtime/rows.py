@@ -1,4 +1,4 @@
-"""What the settings of a job make of poses: probabilities of their joints, and rows."""
+"""What a job makes of poses beside its models: probabilities of their joints, and v."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 from annotator.config import RunConfig
 from annotator.errors import UserError
 from annotator.people import Poses
-from annotator.quality.calibration import read_calibration
+from annotator.quality.calibration import Calibration
 from annotator.runtime.job import Job
 from annotator.skeletons import Skeleton
-from annotator.store.rows import RowBuilder
 from annotator.store.visibility import ScoreThresholds, VisibilityPolicy
 
 
@@ -20,14 +19,13 @@ class Probabilities:
     """Gives poses the calibrated probabilities of their joints, if the job has a calibration.
 
     Raises:
-        UserError: the calibration cannot be read, or is of another model or skeleton.
+        UserError: the calibration is of another model or skeleton.
     """
 
     def __init__(self, job: Job, skeleton: Skeleton) -> None:
         self._model = job.provenance.pose_model
-        self._calibration = None
-        if job.config.calibration is not None:
-            self._calibration = read_calibration(job.config.calibration)
+        self._calibration = job.calibration
+        if self._calibration is not None:
             self._calibration.check(skeleton, self._model.sha256)
 
     def __call__(self, poses: Poses) -> Poses:
@@ -40,19 +38,14 @@ class Probabilities:
         return replace(poses, keypoint_probs=probs)
 
 
-def row_builder(job: Job, skeleton: Skeleton) -> RowBuilder:
-    """For the rows of one shard, with the visibility policy and provenance of the job."""
-    return RowBuilder(skeleton, visibility_policy(job.config), job.provenance)
-
-
-def visibility_policy(config: RunConfig) -> VisibilityPolicy:
+def visibility_policy(config: RunConfig, calibration: Calibration | None) -> VisibilityPolicy:
     """The policy that the settings name; "auto" is `evidence` where the calibration has it.
 
     Raises:
         UserError: `evidence` without a calibration that has it.
     """
-    if config.visibility != "score-thresholds" and config.calibration is not None:
-        policy = read_calibration(config.calibration).visibility
+    if config.visibility != "score-thresholds" and calibration is not None:
+        policy = calibration.visibility
         if policy is not None:
             return policy
     if config.visibility == "evidence":

@@ -33,7 +33,7 @@ from annotator.runtime.line import (
     WholeImageEstimator,
     annotate,
 )
-from annotator.runtime.rows import Probabilities, row_builder
+from annotator.runtime.rows import Probabilities, visibility_policy
 from annotator.runtime.scheduling.blame import Care
 from annotator.sources.items import Item
 from annotator.sources.plan import read_plan
@@ -42,6 +42,7 @@ from annotator.store.generations import merge
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord, CorruptRecordError, standing_record
 from annotator.store.results import stored_results
+from annotator.store.rows import RowBuilder
 
 # Failures of storage that often pass: a server that restarts, a lost connection.
 _PASSING = (
@@ -85,6 +86,7 @@ class ShardWorker:
             self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
         self._light = efficiency.measure(job, self._detector, self._pose)
         self._probable = Probabilities(job, self._pose.skeleton)
+        self._policy = visibility_policy(config, job.calibration)
         self._base = None if job.base is None else Run(job.base.run_dir)
         self._models = threading.Lock()
         self._threads = config.decode_threads or threads or len(os.sched_getaffinity(0))
@@ -118,7 +120,7 @@ class ShardWorker:
         items = self._plan.items(task.shard)
         if task.only is not None:
             items = [item for item in items if item.index in task.only]
-        clock, rows = StageClock(), row_builder(self._job, self._pose.skeleton)
+        clock, rows = StageClock(), RowBuilder(self._pose.skeleton, self._policy, self._job.provenance)
         settled = self._settled(task, items, care)
         for outcome in settled:
             clock.count(outcome)

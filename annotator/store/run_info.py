@@ -210,10 +210,12 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
     Placement settings (workers, devices, batch sizes ...) may differ; inputs, weights and the rest may not.
     """
     earlier, later = _settings(old), _settings(new)
+    # Of files that are compared by their content it is all one where they lie.
+    passed_over = PLACEMENT_FIELDS | {"boxes", "calibration"}
     lines = [
         f"{name}: {earlier.get(name)!r} before, {later.get(name)!r} now"
         for name in sorted(earlier.keys() | later.keys())
-        if name not in PLACEMENT_FIELDS and earlier.get(name) != later.get(name)
+        if name not in passed_over and earlier.get(name) != later.get(name)
     ]
     before, after = old.provenance, new.provenance
     for role in ("pose_model", "detector", "second_pose_model"):

@@ -23,7 +23,7 @@ def _resolve(config, listener):
     return ModelSource(config.pose, "pose", "", None, "random"), None
 
 
-def _provenance(config, plan, pose, detector, second=None):
+def _provenance(config, plan, pose, detector, second=None, calibration=None):
     return Provenance(ModelRecord("fake"), None, None, config.sha256(), plan.sha256)
 
 

@@ -153,14 +153,14 @@ def test_the_policy_travels_in_the_calibration(tmp_path, people) -> None:
 
 
 def test_the_settings_choose_the_policy(tmp_path) -> None:
-    def chosen(**settings):
-        return visibility_policy(RunConfig(inputs=("x",), out="y", **settings))
+    def chosen(calibration=None, **settings):
+        return visibility_policy(RunConfig(inputs=("x",), out="y", **settings), calibration)
 
-    with_policy = str(written(tmp_path, policy()))
+    with_policy = read_calibration(written(tmp_path, policy()))
     assert isinstance(chosen(), ScoreThresholds)
     assert isinstance(chosen(calibration=with_policy), Evidence)
     assert isinstance(chosen(calibration=with_policy, visibility="score-thresholds"), ScoreThresholds)
-    without = str(written(tmp_path, None))
+    without = read_calibration(written(tmp_path, None))
     assert isinstance(chosen(calibration=without), ScoreThresholds)
     with pytest.raises(UserError, match="needs weights of this model"):
         chosen(calibration=without, visibility="evidence")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from annotator.config import load_config
 from annotator.errors import ItemError, UserError
 from annotator.people import Poses
 from annotator.quality.calibration import Calibration
-from annotator.quality.calibration import sha256 as sha256_of
 from annotator.quality.signals import measured
 from annotator.runtime.derive import launch_from, settings_of
 from annotator.runtime.progress import ProgressBar
@@ -159,7 +160,7 @@ def test_a_new_calibration_gives_probabilities_and_its_policy_without_a_model(ba
         assert column(new, "instances", name) == column(base.open(), "instances", name), name
     document = new.metadata
     assert document["visibility"]["policy"] == "evidence"
-    assert document["calibration"]["sha256"] == sha256_of(file)
+    assert document["calibration"]["sha256"] == hashlib.sha256(Path(file).read_bytes()).hexdigest()
     assert document["pose_model"] == base.open().metadata["pose_model"]
     origin = document["derived_from"]
     assert origin["reused"] == ["inputs", "errors", "boxes", "keypoints"]

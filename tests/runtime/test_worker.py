@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from annotator.config import RunConfig
 from annotator.errors import ItemError
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
+from annotator.quality.calibration import Calibration
 from annotator.runtime.intents import folder, in_flight
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.line import DeviceLostError
@@ -179,3 +181,15 @@ def test_a_retry_runs_only_what_it_is_told(job, models):
     assert models.batches == [2]
     assert (done.images, done.errors) == (2, 0)
     assert [row["status"] for row in images(job)] == ["ok"] * 10
+
+
+def test_all_shards_have_the_calibration_that_the_start_read(job, models):
+    """Whatever becomes of its file: the rows name the hash of what was read."""
+    curve = (np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    read = Calibration(COCO_17.keypoints, (curve,) * 17, {"name": "m", "sha256": None}, {})
+    gone = job.config.model_copy(update={"calibration": str(Path(job.run_dir) / "gone.json")})
+    worker = ShardWorker(replace(job, config=gone, calibration=read))
+    for shard in (0, 1):
+        worker.run(ShardTask(shard), ignore)
+    probs = [row for batch in Run(job.run_dir).instances(["keypoint_probs"]) for row in batch.to_pylist()]
+    assert len(probs) == 20 and all(row["keypoint_probs"] == [pytest.approx(0.9)] * 17 for row in probs)

@@ -88,6 +88,9 @@ def test_differences_are_named(run) -> None:
         "detector: none before, d now",
         "inputs: 5 planned before, 9 now, or other ones",
     ]
+    # The same files by another path.
+    moved = replace(old, config={**old.config, "boxes": "/b.json", "calibration": "/c.json"})
+    assert run_info.differences(old, moved) == []
     edited = replace(old.provenance, pose_model=replace(old.provenance.pose_model, config_sha256="34" * 32))
     assert run_info.differences(old, replace(old, provenance=edited)) == [
         "pose_model config: the file says something else than before"

@@ -1,0 +1,79 @@
+"""Files that decide a run's rows: named for any folder, read once, and missed with a clear word."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from annotator.config import RunConfig
+from annotator.errors import ItemError, UserError
+from annotator.models.sources import resolve_pose
+from annotator.quality.calibration import Calibration
+from annotator.runtime import launch
+from annotator.runtime.ingredients import located
+from annotator.runtime.job import Job
+from annotator.runtime.progress import ProgressBar
+from annotator.runtime.retry import retry
+from annotator.skeletons import COCO_17
+from annotator.store import run_info
+from annotator.store.schema import FileRecord
+
+LISTENER = ProgressBar(quiet=True)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder: a picture, boxes for it, and a calibration of rtmpose-t with random weights."""
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "1.png"), np.zeros((12, 16, 3), np.uint8))
+    image, box = {"id": 1, "file_name": "1.png"}, {"image_id": 1, "category_id": 1, "bbox": [1, 2, 8, 9]}
+    boxes = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "my boxes.json").write_text(json.dumps(boxes))
+    curve = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    model = {"name": "rtmpose-t", "sha256": resolve_pose("rtmpose-t", "random").sha256}
+    (tmp_path / "c.json").write_text(Calibration(COCO_17.keypoints, (curve,) * 17, model, {}).to_json())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def config(folder, **changes) -> RunConfig:
+    settings = {
+        "inputs": ("photos",), "out": str(folder / "run"), "pose": "rtmpose-t", "pose_weights": "random",
+        "engine": "torch", "precision": "fp32", "device": "cpu", "executor": "inline",
+    }  # fmt: skip
+    return RunConfig(**(settings | changes))
+
+
+def test_boxes_and_calibration_are_named_for_any_folder(folder) -> None:
+    boxes = str(folder / "my boxes.json")
+    for name in ("my boxes.json", boxes, f"file://{folder}/my%20boxes.json"):
+        found = located(config(folder, boxes=name, calibration="c.json"))
+        assert (found.boxes, found.calibration) == (boxes, str(folder / "c.json"))
+    assert located(config(folder)) == config(folder)
+
+
+def test_a_start_takes_boxes_by_uri_and_reads_the_calibration_for_all_workers(folder, monkeypatch) -> None:
+    jobs: list[Job] = []
+    monkeypatch.setattr(launch, "begin", lambda job, *rest: jobs.append(job))
+    uri = f"file://{folder}/my%20boxes.json"
+    launch.launch(config(folder, boxes=uri, calibration="c.json"), LISTENER)
+    [job] = jobs
+    records = job.provenance.boxes, job.provenance.calibration
+    hashes = [
+        hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("my boxes.json", "c.json")
+    ]
+    assert records == (FileRecord("my boxes.json", hashes[0]), FileRecord("c.json", hashes[1]))
+    assert job.calibration is not None and job.calibration.sha256 == hashes[1]
+    assert job.config.boxes == str(folder / "my boxes.json")
+
+
+def test_a_retry_that_misses_the_boxes_says_so(make_run, picture, folder) -> None:
+    made = make_run([picture("a.jpg", ItemError("read", "missing", "not there"), size=None)]).commit()
+    settings = config(folder, boxes=str(folder / "gone.json")).model_dump(mode="json")
+    run_info.update(made.path, config=settings)
+    with pytest.raises(UserError, match=r"gone\.json cannot be read: No such file"):
+        retry(str(made.path), {}, LISTENER)
