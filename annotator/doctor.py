@@ -162,12 +162,18 @@ def check_ffprobe() -> Check:
 
 
 def check_mongod() -> Check:
-    """FiftyOne's database: an address in the environment, or a mongod that starts."""
-    uri = os.environ.get("FIFTYONE_DATABASE_URI")
-    if uri:
-        return Check("mongod", "ok", "FIFTYONE_DATABASE_URI is set; its database is used")
-    from annotator.review.database import find_mongod
+    """FiftyOne's database: the one that the environment names answers, or else a mongod starts."""
+    from annotator.errors import UserError
+    from annotator.review.database import ADDRESS_VARIABLE, check_named, find_mongod
 
+    named = os.environ.get(ADDRESS_VARIABLE)
+    if named:
+        try:
+            check_named(named)
+        except UserError as error:
+            found, _, fix = str(error).rpartition("; ")
+            return Check("mongod", "failed", found, fix)
+        return Check("mongod", "ok", f"the database named by {ADDRESS_VARIABLE} answers")
     path, found = find_mongod()
     if path is None:
         fix = (

@@ -37,9 +37,19 @@ def test_wrong_operations_are_named(monkeypatch):
     assert "nms" in check.found
 
 
-def test_a_database_in_the_environment_is_taken(monkeypatch):
-    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:1")
-    assert "FIFTYONE_DATABASE_URI" in doctor.check_mongod().found
+def test_a_database_in_the_environment_is_asked(monkeypatch, tmp_path):
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    with database.database(tmp_path / "database") as uri:
+        monkeypatch.setenv("FIFTYONE_DATABASE_URI", uri)
+        check = doctor.check_mongod()
+        assert check.status == "ok" and "FIFTYONE_DATABASE_URI answers" in check.found
+
+
+def test_a_silent_database_in_the_environment_is_named_with_a_fix(monkeypatch):
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
+    check = doctor.check_mongod()
+    assert check.status == "failed" and "FIFTYONE_DATABASE_URI does not answer" in check.found
+    assert check.fix.startswith("start it, or unset")
 
 
 def test_no_mongod_is_a_warning_with_a_fix(monkeypatch):

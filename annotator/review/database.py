@@ -46,7 +46,7 @@ def database(folder: Path) -> Iterator[str]:
     """
     named = os.environ.get(ADDRESS_VARIABLE)
     if named:
-        _check_named(named)
+        check_named(named)
         yield named
         return
     try:
@@ -200,7 +200,12 @@ def _served_directory(uri: str) -> str | None:
         client.close()
 
 
-def _check_named(uri: str) -> None:
+def check_named(uri: str) -> None:
+    """Ask the database that the environment names whether it is there.
+
+    Raises:
+        UserError: it does not answer within 5 s.
+    """
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
