@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from annotator.store import run_info
 from annotator.store.locations import review_folder
@@ -39,8 +40,13 @@ def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: 
         report.add("remains", "images, instances, tracks", message)
     for name in storage.names("reviews"):
         if name.endswith(".parquet"):
-            with open_parquet(storage, f"reviews/{name}") as file:
-                people = file.read(columns=["instance_id"])["instance_id"].to_numpy()
+            try:
+                with open_parquet(storage, f"reviews/{name}") as file:
+                    people = file.read(columns=["instance_id"])["instance_id"].to_numpy()
+            except (pa.ArrowException, OSError, KeyError) as error:
+                message = f"cannot be read, so reviews of forgotten items may be in it ({error})"
+                report.add("unreadable", f"reviews/{name}", message)
+                continue
             count = int(np.isin(people >> PERSON_BITS, gone).sum())
             if count:
                 report.add("remains", f"reviews/{name}", f"{count} reviews of people of forgotten items")

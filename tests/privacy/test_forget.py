@@ -98,6 +98,14 @@ def test_an_input_leaves_every_layer_and_nothing_else_changes(run):
         forget(str(run.path), ["anna"])
 
 
+def test_a_damaged_review_layer_is_named_and_the_proof_goes_on(run):
+    forget(str(run.path), ["anna"])
+    layer = next((run.path / "reviews").glob("*.parquet"))
+    layer.write_bytes(layer.read_bytes()[:-40])
+    report = verify(run.path)
+    assert report.counts == {"unreadable": 1} and report.problems[0].where == f"reviews/{layer.name}"
+
+
 def test_interrupted_at_any_write_it_is_finished_by_the_next_call(run, monkeypatch, tmp_path):
     """Each write and removal in turn fails before or after it was done; the same command then goes on."""
     images, people = rows(run, "images"), rows(run, "instances")
