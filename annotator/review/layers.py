@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed, UserError
 from annotator.store.durable import replace_file, write_failure
+from annotator.store.parquet import open_parquet
 from annotator.store.reader import Run
 from annotator.store.schema import METADATA_KEY, SCHEMAS, metadata, parse_metadata
 
@@ -86,28 +87,36 @@ def read(run: Run) -> dict[int, Review]:
     Raises:
         RunFailed: a layer is damaged.
     """
-    return merge(row for path in layers(run) for row in read_layer(path))
+    return merge(row for name in layers(run) for row in read_layer(run, name))
 
 
-def layers(run: Run) -> list[Path]:
-    """The files of the layers, in the order of their pulls."""
-    return sorted(path for path in (run.path / FOLDER).glob("*.parquet") if not path.name.startswith("."))
+def layers(run: Run) -> list[str]:
+    """Names of the layers' files, relative to the run folder, in the order of their pulls."""
+    names = run.storage.names(FOLDER)
+    return sorted(
+        f"{FOLDER}/{name}" for name in names if name.endswith(".parquet") and not name.startswith(".")
+    )
 
 
-def read_layer(path: Path) -> list[Review]:
+def read_layer(run: Run, name: str) -> list[Review]:
     """The rows of one layer.
+
+    Args:
+        name: as `layers` gives it.
 
     Raises:
         RunFailed: missing, damaged, or of another major version.
     """
+    place = f"{run.place}/{name}"
     try:
-        table = pq.read_table(str(path), page_checksum_verification=True)
+        with open_parquet(run.storage, name) as file:
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
-        raise RunFailed(f"the review layer {path} is missing or damaged ({error})") from error
-    parse_metadata(table.schema, str(path))
+        raise RunFailed(f"the review layer {place} is missing or damaged ({error})") from error
+    parse_metadata(table.schema, place)
     names = [field.name for field in fields(Review)]
     if set(names) - set(table.column_names):
-        raise RunFailed(f"{path} is not a layer of reviews: it lacks columns")
+        raise RunFailed(f"{place} is not a layer of reviews: it lacks columns")
     rows = []
     for values in table.select(names).to_pylist():
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}

@@ -63,7 +63,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
         raise UserError(f"{name} is not in this database; `annotator review load {run.path}` brings it there")
     dataset = fo.load_dataset(name)
     run = Snapshot(run)
-    known = {row for path in layers.layers(run) for row in layers.read_layer(path)}
+    known = {row for file in layers.layers(run) for row in layers.read_layer(run, file)}
     before = layers.merge(known)
     found = list(_reviews(run, dataset._sample_collection, before))
     new = [row for row in found if row not in known]

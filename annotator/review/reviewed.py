@@ -39,7 +39,7 @@ class ReviewedRun(Run):
         self.reviews = layers.read(run)
         if not self.reviews:
             raise UserError(
-                f"{run.path} has no reviews yet; `annotator review pull {run.path}` brings them back"
+                f"{run.place} has no reviews yet; `annotator review pull {run.place}` brings them back"
             )
         self._images = {r.image_id for r in self.reviews.values() if r.decision == ACCEPTED}
 

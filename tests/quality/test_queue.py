@@ -18,7 +18,10 @@ from annotator.quality.queue import as_table, mean_rank, rank
 from annotator.quality.reviewed import reviewed, seconds_a_person, undecided, verdicts
 from annotator.quality.signals import measured
 from annotator.review.layers import Review, write_layer
+from annotator.review.reviewed import ReviewedRun
 from annotator.skeletons import COCO_17
+from annotator.store.reader import Run
+from annotator.store.storage import storage_at
 
 FAR = 300.0
 
@@ -160,6 +163,18 @@ def test_reviews_tell_what_was_bad_and_how_long_it_took(run) -> None:
     joints = reviewed(opened)
     assert joints.matched.tolist() == [True, True, False, False, False]
     assert joints.right.sum(axis=1).tolist() == [17, 8, 0, 0, 0]
+
+
+def test_a_run_in_an_object_store_is_ranked_with_its_reviews(run, bucket, capsys) -> None:
+    write_layer(run.open(), [Review(1, 1000, "accepted", None, "ann", "2026-01-01T10:00:00+00:00")])
+    there = storage_at(f"{bucket}/run")
+    for path in sorted(run.path.rglob("*")):
+        if path.is_file():
+            there.add(path.relative_to(run.path).as_posix(), path.read_bytes())
+    command(f"{bucket}/run", "score,entropy,flip", False, 2, None, None, False, 0.75, None, None, None, True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["people"], told["undecided"]) == (3, 2)
+    assert len(list(ReviewedRun(Run(f"{bucket}/run"), "accepted").instances())) > 0
 
 
 def test_what_reviewers_left_can_be_calibrated_on(make_run, picture, people, tmp_path, capsys) -> None:

@@ -51,7 +51,9 @@ def test_a_layer_is_read_as_it_was_written_and_follows_the_contract(run) -> None
         corrected(0, 1, "2026-01-01T10:00:01.000Z", 0.25),
     ]
     path = layers.write_layer(run.open(), rows)
-    assert sorted(layers.read_layer(path), key=lambda row: row.image_id) == rows[::-1]
+    (name,) = layers.layers(run.open())
+    assert run.path / name == path
+    assert sorted(layers.read_layer(run.open(), name), key=lambda row: row.image_id) == rows[::-1]
     table = pq.read_table(str(path))
     assert table.schema.equals(SCHEMAS["reviews"], check_metadata=False)
     schema = json.loads((CONTRACT / "review.schema.json").read_text())
