@@ -19,7 +19,7 @@ from annotator.evaluate.pairs import pair_people
 from annotator.evaluate.predictions import found_people
 from annotator.evaluate.truth import TruePeople, read_truth
 from annotator.quality.anatomy import bone_outliers, likely_swap
-from annotator.quality.labelled import label, scalars
+from annotator.quality.labelled import label, scalar_column
 from annotator.skeletons import COCO_17
 from annotator.store.reader import Run
 
@@ -100,8 +100,8 @@ def own_errors(run: Run, gt: str) -> dict[str, Any]:
     bad = (labelled.oks < 0.75)[known]
     signs = {"inverted joints": inverted[known] > 0, "OKS below 0.75": bad}
     flags = {
-        "likely_swap": scalars(run, "likely_swap") > 0,
-        "bone_outliers": scalars(run, "bone_outliers") > 0,
+        "likely_swap": scalar_column(run, "likely_swap") > 0,
+        "bone_outliers": scalar_column(run, "bone_outliers") > 0,
     }
     return {
         "people": int(known.sum()),

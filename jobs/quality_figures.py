@@ -17,7 +17,7 @@ import numpy as np
 from annotator.errors import UserError
 from annotator.quality.curve import review_curve
 from annotator.quality.fit import auroc
-from annotator.quality.labelled import Labelled, label, scalars
+from annotator.quality.labelled import Labelled, label, scalar_column
 from annotator.quality.queue import mean_rank
 from annotator.store.reader import Run
 
@@ -36,7 +36,7 @@ def bad_labels(run: Run, labelled: Labelled, bad_below: float) -> dict[str, Any]
     bad, images = (labelled.oks < bad_below)[known], labelled.images[known]
     risks = {}
     for name, more_is_better in SIGNALS.items():
-        values = scalars(run, name)[known]
+        values = scalar_column(run, name)[known]
         if np.isfinite(values).any():
             risks[name] = mean_rank(-values if more_is_better else values)
     risks["average of " + ", ".join(AVERAGE)] = np.mean([risks[n] for n in AVERAGE if n in risks], axis=0)
@@ -54,17 +54,17 @@ def false_people(run: Run, labelled: Labelled) -> dict[str, Any]:
     real = labelled.matched[judged]
     figures: dict[str, Any] = {"people": int(judged.sum()), "false": int((~real).sum())}
     for name in ("bbox_score", "pose_score", "person_score", "score"):
-        figures[name] = auroc(scalars(run, name)[judged], real)
-    ranks = [mean_rank(scalars(run, name)[judged]) for name in ("bbox_score", "pose_score")]
+        figures[name] = auroc(scalar_column(run, name)[judged], real)
+    ranks = [mean_rank(scalar_column(run, name)[judged]) for name in ("bbox_score", "pose_score")]
     figures["rank of both"] = auroc(np.mean(ranks, axis=0), real)
-    flagged = scalars(run, "likely_phantom")[judged] > 0
+    flagged = scalar_column(run, "likely_phantom")[judged] > 0
     figures["likely_phantom"] = {
         "flagged": int(flagged.sum()),
         "real people among them": int((flagged & real).sum()),
         "false people left": int((~flagged & ~real).sum()),
         "real people left": int((~flagged & real).sum()),
     }
-    person = scalars(run, "person_score")[judged]
+    person = scalar_column(run, "person_score")[judged]
     figures["by person_score"] = {
         f"{limit:.2f}": (int((real & (person < limit)).sum()), int((~real & (person >= limit)).sum()))
         for limit in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
@@ -74,9 +74,9 @@ def false_people(run: Run, labelled: Labelled) -> dict[str, Any]:
 
 def doubles(run: Run, labelled: Labelled) -> dict[str, Any]:
     """Of the people flagged as somebody again: how many match somebody of their own."""
-    flagged = np.isfinite(scalars(run, "duplicate_of"))
-    shown = scalars(run, "likely_phantom") == 0
-    suppressed = scalars(run, "nms_suppressed") > 0
+    flagged = np.isfinite(scalar_column(run, "duplicate_of"))
+    shown = scalar_column(run, "likely_phantom") == 0
+    suppressed = scalar_column(run, "nms_suppressed") > 0
     return {
         "flagged": int(flagged.sum()),
         "of them somebody of their own": int((flagged & labelled.matched).sum()),

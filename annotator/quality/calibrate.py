@@ -13,7 +13,7 @@ import numpy as np
 from annotator.errors import UserError
 from annotator.quality.calibration import Calibration
 from annotator.quality.fit import JointSample, Reliability, cross_validated, fit, reliability, sample_of
-from annotator.quality.labelled import RIGHT, label, lists
+from annotator.quality.labelled import RIGHT, label, list_column
 from annotator.quality.reviewed import reviewed
 from annotator.quality.visibility import (
     VisibilitySample,
@@ -63,7 +63,7 @@ def calibrate(
             raise UserError(f"{run.place} is of another pose model than {runs[0].place}: calibrate apart")
         labelled = reviewed(run) if gt_path is None else label(run, gt_path)
         people += int(labelled.known.any(axis=1).sum())
-        samples.append(sample_of(labelled, lists(run, "keypoint_scores", len(skeleton))))
+        samples.append(sample_of(labelled, list_column(run, "keypoint_scores", len(skeleton))))
     sample = JointSample.together(samples)
     curves = fit(sample, skeleton)
     raw = reliability(sample.scores, sample.right)

@@ -100,7 +100,7 @@ def _nobody(joints: int) -> tuple[np.ndarray, ...]:
     )
 
 
-def lists(run: Run, column: str, joints: int) -> np.ndarray:
+def list_column(run: Run, column: str, joints: int) -> np.ndarray:
     """A list column of all people of a run: (N, joints) float32; NaN rows where it is null."""
     parts = [np.zeros((0, joints), np.float32)]
     for batch in run.instances([column]):
@@ -111,7 +111,7 @@ def lists(run: Run, column: str, joints: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def scalars(run: Run, column: str) -> np.ndarray:
+def scalar_column(run: Run, column: str) -> np.ndarray:
     """A column of all people of a run: (N,) float64; NaN where it is null."""
     parts = [np.zeros(0)]
     for batch in run.instances([column]):

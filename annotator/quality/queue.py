@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.quality.curve import BAD_BELOW, ReviewCurve, review_curve
-from annotator.quality.labelled import Labelled, scalars
+from annotator.quality.labelled import Labelled, scalar_column
 from annotator.quality.shown import COLUMNS as SHOWN_COLUMNS
 from annotator.quality.shown import shown
 from annotator.store.reader import Run
@@ -85,7 +85,7 @@ def rank(run: Run, signals: Sequence[str] = DEFAULT, everybody: bool = False) ->
     ranks, used = [], []
     for name in signals:
         column, more_is_better = SIGNALS[name]
-        values = scalars(run, column)[ranked]
+        values = scalar_column(run, column)[ranked]
         if np.isfinite(values).any():
             ranks.append(mean_rank(-values if more_is_better else values))
             used.append(name)
@@ -124,7 +124,7 @@ def as_table(run: Run, queue: Queue) -> pa.Table:
         "risk": pa.array(queue.risk[order]),
     }
     for name in queue.signals:
-        values = scalars(run, SIGNALS[name][0])[order]
+        values = scalar_column(run, SIGNALS[name][0])[order]
         columns[SIGNALS[name][0]] = pa.array(values.astype(np.float32), from_pandas=True)
     for name in ("duplicate_of", "likely_swap"):
         chunks = [batch[name] for batch in run.instances([name])]
