@@ -30,7 +30,7 @@ from annotator.review.writing import writer
 from annotator.store.reader import Run
 
 # What a dataset was loaded with; another number renews it whole.
-LAYOUT = 1
+LAYOUT = 2
 _BATCH = 2000
 
 

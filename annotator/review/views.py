@@ -20,6 +20,7 @@ DISAGREEING = "disagrees with ground truth"
 FAILED = "failed"
 UNDECIDED = "undecided"
 SENT_BACK = "sent back"
+GONE = "no longer predicted"
 
 
 def save(dataset: Any, truth: bool) -> None:
@@ -34,7 +35,7 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
     def people(condition: Any) -> Any:
         return dataset.filter_labels(KEYPOINTS, condition).sort_by("risk", reverse=True)
 
-    undecided = (F("decision") == None) | (F("gone") == True)  # noqa: E711, E712 - expressions, not values
+    undecided = F("decision") == None  # noqa: E711 - an expression, not a value
     views = {
         WORST: (
             dataset.match(F("num_people") > 0).sort_by("risk", reverse=True),
@@ -49,6 +50,7 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
         CROWDED: (people(F("max_iou") > CROWDED_IOU), "People who overlap with somebody else"),
         SMALL: (people(F("area") < SMALL_AREA), "People in boxes of less than 96 x 96 pixels"),
         SENT_BACK: (people(F("decision") == "sent back"), "To be annotated again"),
+        GONE: (people(F("gone") == True), "Decided on or corrected, but no longer predicted"),  # noqa: E712
         FAILED: (dataset.match(F("status") == "error"), "Inputs without a result; see error_message"),
     }
     if truth:

@@ -15,6 +15,7 @@ from annotator.review.documents import Extras, documents
 from annotator.review.identifiers import Identifiers
 from annotator.review.load import load
 from annotator.review.mirror import mirror_of, to_pixels
+from annotator.review.progress import progress
 from annotator.review.snapshot import Snapshot
 from annotator.review.writing import _shape, agrees
 from annotator.skeletons import COCO_17
@@ -93,6 +94,21 @@ def test_saved_views(dataset) -> None:
     assert needed == [n << 12 | 2 for n in (0, 1, 3, 4)]
     decisions.decide(dataset, needed[:1], decisions.ACCEPTED)
     assert decisions.people_in(dataset.load_saved_view(views.REVIEW)) == needed[1:]
+
+
+def test_the_panel_and_the_views_count_the_same_people(dataset) -> None:
+    """Decided people who are no longer predicted are not undecided for ever; a view shows them."""
+    decisions.decide(dataset, [2, 1 << 12 | 2], decisions.ACCEPTED)
+    gone = {"keypoints.keypoints.1.gone": True}
+    dataset._sample_collection.update_one({"index": 0}, {"$set": gone})
+
+    def people(name: str) -> list[int]:
+        return decisions.people_in(dataset.load_saved_view(name))
+
+    counted = progress(dataset)
+    assert len(people(views.UNDECIDED)) == counted.people - counted.decided == 6
+    assert len(people(views.REVIEW)) == counted.to_review == 2
+    assert people(views.GONE) == [2]
 
 
 def test_a_document_is_the_one_that_fiftyone_makes(dataset, run, fo) -> None:
