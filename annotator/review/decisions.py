@@ -59,12 +59,25 @@ def decide(
     return _set(dataset, people, values)
 
 
-def set_visibility(dataset: Any, people: Iterable[int], joints: Sequence[int], visibility: int) -> int:
-    """Say that joints are not labelled (0), hidden (1) or visible (2), beside what was predicted."""
+def set_visibility(
+    dataset: Any, people: Iterable[int], joints: Sequence[int], visibility: int, by: str | None = None
+) -> int:
+    """Say that joints are not labelled (0), hidden (1) or visible (2), beside what was predicted.
+
+    That is a correction: who decided about a person, and when, stays as it is.
+
+    Args:
+        dataset, people, by: as in `decide`.
+        joints: places in the skeleton.
+        visibility: v of COCO.
+
+    Returns:
+        How many people it was written onto.
+    """
     wanted, count = set(people), 0
     for person, was in _visibilities(dataset, wanted):
         values = [visibility if joint in joints else v for joint, v in enumerate(was)]
-        stamp = {"visible_set": values, "reviewer": reviewer(), "decided_at": _now()}
+        stamp = {"visible_set": values, "visible_by": by or reviewer(), "visible_at": _now()}
         count += _set(dataset, [person], stamp)
     return count
 

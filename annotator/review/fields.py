@@ -29,6 +29,8 @@ DECISION = {
     "reviewer": "str",
     "decided_at": "datetime",
     "visible_set": "ints",
+    "visible_by": "str",
+    "visible_at": "datetime",
 }
 # What a load says about a decision that was made on other rows than today's.
 AGED = {"stale": "bool", "gone": "bool"}

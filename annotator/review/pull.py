@@ -137,18 +137,14 @@ def _of_image(
             correction = _correction(label, poses.get(person), row, size, mirror, flags)
         earlier = before.get(person)
         if correction or "broken" in flags:
-            correction |= {
-                "corrected_by": document.get("edited_by") or label.get("reviewer"),
-                "corrected_at": _iso(document.get("edited_at") or label.get("decided_at"))
-                or _iso(document["last_modified_at"]),
-            }
-        elif (
-            earlier
-            and earlier.keypoints
-            and (_iso(document.get("edited_at")) or "") > (earlier.corrected_at or "")
-        ):
-            # Joints were put back where they had been.
-            correction = {"corrected_by": document["edited_by"], "corrected_at": _iso(document["edited_at"])}
+            dragged = "broken" in flags or any(correction["moved_by"])
+            by, at = _last_hand(document, label, dragged)
+            correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
+        elif earlier and earlier.keypoints:
+            by, at = _last_hand(document, label, dragged=True)
+            if (at or "") > (earlier.corrected_at or ""):
+                # Joints were put back where they had been, or are as visible as they had been.
+                correction = {"corrected_by": by, "corrected_at": at}
         review = Review(
             instance_id=person,
             image_id=document["image_id"],
@@ -161,6 +157,14 @@ def _of_image(
         )
         if review.says_something:
             yield review
+
+
+def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str | None, str | None]:
+    """Who set a person's visibilities or, if they were `dragged`, joints last, and when; None if unknown."""
+    edited, was_set = document.get("edited_at"), label.get("visible_at")
+    if dragged and edited is not None and (was_set is None or edited > was_set):
+        return document.get("edited_by"), _iso(edited)
+    return label.get("visible_by"), _iso(was_set)
 
 
 def _correction(

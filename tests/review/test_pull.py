@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 
 import numpy as np
@@ -100,6 +101,46 @@ def test_visibility_is_set_without_moving_anything(run, place, dataset) -> None:
     keypoints = np.array(review.keypoints, np.float32).reshape(17, 3)
     assert np.array_equal(keypoints[:, :2], two_people().keypoints[0])
     assert keypoints[[0, 9, 10, 11], 2].tolist() == [0, 1, 1, 2]
+
+
+def test_setting_visibility_leaves_decision_and_decider_alone(run, place, dataset, fo) -> None:
+    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    pull(run.open(), place)
+    accepted = layers.read(run.open())[C]
+    decisions.set_visibility(dataset, [C], [9], 1, by="ben")
+    pull(run.open(), place)
+    review = layers.read(run.open())[C]
+    assert (review.decision, review.reviewer, review.time) == ("accepted", "anna", accepted.time)
+    assert review.corrected_by == "ben" and (review.corrected_at or "") > (accepted.time or "")
+
+    # In another database nobody has decided, which is no withdrawal.
+    dataset.delete()
+    other = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
+    decisions.set_visibility(other, [C], [10], 1, by="cleo")
+    pull(run.open(), place)
+    elsewhere = layers.read(run.open())[C]
+    assert (elsewhere.decision, elsewhere.reviewer) == ("accepted", "anna")
+    assert elsewhere.corrected_by == "cleo" and elsewhere.moved_joints == (10,)
+
+
+def test_visibility_that_is_set_back_is_no_correction_any_more(run, place, dataset) -> None:
+    decisions.set_visibility(dataset, [C], [9], 1)
+    pull(run.open(), place)
+    decisions.set_visibility(dataset, [C], [9], 2, by="ben")
+    pull(run.open(), place)
+    review = layers.read(run.open())[C]
+    assert review.keypoints is None and review.corrected_by == "ben"
+    assert pull(run.open(), place).layer is None
+
+
+def test_who_set_visibility_last_is_not_who_dragged_somebody_else(run, place, dataset) -> None:
+    drag(dataset, 3, D, 2, 1, (0.5, 0.25))
+    edited = {"edited_by": "anna", "edited_at": datetime.datetime(2030, 1, 1)}
+    dataset._sample_collection.update_one({"index": 3}, {"$set": edited})
+    decisions.set_visibility(dataset, [C], [9], 1, by="ben")
+    pull(run.open(), place)
+    found = layers.read(run.open())
+    assert (found[C].corrected_by, found[D].corrected_by) == ("ben", "anna")
 
 
 def test_a_broken_pose_is_flagged_and_not_guessed(run, place, dataset) -> None:
