@@ -43,32 +43,14 @@ def export(
     ] = False,
 ) -> None:
     """Write the people of a run in another format: annotation tools, trainers, data sets, films."""
-    from annotator.errors import UserError
-    from annotator.export import FORMATS
+    from annotator.export import format_writer
     from annotator.export.doubtful import RunWithout, count_doubtful
+    from annotator.export.selected import selected
     from annotator.store.reader import Run
 
-    if format_name not in FORMATS:
-        raise UserError(f"--format {format_name}: known formats are {', '.join(FORMATS)}")
-    source = Run(run)
-    if drop and (smooth or format_name == "smoothed"):
-        raise UserError("--drop: smoothing is of everybody who was followed; leave out --smooth, or --drop")
-    if reviewed is not None and (smooth or format_name == "smoothed"):
-        raise UserError("--reviewed: what people decided is not smoothed; leave out --smooth, or --reviewed")
-    decided: list[int] = []
-    if reviewed is not None:
-        from annotator.review.reviewed import ReviewedRun
-
-        source = ReviewedRun(source, reviewed)
-        decided = [person for person, review in source.reviews.items() if review.says_something]
-    if drop:
-        source = RunWithout(source, drop.split(","), decided)
-    options: dict[str, bool] = {"smooth": smooth}
-    if with_images:
-        if format_name != "hugging-face":
-            raise UserError(f"--with-images goes with --format hugging-face, not with {format_name}")
-        options["with_images"] = True
-    written = FORMATS[format_name](source, to, min_score=min_score, **options)
+    write = format_writer(format_name, with_images)
+    source = selected(Run(run), drop, reviewed, smooth or format_name == "smoothed")
+    written = write(source, to, min_score=min_score, smooth=smooth)
     print(f"{to}: {written.images:,} images, {written.people:,} people")
     if isinstance(source, RunWithout):
         print(f"  {source.left_out:,} people are left out by --drop {drop}")

@@ -7,8 +7,11 @@ Importers, and what the rows mean, belong elsewhere. A format is a function in `
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from annotator.errors import UserError
 
 if TYPE_CHECKING:
     from annotator.export.coco import Exported
@@ -88,3 +91,21 @@ FORMATS: dict[str, Callable[..., Exported]] = {
     "yolo-pose": _yolo_pose,
     "hugging-face": _hugging_face,
 }
+
+
+def format_writer(format_name: str, with_images: bool = False) -> Callable[..., Exported]:
+    """The function of a format, called as those of `FORMATS`.
+
+    Args:
+        with_images: write the pictures too, not only their names.
+
+    Raises:
+        UserError: no such format, or one that takes no pictures.
+    """
+    if format_name not in FORMATS:
+        raise UserError(f"--format {format_name}: known formats are {', '.join(FORMATS)}")
+    if not with_images:
+        return FORMATS[format_name]
+    if format_name != "hugging-face":
+        raise UserError(f"--with-images goes with --format hugging-face, not with {format_name}")
+    return partial(FORMATS[format_name], with_images=True)
