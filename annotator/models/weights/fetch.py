@@ -26,7 +26,9 @@ Progress = Callable[[str, int, int | None], None]
 _CHUNK = 1 << 18
 # A new attempt is free of charge when the one before brought at least this much.
 _ENOUGH = 1 << 20
-_GIVEN_HASH = re.compile(r"-([0-9a-f]{8})(?:_\d{8})?(?:_\d{6})?\.[a-z]+$")
+# "-04af38ce_20220923.pth", "_a36c3ecf-20230207.pth", "_112414-78e30dcc.pth": a date is no hash.
+_DATE = r"20[0-3]\d[01]\d[0-3]\d"
+_GIVEN_HASH = re.compile(rf"[-_](?!{_DATE}\.)([0-9a-f]{{7,8}})(?:[-_]{_DATE})?(?:_\d{{6}})?\.[a-z]+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,4 +209,8 @@ def test_other_schemes_are_refused(server: Server, address: str) -> None:
 def test_the_hash_in_a_name() -> None:
     assert sha256_prefix("td-hm_res50_8xb64-210e_coco-256x192-04af38ce_20220923.pth") == "04af38ce"
     assert sha256_prefix("rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth") == "78e30dcc"
+    assert sha256_prefix("cid_hrnet-w48_8xb20-140e_coco-512x512_a36c3ecf-20230207.pth") == "a36c3ecf"
+    assert sha256_prefix("rtmpose-m_simcc-hand5_pt-aic-coco_210e-256x256-74fb594_20230320.pth") == "74fb594"
+    assert sha256_prefix("atss_r101_fpn_1x_20200825-dfcadd6f.pth") == "dfcadd6f"
     assert sha256_prefix("yolox_s_8x8_300e_coco_20211121.pth") is None
+    assert sha256_prefix("rtmw-dw-x-l_simcc-cocktail14_270e-256x192-20231122.pth") is None

@@ -18,6 +18,28 @@ def test_every_expected_name_leads_to_a_config_and_weights() -> None:
         assert entry.config.is_file() and entry.url and sha256_prefix(file_name(entry.url)), name
 
 
+# Checkpoints that OpenMMLab published without a hash in their names.
+WITHOUT_HASH = {
+    "edpose_res50_coco_3rdparty.pth",
+    "rtmw-dw-l-m_simcc-cocktail14_270e-256x192-20231122.pth",
+    "rtmw-dw-x-l_simcc-cocktail14_270e-256x192-20231122.pth",
+    "rtmw-dw-x-l_simcc-cocktail14_270e-384x288-20231122.pth",
+    "td-hm_hrnet-w32_8xb64-210e_exlpose-ll-256x192.pth",
+}
+
+
+def test_every_checkpoint_is_checked_by_the_hash_in_its_name_and_never_by_its_date() -> None:
+    entries = [*catalogue.pose_models().values(), *catalogue.detectors().values()]
+    names = {file_name(entry.url) for entry in entries if entry.url and entry.url.startswith("http")}
+    assert len(names) > 700
+    prefixes = {name: sha256_prefix(name) for name in names}
+    assert {name for name, prefix in prefixes.items() if prefix is None} == WITHOUT_HASH & names
+    dates = {
+        name for name, prefix in prefixes.items() if prefix and prefix.startswith("20") and prefix.isdigit()
+    }
+    assert not dates
+
+
 def test_figures_come_from_the_metafiles() -> None:
     entry = catalogue.find_pose("vitpose-h")
     assert entry.ap == 0.788 and entry.input_size == (192, 256) and entry.training_data == ("COCO",)
