@@ -12,6 +12,7 @@ import datetime
 import functools
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -124,6 +125,9 @@ class Inert:
 class RestrictedUnpickler(pickle.Unpickler):
     """`pickle.Unpickler` that resolves names by the lists above and imports nothing."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, _only_storages(value) if name == "persistent_load" else value)
+
     def find_class(self, module_name: str, global_name: str) -> Any:
         """Raises ForbiddenNameError for a name that is on no list."""
         real = _real_names().get((module_name, global_name))
@@ -138,6 +142,18 @@ class RestrictedUnpickler(pickle.Unpickler):
         if _is_inert(module_name, global_name):
             return type("Inert", (Inert,), {"name": f"{module_name}.{global_name}"})
         raise ForbiddenNameError(module_name, global_name)
+
+
+def _only_storages(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """torch's way to tensors' memory without its way to modules, which writes a copy of their source."""
+
+    def checked(reference: Any) -> Any:
+        kind = reference[0] if isinstance(reference, tuple) and reference else reference
+        if kind not in ("storage", b"storage"):
+            raise ForbiddenNameError("torch", f"{kind} (a whole module, not its weights)")
+        return load(reference)
+
+    return checked
 
 
 def torch_load(path: str | Path) -> Any:
@@ -230,28 +246,42 @@ def _real_names() -> dict[tuple[str, str], Any]:
 
     rebuild = torch._utils
 
-    # Behind functions of our own: a pickle may set attributes on the functions it is given.
-    def tensor(*args: Any) -> Any:
-        return rebuild._rebuild_tensor(*args)
+    # A pickle may set attributes on what it is given, and torch reads some: these have none.
+    class Tensor:
+        __slots__ = ()
 
-    def tensor_v2(*args: Any) -> Any:
-        return rebuild._rebuild_tensor_v2(*args)
+        def __call__(self, *args: Any) -> Any:
+            return rebuild._rebuild_tensor(*args)
 
-    def parameter(data: Any, *_: Any) -> Any:
-        return data
+    class TensorV2:
+        __slots__ = ()
 
-    def latin1(text: str, *_: Any) -> bytes:
+        def __call__(self, *args: Any) -> Any:
+            return rebuild._rebuild_tensor_v2(*args)
+
+    class Parameter:
+        __slots__ = ()
+
+        def __call__(self, data: Any, *_: Any) -> Any:
+            return data
+
+    class Latin1:
         """How protocol 2 writes bytes."""
-        return text.encode("latin1")
 
+        __slots__ = ()
+
+        def __call__(self, text: str, *_: Any) -> bytes:
+            return text.encode("latin1")
+
+    parameter = Parameter()
     return {
-        ("_codecs", "encode"): latin1,
+        ("_codecs", "encode"): Latin1(),
         ("collections", "OrderedDict"): collections.OrderedDict,
         ("datetime", "datetime"): datetime.datetime,
         ("torch", "Size"): torch.Size,
         ("torch", "device"): torch.device,
-        ("torch._utils", "_rebuild_tensor"): tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): tensor_v2,
+        ("torch._utils", "_rebuild_tensor"): Tensor(),
+        ("torch._utils", "_rebuild_tensor_v2"): TensorV2(),
         ("torch._utils", "_rebuild_parameter"): parameter,
         ("torch._utils", "_rebuild_parameter_with_state"): parameter,
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from annotator.errors import UserError
@@ -146,6 +147,20 @@ def test_views_and_shared_tensors_survive(tmp_path: Path) -> None:
     assert copy is not None and same(dict(sorted(load_state(copy).items())), dict(sorted(state.items())))
 
 
+@pytest.mark.parametrize("error", [OSError("read-only"), SafetensorError("I/O error: Permission denied")])
+def test_a_folder_that_cannot_be_written_to_gets_no_copy(tmp_path: Path, state, monkeypatch, error) -> None:
+    """A read-only folder or a full disk: the weights are there all the same."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    path = tmp_path / "w.pth"
+    torch.save(state, path)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    assert write_safetensors_copy(path, "0" * 64) is None
+    assert list(tmp_path.iterdir()) == [path] and same(load_checkpoint(path, "0" * 64).state, state)
+
+
 def test_the_safetensors_copy_is_used_only_for_the_file_it_was_made_from(tmp_path: Path, state) -> None:
     path = tmp_path / "w.pth"
     network = nn.Sequential(nn.Linear(2, 2))
@@ -196,6 +211,44 @@ def test_truncated_files_are_named(tmp_path: Path, state) -> None:
         load_state(path.with_suffix(".safetensors"))
     with pytest.raises(UserError, match="not found"):
         load_state(tmp_path / "absent.pth")
+
+
+def legacy(program: bytes) -> bytes:
+    """A checkpoint as torch wrote them before zip archives, around the pickle of its contents."""
+    magic, protocol = 0x1950A86A20F9469CFC6C, 1001
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": protocol, "little_endian": True, "type_sizes": sizes}
+    return b"".join(
+        [*(pickle.dumps(part, 2) for part in (magic, protocol, system)), program, pickle.dumps([], 2)]
+    )
+
+
+def text(value: str) -> bytes:
+    """The opcode that pushes a string."""
+    return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+
+NAMED = b"c_codecs\nencode\n"  # the one harmless function
+
+
+@pytest.mark.parametrize("disguised", [True, False])
+def test_a_checkpoint_that_makes_torch_write_a_file_is_refused(tmp_path: Path, disguised: bool) -> None:
+    """torch saves the source of a pickled module beside the name that its class claims to have."""
+    target = tmp_path / "planted"
+    disguise = b"N}(" + text("__name__") + text(str(target)) + text("dump_patches") + b"\x88u\x86b"
+    reference = b"(" + text("module") + NAMED + disguise * disguised + text("a.py") + text("attack") + b"tQ"
+    path = tmp_path / "evil.pth"
+    path.write_bytes(legacy(b"\x80\x02" + reference + b"0}."))
+    with pytest.raises(UserError):
+        load_state(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["evil.pth"]
+
+
+def test_what_a_pickle_is_given_takes_no_attributes(tmp_path: Path) -> None:
+    path = tmp_path / "evil.pth"
+    path.write_bytes(legacy(b"\x80\x02" + NAMED + b"}(" + text("__name__") + text("x") + b"ub0}."))
+    with pytest.raises(UserError):
+        load_state(path)
 
 
 def test_a_whole_pickled_network_and_torchscript_are_refused(tmp_path: Path) -> None:
