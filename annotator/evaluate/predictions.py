@@ -8,13 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from annotator.pose.oks import oks_nms
+from annotator.pose.oks import nms_areas, oks_nms
 from annotator.store.reader import Run
-
-# MMPose widens a box by this much before it crops, and takes the widened area as the person's size in NMS.
-BOX_PADDING = 1.25
-# Width over height of nearly every top-down model's input, for rows that do not say theirs.
-USUAL_ASPECT = 192 / 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,10 @@ def found_people(
         nms: "oks" leaves out whoever has a better person within an OKS of more than `threshold`.
     """
     joints, sigmas = len(run.skeleton), np.array(run.skeleton.sigmas)
-    size = run.metadata["pose_model"]["input_size"]
+    models = run.metadata
+    # Without a detector and without boxes, the pose model found the people in the whole image.
+    whole_image = models["detector"] is None and models["boxes"] is None
+    size = None if whole_image else models["pose_model"]["input_size"]
     for batch in run.instances(["image_id", "bbox", "keypoints", "score", "bbox_score"]):
         n = batch.num_rows
         bboxes = batch["bbox"].flatten().to_numpy().reshape(n, 4)
@@ -68,16 +66,9 @@ def found_people(
             here = slice(start, end)
             kept = np.argsort(-scores[here], kind="stable")
             if nms == "oks":
-                areas = _crop_areas(bboxes[here], size)
-                kept = oks_nms(keypoints[here, :, :2], scores[here], areas, sigmas, threshold)
+                xy = keypoints[here, :, :2]
+                kept = oks_nms(xy, scores[here], nms_areas(bboxes[here], xy, size), sigmas, threshold)
             yield (
                 int(image_id[start]),
                 FoundPeople(bboxes[here], keypoints[here], scores[here], bbox_scores[here], kept),
             )
-
-
-def _crop_areas(bboxes: np.ndarray, input_size: list[int] | None) -> np.ndarray:
-    """Area of what the network saw of each person: the padded box, widened to the shape of the input."""
-    w, h = bboxes[:, 2] * BOX_PADDING, bboxes[:, 3] * BOX_PADDING
-    aspect = input_size[0] / input_size[1] if input_size else USUAL_ASPECT
-    return np.maximum(w, h * aspect) * np.maximum(h, w / aspect)

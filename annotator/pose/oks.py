@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+
+from annotator.pose.boxes import crop_areas
 
 # Rows of a similarity matrix made at once.
 _BLOCK = 64
@@ -73,6 +76,21 @@ def oks_nms(
     """
     similarity = _between(keypoints, areas, sigmas, keypoint_scores, visible_above)
     return _greedy(similarity, scores, threshold)
+
+
+def nms_areas(bboxes: np.ndarray, keypoints: np.ndarray, input_size: Sequence[int] | None) -> np.ndarray:
+    """People's size in `oks_nms`, as MMPose has it: the area of their crop, or of the extent of all joints.
+
+    Args:
+        bboxes: (N, 4) [x, y, w, h], keypoints: (N, K, 2), pixels of the image.
+        input_size: (width, height) of a top-down network's input; None for models that see whole images.
+
+    Returns:
+        (N,) float64, square pixels.
+    """
+    if input_size is None:
+        return np.ptp(np.asarray(keypoints, np.float64), axis=1).prod(axis=1)
+    return crop_areas(np.asarray(bboxes, np.float64)[:, 2:], input_size[0] / input_size[1])
 
 
 def suppressed(similarity: np.ndarray, scores: np.ndarray, threshold: float = 0.9) -> np.ndarray:

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from annotator.people import Poses, Signals
-from annotator.pose.boxes import crop_areas, iou_matrix, xywh_to_xyxy
-from annotator.pose.oks import best_first, joint_similarity, oks_between, suppressed
+from annotator.pose.boxes import iou_matrix, xywh_to_xyxy
+from annotator.pose.oks import best_first, joint_similarity, nms_areas, oks_between, suppressed
 from annotator.quality.anatomy import bone_outliers, likely_swap
 from annotator.skeletons import Skeleton
 
@@ -59,7 +59,7 @@ def measure(
     sigmas = np.array(skeleton.sigmas)
     areas = poses.bboxes[:, 2] * poses.bboxes[:, 3]
     duplicate_of, duplicate_oks = _duplicates(oks_between(poses.keypoints, areas, sigmas), poses.scores)
-    in_nms = oks_between(poses.keypoints, _sizes(poses, input_size), sigmas)
+    in_nms = oks_between(poses.keypoints, nms_areas(poses.bboxes, poses.keypoints, input_size), sigmas)
     outside = (poses.keypoints < corners[:, None, :2]) | (poses.keypoints > corners[:, None, 2:])
     flip = None
     if poses.halves is not None:
@@ -81,13 +81,6 @@ def measure(
         bone_outliers=bone_outliers(poses.keypoints, skeleton),
         likely_swap=likely_swap(poses.keypoints, poses.halves, skeleton),
     )
-
-
-def _sizes(poses: Poses, input_size: tuple[int, int] | None) -> np.ndarray:
-    """(N,) area of each person as MMPose's NMS has it: of the crop, or of the extent of all joints."""
-    if input_size is not None:
-        return crop_areas(poses.bboxes[:, 2:], input_size[0] / input_size[1])
-    return np.ptp(poses.keypoints.astype(np.float64), axis=1).prod(axis=1)
 
 
 def _duplicates(similarity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
