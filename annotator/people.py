@@ -104,12 +104,16 @@ class Poses:
         return len(self.bboxes)
 
     def scaled(self, factor: float) -> Poses:
-        """The same people in the frame of a picture `factor` times as large."""
+        """The same people in the frame of a picture `factor` times as large.
+
+        Joints are measured from the centre of the first pixel, which is a block there; boxes from its edge.
+        """
+        times, half_a_block = np.float32(factor), np.float32((factor - 1) / 2)
         return replace(
             self,
             bboxes=self.bboxes * factor,
-            keypoints=self.keypoints * np.float32(factor),
-            halves=None if self.halves is None else self.halves * np.float32(factor),
+            keypoints=self.keypoints * times + half_a_block,
+            halves=None if self.halves is None else self.halves * times + half_a_block,
         )
 
     def of(self, people: np.ndarray) -> Poses:

@@ -52,10 +52,9 @@ class Image:
         width, height: of the full upright picture in pixels, whatever the size of `pixels`.
         orientation: EXIF orientation that was applied, 1 to 8; 1 for TIFF and HEIC, whose decoders turn the
             picture.
-        scale: full size / size of `pixels`: 1, 2, 4 or 8. Boxes and keypoints found in `pixels` are
-            multiplied
-            by it to be in the frame of the full picture (at most 4 pixels of a picture beyond 64 megapixels
-            are lost at its border and half a block in position).
+        scale: full size / size of `pixels`: 1, 2, 4 or 8. `Poses.scaled` brings what was found in `pixels`
+            into the frame of the full picture. Where its sides are no multiples of `scale`, up to scale - 1
+            pixels at the border are lost or made up; a picture that EXIF turned may be off by as many.
     """
 
     pixels: np.ndarray

@@ -130,7 +130,8 @@ def _everybody(run: Run, wanted: Iterable[int]) -> dict[int, tuple[np.ndarray, n
 
 def _without_faces(image: Image, bboxes: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton) -> Image:
     xyv = keypoints.astype(np.float64)
-    xyv[..., :2] /= image.scale
+    # Centres of pixels stand on whole numbers before and after.
+    xyv[..., :2] = (xyv[..., :2] + 0.5) / image.scale - 0.5
     return replace(image, pixels=blur_faces(image.pixels, bboxes / image.scale, xyv, skeleton))
 
 

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
+from annotator.media.image import Image
+from annotator.people import Poses
 from annotator.report.faces import blur_faces
 from annotator.report.page import write_report
 from annotator.report.signals import collect_signals, queue_of
+from annotator.report.thumbnails import _without_faces
 from annotator.report.work import collect_work
 from annotator.skeletons import COCO_17, Skeleton
 
@@ -24,6 +27,11 @@ def person() -> np.ndarray:
     xyv[0, :5, :2] = [[160, 85], [166, 79], [154, 79], [172, 82], [148, 82]]
     xyv[0, 5:, 0], xyv[0, 5:, 1] = np.tile([190, 130], 6), np.linspace(130, 340, 12)
     return xyv
+
+
+def people_of(keypoints: np.ndarray) -> Poses:
+    scores = np.ones((1, 17), np.float32)
+    return Poses(BOX[None], scores[:, 0], keypoints.astype(np.float32), scores, scores[:, 0])
 
 
 def noise() -> np.ndarray:
@@ -96,6 +104,14 @@ def test_the_card_is_what_the_hub_reads(run, tmp_path) -> None:
     assert files == {"instances": "instances/*.parquet", "images": "images/*.parquet"}
     assert all(list(run.path.glob(pattern)) for pattern in files.values())
     assert "12 people in 6 images" in text and "ab" * 32 in text and "Not measured" in text
+
+
+def test_faces_of_a_picture_that_was_decoded_smaller_are_found() -> None:
+    found = people_of(person()[..., :2])
+    image, large = Image(noise(), 4 * 640, 4 * 480, scale=4), found.scaled(4)
+    xyv = np.concatenate([large.keypoints, person()[..., 2:]], axis=2)
+    expected = blur_faces(noise(), BOX[None], person(), COCO_17)
+    np.testing.assert_array_equal(_without_faces(image, large.bboxes, xyv, COCO_17).pixels, expected)
 
 
 def test_blurred_pictures_are_said_to_be(run) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from annotator.errors import ItemError
-from annotator.media.image import Image
+from annotator.media.image import Image, ImageLimits, read_image
 from annotator.people import Detections, Poses
 from annotator.runtime.line import Decoded, StageClock, annotate
 from annotator.skeletons import COCO_17
-from annotator.sources.items import Item
+from annotator.sources.items import GivenBox, Item
 
 
 class Models:
@@ -68,6 +70,71 @@ def run(counts, batch_images=2, **options):
     outcomes = list(annotate(entries(counts, models), models, models, batch_images, clock, **options))
     assert [outcome.item.index for outcome in outcomes] == list(range(len(counts)))
     return models, clock, outcomes
+
+
+class Finder:
+    """The one bright rectangle of a picture: its edges are the box, its centre is every joint."""
+
+    skeleton = COCO_17
+    batch_people = 4
+    boxes: list[np.ndarray]
+
+    def __init__(self) -> None:
+        self.boxes = []
+
+    def prepare(self, image):
+        return image
+
+    def detect(self, inputs):
+        return [
+            Detections(np.array([[xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]], np.float64), np.ones(1, np.float32))
+            for image in inputs
+            for ys, xs in [[np.flatnonzero(side) for side in self._bright(image)]]
+        ]
+
+    def estimate(self, images, boxes):
+        self.boxes += [one.bboxes for one in boxes]
+        return [self._poses(image, one) for image, one in zip(images, boxes, strict=True)]
+
+    @staticmethod
+    def _bright(image):
+        bright = image[..., 0] > 128
+        return bright.any(axis=1), bright.any(axis=0)
+
+    def _poses(self, image, found):
+        centre = [np.flatnonzero(side).mean() for side in self._bright(image)][::-1]
+        points = np.tile(np.array(centre, np.float32), (1, len(COCO_17), 1))
+        return Poses(
+            np.concatenate([found.bboxes[:, :2], found.bboxes[:, 2:] - found.bboxes[:, :2]], axis=1),
+            found.scores,
+            points,
+            np.ones((1, len(COCO_17)), np.float32),
+            found.scores,
+            halves=np.stack([points, points], axis=1),
+        )
+
+
+@pytest.mark.parametrize("name", ["large.png", "large.jpg"])
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(("above", "scale"), [(64 * 96, 1), (64 * 96 // 4, 2), (64 * 96 // 16, 4), (1, 8)])
+def test_people_of_a_large_picture_are_where_they_are_in_it(tmp_path, above, scale, given, name) -> None:
+    """Boxes end at edges of pixels, joints are measured from the centre of the first one: to and fro."""
+    full = np.zeros((64, 96, 3), np.uint8)
+    full[16:48, 24:40] = 255
+    path = tmp_path / name
+    PIL.Image.fromarray(full).save(path, quality=95)
+    image = read_image(str(path), ImageLimits(reduce_above=above))
+    assert image.scale == scale
+    item, finder = Item(0, 0, str(path), path.name, 0), Finder()
+    if given:
+        item = replace(item, boxes=(GivenBox((24.0, 16.0, 16.0, 32.0), None),))
+    entry = (item, Decoded(image, finder.prepare(image.pixels)))
+    (outcome,) = annotate([entry], finder, finder, 1, StageClock())
+    poses = outcome.result
+    assert isinstance(poses, Poses) and poses.halves is not None
+    assert finder.boxes[0].tolist() == [[24 / scale, 16 / scale, 40 / scale, 48 / scale]]
+    assert poses.bboxes.tolist() == [[24, 16, 16, 32]]
+    assert (poses.keypoints == (31.5, 31.5)).all() and (poses.halves == (31.5, 31.5)).all()
 
 
 def test_people_of_several_batches_fill_a_pass() -> None:
