@@ -199,13 +199,24 @@ def load_config(
             raise UserError(
                 f"{path} is not a configuration: expected `field: value` lines, as in `shard_size: 256`"
             )
+        if nameless := [field for field in loaded if not isinstance(field, str)]:
+            raise UserError(
+                f"{path}: a field is called {nameless[0]!r}, which is no text (YAML reads on and numbers "
+                "as other things); fields are named as in `shard_size: 256`"
+            )
         values.update(loaded)
     values.update({key: value for key, value in overrides.items() if value is not None})
     for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
             raise UserError(f"--set {setting}: expected key=value, as in --set batch_people=64")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(
+                f"--set {setting}: the value is no YAML; a text with special characters needs quotes, as in "
+                f"--set '{key.strip()}=\"...\"'"
+            ) from None
     try:
         return RunConfig(**values)
     except ValidationError as error:

@@ -48,6 +48,8 @@ def test_what_decides_rows_changes_the_hash(change):
         (["batch_people"], "key=value"),
         (["visible_threshold=0.1", "hidden_threshold=0.2"], "hidden_threshold"),
         (["engine=tensorflow"], "engine"),
+        (["detector_weights=@x"], r"^--set detector_weights=@x: the value is no YAML"),
+        (["inputs=[1"], r"^--set inputs=\[1: the value is no YAML"),
     ],
 )
 def test_a_bad_setting_is_named(settings, said):
@@ -60,6 +62,15 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml"):
+        load_config(str(path), {}, [])
+
+
+@pytest.mark.parametrize(("key", "read"), [("1", "1"), ("on", "True"), ("null", "None")])
+def test_a_field_that_is_no_text_is_named(tmp_path, key, read):
+    """YAML reads `on` and `yes` as true."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"inputs: [photos]\nout: run\n{key}: 5\n")
+    with pytest.raises(UserError, match=rf"config\.yaml: a field is called {read}, which is no text"):
         load_config(str(path), {}, [])
 
 

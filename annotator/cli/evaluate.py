@@ -26,6 +26,7 @@ def evaluate(
     import json
 
     from annotator.cli import print_json
+    from annotator.errors import UserError
     from annotator.evaluate.evaluation import evaluate as evaluate_run
     from annotator.store.reader import Run
 
@@ -33,8 +34,12 @@ def evaluate(
     if json_to == "-":
         print_json(figures)
         return
-    if json_to is not None:
-        Path(json_to).write_text(json.dumps(figures, indent=2) + "\n")
     from annotator.cli.evaluation_tables import show
 
+    # First, so that a file that cannot be written does not cost the figures.
     show(run, gt, figures)
+    if json_to is not None:
+        try:
+            Path(json_to).write_text(json.dumps(figures, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write --json {json_to}: {error.strerror}") from None

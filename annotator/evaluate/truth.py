@@ -123,21 +123,25 @@ def _people(path: str | Path, images: set[int], category: int, joints: int) -> d
         labelled = labelled or bool(annotation.get("keypoints"))
         image = integer_id(_field(annotation, "image_id", path), where)
         if image in images:
-            rows.setdefault(image, []).append(_person(annotation, path, joints))
+            rows.setdefault(image, []).append(_person(annotation, path, joints, where))
     if not labelled:
         raise UserError(f"{path} has no keypoints: COCO's files with them are named person_keypoints_*.json")
     return {image: _together(of_image) for image, of_image in rows.items()}
 
 
-def _person(annotation: dict[str, Any], path: str | Path, joints: int) -> tuple:
-    keypoints = annotation.get("keypoints") or [0] * (3 * joints)
+def _person(annotation: dict[str, Any], path: str | Path, joints: int, where: str) -> tuple:
+    keypoints = _numbers(annotation.get("keypoints") or [0] * (3 * joints))
+    if keypoints is None:
+        raise UserError(f"{where}: keypoints are {annotation['keypoints']!r}; expected [x1, y1, v1, ...]")
     if len(keypoints) != 3 * joints:
         raise UserError(
             f"{path} has {len(keypoints) / 3:g} joints a person (annotation {annotation.get('id')}); "
             f"this run's skeleton has {joints}. Evaluate against ground truth of the same skeleton"
         )
-    bbox = np.array(_field(annotation, "bbox", path), np.float64)
-    xyv = np.array(keypoints, np.float64).reshape(-1, 3)
+    bbox = _numbers(_field(annotation, "bbox", path))
+    if bbox is None or len(bbox) != 4:
+        raise UserError(f"{where}: bbox is {annotation['bbox']!r}; expected [x, y, width, height] in pixels")
+    xyv = keypoints.reshape(-1, 3)
     return (
         bbox,
         annotation.get("area", bbox[2] * bbox[3]),
@@ -145,6 +149,15 @@ def _person(annotation: dict[str, Any], path: str | Path, joints: int) -> tuple:
         annotation.get("num_keypoints", int((xyv[:, 2] > 0).sum())),
         bool(annotation.get("iscrowd", 0)),
     )
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    """A list of numbers as (N,) float64; None for anything else."""
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.ndim == 1 else None
 
 
 def _together(people: list[tuple]) -> TruePeople:

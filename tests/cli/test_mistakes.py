@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -83,6 +84,22 @@ def test_each_mistake_is_one_clear_line(call, tmp_path, photos):
         assert said in err, f"{name}: {err}"
         assert "Traceback" not in err + out, name
         assert out == "", f"{name}: {out}"
+
+
+def test_figures_that_cannot_be_written_are_shown_all_the_same(call, make_run, picture, people, tmp_path):
+    run = make_run([picture("a.jpg", people([[10, 10, 50, 90]]))]).commit()
+    gt = tmp_path / "gt.json"
+    joints = [30, 50, 2] * 17
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 50, 90], "keypoints": joints}
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [person],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    gt.write_text(json.dumps(document))
+    code, out, err = call("eval", run.path, "--gt", gt, "--json", tmp_path / "no" / "figures.json")
+    assert code == 2 and "1 images" in out
+    assert "cannot write --json" in err and "figures.json: No such file" in err and "Traceback" not in err
 
 
 def test_help_imports_nothing_heavy():

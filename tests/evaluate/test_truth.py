@@ -64,6 +64,10 @@ def test_ids_may_stand_in_quotes(tmp_path) -> None:
     [
         ({"image_id": "one"}, "annotation 5: 'one' is not an image id"),
         ({"category_id": None}, "annotation 5: None is not a category id"),
+        ({"bbox": []}, "annotation 5: bbox is []; expected [x, y, width, height]"),
+        ({"bbox": None}, "annotation 5: bbox is None"),
+        ({"bbox": [1, 2, 3, "wide"]}, "annotation 5: bbox is [1, 2, 3, 'wide']"),
+        ({"keypoints": {"nose": [1, 2]}}, "annotation 5: keypoints are {'nose': [1, 2]}"),
     ],
 )
 def test_what_an_annotation_has_wrong_is_said(tmp_path, change: dict, message: str) -> None:
