@@ -45,7 +45,6 @@ class Detector:
         precision: of backbone and neck: "fp32" ("auto"), "bf16" or "fp16"; heads and boxes stay float32.
         engine: what carries out the network: "torch", "onnx" or "tensorrt".
         score_threshold: boxes below it are dropped.
-        nms_iou: overlap above which the weaker of two boxes is dropped; None: as the config says.
         max_people: at most this many boxes an image, best first; None: as many as the config allows.
 
     Attributes:
@@ -63,7 +62,6 @@ class Detector:
         precision: str = "fp32",
         engine: str = "torch",
         score_threshold: float = 0.1,
-        nms_iou: float | None = None,
         max_people: int | None = None,
     ) -> None:
         from mmcv.transforms import Compose
@@ -75,8 +73,6 @@ class Detector:
         self._to_float32 = any(transform.get("to_float32") for transform in loaders)
         with default_scope("mmdet"):
             self._transforms = Compose([transform for transform in pipeline if transform not in loaders])
-        if nms_iou is not None:
-            _set_nms_iou(built.network, nms_iou)
         self._network: Any = built.network.to(device)
         if engine == "torch":
             self.engine = TorchDetector(self._network, torch.device(device), precision)
@@ -203,14 +199,3 @@ def _dataset_classes(config: Any) -> Sequence[str] | None:
 
         class_ = DATASETS.get(type_name(dataset))
     return (getattr(class_, "METAINFO", None) or {}).get("classes")
-
-
-def _set_nms_iou(network: Any, iou: float) -> None:
-    """Change the threshold of the last NMS, that of the second stage where there are two."""
-    for part in (network, getattr(network, "bbox_head", None), getattr(network, "roi_head", None)):
-        config = getattr(part, "test_cfg", None)
-        if not config:
-            continue
-        for place in (config.get("rcnn"), config):
-            if place and place.get("nms"):
-                place["nms"]["iou_threshold"] = iou

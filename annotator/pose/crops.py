@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 import cv2
@@ -88,8 +87,6 @@ def crop_batch_cv2(
     image_index: np.ndarray,
     matrices: np.ndarray,
     size: tuple[int, int],
-    out: np.ndarray | None = None,
-    pool: Executor | None = None,
     border: tuple[int, int, int] = (0, 0, 0),
 ) -> np.ndarray:
     """Crops of many people of many images in one batch, bit-equal to MMPose's `TopdownAffine`.
@@ -99,36 +96,19 @@ def crop_batch_cv2(
         image_index: (N,) the image of each person.
         matrices: (N, 2, 3) from `warp_matrices`.
         size: (width, height) of the crops.
-        out: (N, height, width, 3) uint8, C-contiguous, to write into; made when absent.
-        pool: crops in its threads (OpenCV releases the interpreter's lock), else one after another.
         border: colour outside the image, in its channel order.
 
     Returns:
         (N, height, width, 3) uint8, channel order of the images.
     """
     w, h = size
-    shape = (len(matrices), h, w, 3)
-    if out is None:
-        out = np.empty(shape, np.uint8)
-    elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
-        raise ValueError(
-            f"out must be a C-contiguous uint8 array of shape {shape}, not {out.dtype} {out.shape}"
-        )
-    batch = out
-
-    def crop(i: int) -> None:
-        image, matrix = images[image_index[i]], matrices[i]
+    crops = np.empty((len(matrices), h, w, 3), np.uint8)
+    for crop, index, matrix in zip(crops, image_index, matrices, strict=True):
+        image = images[index]
         if max(image.shape[:2]) > _CV2_MAX_SIDE:
             image, matrix = _narrow(image, matrix, size)
-        cv2.warpAffine(image, matrix, (w, h), dst=batch[i], flags=cv2.INTER_LINEAR, borderValue=border)
-
-    if pool is None:
-        for i in range(len(matrices)):
-            crop(i)
-    else:
-        for _ in pool.map(crop, range(len(matrices))):
-            pass
-    return batch
+        cv2.warpAffine(image, matrix, (w, h), dst=crop, flags=cv2.INTER_LINEAR, borderValue=border)
+    return crops
 
 
 def _narrow(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -48,12 +48,6 @@ class Found:
     recall: float
     joints: int
 
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of both."""
-        total = self.precision + self.recall
-        return 2 * self.precision * self.recall / total if total else 0.0
-
 
 def visibility_sample(run: Run, gt_path: str | Path, baseline: VisibilityPolicy) -> VisibilitySample:
     """The matched people of a run with a COCO file whose v is to be believed.

@@ -33,11 +33,6 @@ class Mirror:
 
     chains: tuple[tuple[int, ...], ...]
 
-    def to_lines(self, points: np.ndarray) -> list[list[list[float]]]:
-        """Chains of [x, y] from points (K, 2)."""
-        rows = points.tolist()
-        return [[rows[joint] for joint in chain] for chain in self.chains]
-
     def to_points(self, lines: Sequence[Sequence[Sequence[float]]]) -> np.ndarray | None:
         """Points (K, 2) float64 from chains; None when a vertex was added or removed: nobody knows which."""
         if [len(line) for line in lines] != [len(chain) for chain in self.chains]:

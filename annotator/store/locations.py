@@ -6,7 +6,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from annotator.errors import UserError
 
@@ -88,11 +87,6 @@ def absolute(place: str | Path) -> str:
 def redacted(text: str) -> str:
     """A text without the user parts and queries of its URLs, where secrets are."""
     return _QUERY.sub("?...", _USER.sub("...@", text))
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is a URL of any kind."""
-    return len(urlsplit(text).scheme) > 1 and "://" in text
 
 
 def review_folder(run_dir: str | Path) -> Path:

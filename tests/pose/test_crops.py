@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 import pytest
@@ -96,20 +94,6 @@ def test_torch_crops_equal_opencv(size, use_udp):
     ours = crop_batch_torch([torch.from_numpy(i) for i in images], index, matrices, size).numpy()
     assert expected.std() > 20
     np.testing.assert_array_equal(ours, expected)
-
-
-def test_crops_are_written_where_asked_and_by_a_pool():
-    images = [photo(480, 640)]
-    center, scale = bbox_to_center_scale(people(8, 7), 1.25, 0.75)
-    matrices = warp_matrices(center, scale, (192, 256), True)
-    index = np.zeros(8, int)
-    out = np.full((8, 256, 192, 3), 77, np.uint8)
-    with ThreadPoolExecutor(2) as pool:
-        result = crop_batch_cv2(images, index, matrices, (192, 256), out=out, pool=pool)
-    assert result is out
-    np.testing.assert_array_equal(out, crop_batch_cv2(images, index, matrices, (192, 256)))
-    with pytest.raises(ValueError, match="C-contiguous"):
-        crop_batch_cv2(images, index, matrices, (192, 256), out=out[:, ::-1])
 
 
 def test_a_person_without_extent_costs_nobody_else_the_crop():

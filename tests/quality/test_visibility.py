@@ -110,15 +110,16 @@ def test_a_planted_rule_is_found_on_images_that_were_not_seen() -> None:
     found, plain = told_apart(v, sample.truth), told_apart(sample.baseline, sample.truth)
     for kind in ("outside or not labelled", "hidden"):
         assert found[kind].precision > 0.95 and found[kind].recall > 0.95
-        assert plain[kind].f1 < 0.4
+        assert min(plain[kind].precision, plain[kind].recall) < 0.4
 
 
 def test_counts_of_kinds() -> None:
     truth = np.array([[0, 1, 1, 2, 2, 2]])
     found = told_apart(np.array([[0, 1, 2, 2, 2, 1]]), truth)
     assert found["hidden"].precision == 0.5 and found["hidden"].recall == 0.5 and found["hidden"].joints == 2
-    assert found["visible"].f1 == pytest.approx(2 / 3)
-    assert told_apart(np.array([[2]]), np.array([[2]]))["hidden"].f1 == 0
+    assert found["visible"].precision == found["visible"].recall == 2 / 3
+    nobody = told_apart(np.array([[2]]), np.array([[2]]))["hidden"]
+    assert (nobody.precision, nobody.recall, nobody.joints) == (0, 0, 0)
 
 
 def policy() -> Evidence:
