@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +47,22 @@ class Exported:
     no_file: int = 0
 
 
+@dataclass(slots=True)
+class Tally:
+    """Counts as of `Exported`, while it is written."""
+
+    images: int = 0
+    people: int = 0
+    errors: int = 0
+    below_score: int = 0
+    no_joints: int = 0
+    no_file: int = 0
+
+    def exported(self, path: str | Path) -> Exported:
+        """The final count."""
+        return Exported(Path(path), **asdict(self))
+
+
 def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
     """A COCO keypoint file that annotation tools and pycocotools load.
 
@@ -65,7 +81,7 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     """
     header = {"info": _info(run), "licenses": [], "categories": [_category(run)]}
     videos: dict[str, int] = {}
-    tally = _Tally()
+    tally = Tally()
     with atomic_text(path) as out:
         out.write(json.dumps(header, ensure_ascii=False)[:-1])
         out.write(',\n"images": ')
@@ -86,7 +102,7 @@ def write_coco_results(
 
     All coordinates are kept; the third number of a joint is v. Arguments and errors as of `write_coco`.
     """
-    tally = _Tally()
+    tally = Tally()
     for batch in run.images(["status"]):
         errors = batch["status"].to_pylist().count("error")
         tally.errors += errors
@@ -95,17 +111,6 @@ def write_coco_results(
         _write_list(out, _people(run, min_score, tally, _result, smooth))
         out.write("\n")
     return tally.exported(path)
-
-
-@dataclass(slots=True)
-class _Tally:
-    images: int = 0
-    people: int = 0
-    errors: int = 0
-    below_score: int = 0
-
-    def exported(self, path: str | Path) -> Exported:
-        return Exported(Path(path), self.images, self.people, self.errors, self.below_score)
 
 
 def _info(run: Run) -> dict[str, Any]:
@@ -132,7 +137,7 @@ def _category(run: Run) -> dict[str, Any]:
     }
 
 
-def _images(run: Run, videos: dict[str, int], tally: _Tally) -> Iterator[str]:
+def _images(run: Run, videos: dict[str, int], tally: Tally) -> Iterator[str]:
     columns = ["image_id", "file_name", "width", "height", "status", "video_uri", "frame_index"]
     for batch in run.images(columns):
         for row in batch.to_pylist():
@@ -152,7 +157,7 @@ def _images(run: Run, videos: dict[str, int], tally: _Tally) -> Iterator[str]:
             yield json.dumps(entry, ensure_ascii=False)
 
 
-def _people(run: Run, min_score: float, tally: _Tally, form, smooth: bool) -> Iterator[str]:
+def _people(run: Run, min_score: float, tally: Tally, form, smooth: bool) -> Iterator[str]:
     from annotator.tracks.smoothed import smoothed_instances
 
     for batch in smoothed_instances(run) if smooth else run.instances():

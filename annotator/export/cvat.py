@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from annotator.export.atomic import atomic_text
-from annotator.export.coco import Exported
-from annotator.export.pictures import Person, Picture, Tally, pictures
+from annotator.export.coco import Exported, Tally
+from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
 

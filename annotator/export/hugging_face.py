@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from annotator.errors import AnnotatorError
 from annotator.export.atomic import atomic_folder
-from annotator.export.coco import Exported
-from annotator.export.pictures import Person, Picture, Tally, pictures
+from annotator.export.coco import Exported, Tally
+from annotator.export.pictures import Person, Picture, pictures
 from annotator.media.image import ImageLimits
 from annotator.media.remote import read_bytes
 from annotator.store.reader import Run

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from annotator.export.atomic import atomic_text
-from annotator.export.coco import Exported
-from annotator.export.pictures import Person, Picture, Tally, pictures
+from annotator.export.coco import Exported, Tally
+from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from annotator.export.coco import Exported
+from annotator.export.coco import Tally
 from annotator.store.reader import Run
 
 _IMAGE = ["image_id", "file_name", "uri", "width", "height", "status", "video_uri"]
@@ -48,30 +47,6 @@ class Picture:
     height: int
     is_frame: bool
     people: list[Person]
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts as of `Exported`, while it is written."""
-
-    images: int = 0
-    people: int = 0
-    errors: int = 0
-    below_score: int = 0
-    no_joints: int = 0
-    no_file: int = 0
-
-    def exported(self, path: str | Path) -> Exported:
-        """The final count."""
-        return Exported(
-            Path(path),
-            self.images,
-            self.people,
-            self.errors,
-            self.below_score,
-            self.no_joints,
-            self.no_file,
-        )
 
 
 def pictures(run: Run, tally: Tally, *, min_score: float = 0.0, smooth: bool = False) -> Iterator[Picture]:

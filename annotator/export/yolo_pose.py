@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 
 from annotator.export.atomic import atomic_folder
-from annotator.export.coco import Exported
-from annotator.export.pictures import Person, Picture, Tally, pictures
+from annotator.export.coco import Exported, Tally
+from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
 

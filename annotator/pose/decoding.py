@@ -50,7 +50,7 @@ class Decoder:
             Both numpy for numpy, else tensors on the outputs' device.
         """
         arrays = select(outputs, self.kind)
-        tensors = [_as_float32(a) for a in arrays]
+        tensors = [as_float32(a).contiguous() for a in arrays]
         with torch.no_grad():
             keypoints, scores = self.decode(*tensors)
         if isinstance(arrays[0], np.ndarray):
@@ -59,7 +59,7 @@ class Decoder:
 
     def entropies(self, outputs: Outputs) -> Tensor | None:
         """Entropy of what each joint was decoded from, (N, K) float32, nats; None for coordinates."""
-        tensors = [_as_float32(a) for a in select(outputs, self.kind)]
+        tensors = [as_float32(a).contiguous() for a in select(outputs, self.kind)]
         if self.kind == "regression":
             return None
         if self.kind == "simcc":
@@ -76,6 +76,14 @@ def select(outputs: Outputs, kind: str) -> tuple[Any, ...]:
         return (outputs,)
     # Heads with several stages return all of them; integral regression returns coordinates, then heatmaps.
     return (outputs[0],) if kind == "regression" else (outputs[-1],)
+
+
+def as_float32(array: Tensor | np.ndarray) -> Tensor:
+    """An array of any float type as a float32 tensor, without its gradients; numpy's on the CPU."""
+    tensor = (
+        torch.from_numpy(np.ascontiguousarray(array)) if isinstance(array, np.ndarray) else array.detach()
+    )
+    return tensor.float()
 
 
 def make_decoder(
@@ -173,10 +181,3 @@ def _odd(size: Any, what: str) -> int:
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
         raise UserError(f"{what} must be a positive odd number, not {size!r}")
     return size
-
-
-def _as_float32(array: Any) -> Tensor:
-    tensor = (
-        torch.from_numpy(np.ascontiguousarray(array)) if isinstance(array, np.ndarray) else array.detach()
-    )
-    return tensor.float().contiguous()

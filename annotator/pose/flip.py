@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from annotator.pose.decoding import Outputs, select
+from annotator.pose.decoding import Outputs, as_float32, select
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class FlipTest:
     def average(self, plain: Outputs, back: Outputs) -> Any:
         """The average of the outputs for the crops and of those of their mirror images, turned by `back`."""
         originals = select(plain, self.kind)
-        a = [_as_float32(v) for v in originals]
-        b = [_as_float32(v) for v in select(back, self.kind)]
+        a = [as_float32(v) for v in originals]
+        b = [as_float32(v) for v in select(back, self.kind)]
         if self.kind == "regression":
             merged = [_average_coordinates(a[0], b[0])]
         else:
@@ -63,7 +63,7 @@ class FlipTest:
         Args and result as of `merge`.
         """
         originals = select(mirrored, self.kind)
-        b = [_as_float32(v) for v in originals]
+        b = [as_float32(v) for v in originals]
         index = torch.tensor(self.indices, device=b[0].device)
         if self.kind == "simcc":
             turned = [b[0].index_select(1, index).flip(-1), b[1].index_select(1, index)]
@@ -123,10 +123,3 @@ def _like(parts: list[Tensor], original: Any, kind: str) -> Any:
     """The parts in the form of a head's outputs: numpy for numpy, a pair for SimCC."""
     made = [part.numpy() for part in parts] if isinstance(original, np.ndarray) else parts
     return tuple(made) if kind == "simcc" else made[0]
-
-
-def _as_float32(array: Any) -> Tensor:
-    tensor = (
-        torch.from_numpy(np.ascontiguousarray(array)) if isinstance(array, np.ndarray) else array.detach()
-    )
-    return tensor.float()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
-from itertools import pairwise
-from statistics import median
 
 import numpy as np
 
 from annotator.pose.oks import joint_similarity
 from annotator.quality.labelled import RIGHT, Labelled
 from annotator.quality.queue import Queue
+from annotator.review import pace
 from annotator.review.layers import Review, read
 from annotator.store.reader import Run
 
-# A longer pause between two decisions is a break, not work.
-_BREAK_SECONDS = 300.0
 # COCO's areas are of the outline: on COCO val2017, half of the box.
 _OUTLINE = 0.5
 
@@ -76,18 +72,11 @@ def reviewed(run: Run) -> Labelled:
 
 def seconds_a_person(run: Run) -> float | None:
     """Median time between neighbouring decisions of a reviewer; None before there are two."""
-    moments: dict[str, Counter[str]] = {}
-    for review in read(run).values():
-        if review.time is not None:
-            moments.setdefault(review.reviewer or "", Counter())[review.time] += 1
-    spent: list[float] = []
-    for of_reviewer in moments.values():
-        for before, after in pairwise(sorted(of_reviewer)):
-            seconds = (datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds()
-            if seconds < _BREAK_SECONDS:
-                # Many decided at one stroke share the time that went before.
-                spent += [seconds / of_reviewer[after]] * of_reviewer[after]
-    return median(spent) if spent else None
+    return pace.seconds_a_person(
+        (review.reviewer, datetime.fromisoformat(review.time))
+        for review in read(run).values()
+        if review.time is not None
+    )
 
 
 def undecided(run: Run, queue: Queue) -> int:

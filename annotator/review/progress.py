@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from annotator.review.fields import KEYPOINT_LIST
-
-# A longer pause between two decisions is a break, not work.
-_BREAK_SECONDS = 300.0
+from annotator.review.pace import seconds_a_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +58,5 @@ def progress(dataset: Any) -> Progress:
         decisions=dict(Counter(d["decision"] for d in decided)),
         reasons=dict(Counter(d["reason"] for d in decided if d.get("reason"))),
         reviewers=dict(Counter(d.get("reviewer") or "unknown" for d in decided)),
-        seconds=_pace(decided),
+        seconds=seconds_a_person((d.get("reviewer"), d["decided_at"]) for d in decided),
     )
-
-
-def _pace(decided: list[dict[str, Any]]) -> float | None:
-    """Median seconds a person. Many decided at one stroke share the time that went before."""
-    spent: list[float] = []
-    for reviewer in {d.get("reviewer") for d in decided}:
-        moments: Counter[datetime.datetime] = Counter(
-            d["decided_at"] for d in decided if d.get("reviewer") == reviewer
-        )
-        for before, after in pairwise(sorted(moments)):
-            seconds = (after - before).total_seconds()
-            if seconds < _BREAK_SECONDS:
-                spent.extend([seconds / moments[after]] * moments[after])
-    return median(spent) if spent else None
