@@ -89,6 +89,7 @@ def write_safetensors_copy(path: Path, sha256: str) -> Path | None:
 
     The copy loads faster, maps into memory, and holds nothing but tensors. It notes the sha256 of its source.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     copy = safetensors_copy(path)
@@ -111,7 +112,8 @@ def write_safetensors_copy(path: Path, sha256: str) -> Path | None:
     try:
         save_file(tensors, aside, metadata=notes)
         aside.replace(copy)
-    except OSError:
+    except (OSError, SafetensorError):
+        # save_file tells of a read-only folder or a full disk by an error of its own.
         return None
     finally:
         with contextlib.suppress(OSError):
