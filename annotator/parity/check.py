@@ -14,10 +14,13 @@ from annotator.parity.pictures import Picture
 from annotator.parity.random_weights import responsive
 from annotator.parity.verdict import Verdict
 
-# A small network for each way of encoding keypoints: MSRA, UDP, SimCC, RLE, integral, one-stage.
+# A network for each way of encoding keypoints: MSRA, UDP and its offsets, Megvii, SimCC, RLE, integral,
+# one-stage.
 REPRESENTATIVE = (
     "mobilenetv2",
     "hrnet-w32-udp",
+    "td-hm_hrnet-w32_udp-regress-8xb64-210e_coco-256x192",
+    "td-hm_mspn50_8xb32-210e_coco-256x192",
     "rtmpose-t",
     "deeppose-rle",
     "integral",
@@ -42,7 +45,7 @@ def sources(
         if chosen is None:
             url = None if is_config_file(name) else catalogue.find_pose(name).url
             at_hand = fetch.find(url, weights_dir) if url else None
-            chosen = str(at_hand) if at_hand else RANDOM
+            chosen = None if at_hand else RANDOM
         found.append(resolve_pose(name, chosen, weights_dir))
     return found
 

@@ -17,6 +17,10 @@ from annotator.models.sources import RANDOM, ModelSource
 from annotator.parity.pictures import Picture
 
 _PICTURES = 4
+# Of batch normalisation, in standard deviations: one value in six is then cut off by a ReLU, not one in two.
+# With 0, as networks are made, deep ones multiply the rounding of float32 by a thousand (RSN, MSPN), which
+# trained ones do not.
+_SHIFT = 1.0
 
 
 def responsive(source: ModelSource, pictures: Sequence[Picture], folder: Path) -> ModelSource:
@@ -47,6 +51,8 @@ def responsive(source: ModelSource, pictures: Sequence[Picture], folder: Path) -
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
+        if norm.affine:
+            torch.nn.init.constant_(norm.bias, _SHIFT)
     with torch.no_grad():
         features = network.extract_feat(pixels)
         # CID's head takes one picture at a time.

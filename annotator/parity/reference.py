@@ -128,7 +128,7 @@ class Reference:
 
 
 def copied(outputs: Any) -> Any:
-    """Raw outputs as new tensors: MMPose's heads write into theirs."""
+    """Raw outputs as new tensors in MMPose's layout: its heads write into theirs, and view them."""
     if isinstance(outputs, list | tuple):
         return type(outputs)(copied(part) for part in outputs)
-    return outputs.clone()
+    return outputs.clone(memory_format=torch.contiguous_format)

@@ -21,7 +21,7 @@ model = dict(
         type='PoseDataPreprocessor',
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True),
-    backbone=dict(type='ResNet', depth=18),
+    backbone=dict({backbone}),
     {neck}
     head=dict({head}{decoder}),
     test_cfg=dict(flip_test=True, {test}))
@@ -54,6 +54,33 @@ MODELS = {
         "test": "shift_heatmap=False",
         "udp": "True",
     },
+    "dark": {
+        "codec": f"type='MSRAHeatmap', {SIZES}, sigma=2, unbiased=True",
+        "head": HEATMAP,
+        "test": "shift_heatmap=True",
+    },
+    "udp combined": {
+        "codec": f"type='UDPHeatmap', {SIZES}, sigma=2, heatmap_type='combined', radius_factor=0.0546875",
+        "head": HEATMAP.replace("out_channels=17, ", "out_channels=51, ").replace(
+            "type='KeypointMSELoss', use_target_weight=True",
+            "type='CombinedTargetMSELoss', use_target_weight=True",
+        ),
+        "test": "flip_mode='udp_combined', shift_heatmap=False",
+        "udp": "True",
+    },
+    "megvii": {
+        "codec": f"type='MegviiHeatmap', {SIZES}, kernel_size=7",
+        "backbone": (
+            "type='MSPN', unit_channels=32, num_stages=1, num_units=4, num_blocks=[1, 1, 1, 1], "
+            "norm_cfg=dict(type='BN')"
+        ),
+        "head": (
+            "type='MSPNHead', out_shape=(32, 24), unit_channels=32, out_channels=17, num_stages=1, "
+            "num_units=4, norm_cfg=dict(type='BN'), level_indices=[0, 1, 2, 3], "
+            "loss=[dict(type='KeypointMSELoss', use_target_weight=True)] * 4"
+        ),
+        "test": "shift_heatmap=False",
+    },
     "simcc": {
         "codec": "type='SimCCLabel', input_size=(96, 128), sigma=6.0, simcc_split_ratio=2.0",
         "head": (
@@ -61,6 +88,23 @@ MODELS = {
             "in_featuremap_size=(3, 4), simcc_split_ratio=2.0, deconv_out_channels=None, "
             "loss=dict(type='KLDiscretLoss', use_target_weight=True)"
         ),
+    },
+    "simcc dark": {
+        "codec": "type='SimCCLabel', input_size=(96, 128), sigma=6.0, simcc_split_ratio=2.0, use_dark=True",
+        "head": (
+            "type='SimCCHead', in_channels=512, out_channels=17, input_size=codec['input_size'], "
+            "in_featuremap_size=(3, 4), simcc_split_ratio=2.0, deconv_out_channels=None, "
+            "loss=dict(type='KLDiscretLoss', use_target_weight=True)"
+        ),
+    },
+    "regression": {
+        "codec": "type='RegressionLabel', input_size=(96, 128)",
+        "neck": "neck=dict(type='GlobalAveragePooling'),",
+        "head": (
+            "type='RegressionHead', in_channels=512, num_joints=17, "
+            "loss=dict(type='SmoothL1Loss', use_target_weight=True)"
+        ),
+        "test": "shift_coords=True",
     },
     "rle": {
         "codec": "type='RegressionLabel', input_size=(96, 128)",
@@ -82,6 +126,14 @@ MODELS = {
     },
 }
 
+DEFAULTS = {
+    "backbone": "type='ResNet', depth=18",
+    "neck": "",
+    "test": "",
+    "udp": "False",
+    "decoder": ", decoder=codec",
+}
+
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
@@ -89,12 +141,8 @@ def small_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
 
     def make(name: str) -> ModelSource:
-        path = folder / f"{name}.py"
-        path.write_text(
-            CONFIG.format(
-                **{"neck": "", "test": "", "udp": "False", "decoder": ", decoder=codec"} | MODELS[name]
-            )
-        )
+        path = folder / f"{name.replace(' ', '_')}.py"
+        path.write_text(CONFIG.format(**DEFAULTS | MODELS[name]))
         return resolve_pose(str(path), "random")
 
     return make

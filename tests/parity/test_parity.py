@@ -21,6 +21,7 @@ from annotator.parity.verdict import Finding, Verdict, table
 from annotator.pose import crops, flip
 from annotator.pose.decoding import Decoder
 from annotator.pose.flip import FlipTest
+from tests.parity.conftest import MODELS
 
 
 def failed(verdict: Verdict) -> set[str]:
@@ -28,7 +29,7 @@ def failed(verdict: Verdict) -> set[str]:
     return {finding.name for finding in verdict.findings if not finding.ok}
 
 
-@pytest.mark.parametrize("name", ["msra", "vis", "udp", "simcc", "rle", "integral"])
+@pytest.mark.parametrize("name", MODELS)
 def test_every_codec_equals_mmpose(small_model, pictures, name: str) -> None:
     [verdict] = check_all([small_model(name)], pictures)
     assert verdict.ok, table([verdict])
