@@ -87,8 +87,11 @@ class UDPCombined:
         )
         at = (y.clamp(0) * w + x.clamp(0))[:, None, None].expand(-1, 2, 1)
         offsets = maps[:, 1:].flatten(2).gather(2, at)[..., 0] * (self.radius_factor * max(w, h))
-        located = (values > 0)[:, None] & torch.isfinite(offsets)
-        points = torch.stack([x, y], dim=-1).float() + torch.where(located, offsets, 0.0)
+        # A joint whose offsets are not finite is not located.
+        finite = torch.isfinite(offsets).all(1)
+        values = torch.where(finite, values, 0.0)
+        x, y = torch.where(finite, x, -1), torch.where(finite, y, -1)
+        points = torch.stack([x, y], dim=-1).float() + torch.where((values > 0)[:, None], offsets, 0.0)
         return _unbiased(points, self.input_size, self.heatmap_size).view(n, k, 2), values.view(n, k)
 
 

@@ -26,15 +26,15 @@ class SimCC:
     def decode(self, simcc_x: Tensor, simcc_y: Tensor) -> tuple[Tensor, Tensor]:
         """(N, K, Wx) and (N, K, Wy) float32 -> keypoints (N, K, 2), input pixels, and scores (N, K).
 
-        The score is the smaller of both maxima. Where it is not positive or not finite, the joint is not
-        located and lies at bin -1, as in MMPose.
+        The score is the smaller of both maxima. Where that is not positive, or either is not finite, the
+        joint is not located and lies at bin -1, as in MMPose.
         """
         n, k = simcc_x.shape[:2]
         rows = (simcc_x.flatten(0, 1), simcc_y.flatten(0, 1))
         (x, value_x), (y, value_y) = (argmax_rows(r) for r in rows)
-        # torch.minimum keeps a NaN of either side; MMPose would hide one in y.
-        scores = torch.minimum(value_x, value_y)
-        scores = torch.where(torch.isfinite(scores), scores, 0.0)
+        # Of both sides: a minimum hides infinity, and MMPose's a NaN in y too.
+        finite = torch.isfinite(value_x) & torch.isfinite(value_y)
+        scores = torch.where(finite, torch.minimum(value_x, value_y), 0.0)
         bins = [torch.where(scores > 0, i, -1) for i in (x, y)]
         if self.dark_kernels is not None:
             bins = [refine_rows(r, i, size) for r, i, size in zip(rows, bins, self.dark_kernels, strict=True)]

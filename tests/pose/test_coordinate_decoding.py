@@ -68,7 +68,8 @@ def test_simcc_equals_mmpose(codecs, name, kind):
 
 @pytest.mark.parametrize("name", SIMCC)
 @pytest.mark.parametrize("axis", [0, 1])
-def test_simcc_nan_costs_only_its_joint(name, axis):
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_simcc_a_value_that_is_no_number_costs_only_its_joint(name, axis, bad):
     cfg = simcc_cfg(name)
     ratio = cfg.get("simcc_split_ratio", 2.0)
     xy = [
@@ -77,7 +78,7 @@ def test_simcc_nan_costs_only_its_joint(name, axis):
     ]
     expected, expected_scores = make_decoder(cfg)(xy)
     xy[axis] = xy[axis].copy()
-    xy[axis][1, 3, 100] = np.nan
+    xy[axis][1, 3, 100] = bad
     keypoints, scores = make_decoder(cfg)(xy)
     assert np.isfinite(keypoints).all() and scores[1, 3] == 0
     others = np.ones((2, 17), bool)

@@ -153,6 +153,20 @@ def test_a_value_that_is_no_number_costs_only_its_joint(name, bad):
     np.testing.assert_array_equal(keypoints[others], expected_keypoints[others])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("channel", [1, 2])
+def test_an_offset_that_is_no_number_leaves_its_joint_without_a_place(bad, channel):
+    maps = blobs(1, 2, 51, (48, 64))
+    expected_keypoints, expected_scores = make_decoder(codec_cfg("udp_combined"))(maps)
+    maps[1, 4 * 3 + channel] = bad
+    keypoints, scores = make_decoder(codec_cfg("udp_combined"))(maps)
+    assert scores[1, 4] == 0 and (keypoints[1, 4] < 0).all()
+    others = np.ones((2, 17), bool)
+    others[1, 4] = False
+    np.testing.assert_array_equal(scores[others], expected_scores[others])
+    np.testing.assert_array_equal(keypoints[others], expected_keypoints[others])
+
+
 @pytest.mark.parametrize("name", CODECS)
 def test_empty_maps_are_not_located(name):
     maps = np.zeros((2, 51 if name == "udp_combined" else 17, 64, 48), np.float32)
