@@ -111,7 +111,8 @@ def fetch(
     one file take turns, and the second finds it there.
 
     Raises:
-        MissingWeightsError: not at hand, and no connection; the message says which file belongs where.
+        MissingWeightsError: not at hand, and no connection, or a server or proxy refuses; the message says
+            which file belongs where.
         UserError: the server's answer or the file is wrong.
     """
     found = find(url, weights_dir)
@@ -255,6 +256,9 @@ def _transfer(url: str, part: Path, have: int, name: str, progress: Progress, pa
             raise _WorthRetryingError("the partial download did not fit") from None
         if error.code in (408, 425, 429) or error.code >= 500:
             raise _WorthRetryingError(f"the server answered {error.code} {error.reason}") from None
+        if error.code in (401, 403, 407):  # from proxies, as a rule: no file can be had this way
+            reason = f"refused with {error.code} {error.reason}"
+            raise MissingWeightsError([(name, url)], str(part.parent), reason) from None
         raise UserError(f"{url}: the server answered {error.code} {error.reason}") from None
     except TimeoutError:
         raise _WorthRetryingError(f"nothing came for {patience.stall_seconds:g} s") from None

@@ -180,6 +180,15 @@ def test_without_a_network_all_missing_files_are_listed(server: Server, tmp_path
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("mood", ["401", "403", "407"])
+def test_a_proxy_that_refuses_is_no_network(server: Server, tmp_path: Path, mood: str) -> None:
+    server.mood = mood
+    urls = [server.url, server.url.replace("net_", "other_")]
+    with pytest.raises(MissingWeightsError, match=f"refused with {mood}") as caught:
+        fetch_all(urls, patience=QUICK)
+    assert [address for _, address in caught.value.files] == urls and len(server.requests) == 1
+
+
 def test_the_weights_folder_comes_first_and_is_checked(server: Server, tmp_path: Path) -> None:
     there = tmp_path / "weights"
     there.mkdir()
