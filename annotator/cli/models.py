@@ -83,7 +83,8 @@ def show(
 ) -> None:
     """Everything known about one model; its cost is measured now where it is not on file."""
     from annotator.cli import print_json
-    from annotator.models.zoo.cards import card, find
+    from annotator.models.zoo.cards import card
+    from annotator.models.zoo.catalogue import find
 
     row = card(find(name), weights_dir, measure=True).to_dict()
     if as_json:
@@ -108,7 +109,7 @@ def pull(
     """Fetch official weights, checked against the sha256 in their file names."""
     from annotator.errors import UserError
     from annotator.models.weights import fetch
-    from annotator.models.zoo.cards import find
+    from annotator.models.zoo.catalogue import find
     from annotator.runtime.progress import ProgressBar
 
     entries = [find(name) for name in names]
@@ -119,6 +120,9 @@ def pull(
         fetched = fetch.fetch_all([entry.url for entry in entries if entry.url], weights_dir, bar.download)
     for path, sha256 in fetched:
         print(f"{path}  sha256 {sha256}")
+    for entry in entries:
+        if entry.weights is not None:
+            print(f"{entry.weights}  ships with the package: nothing to fetch")
 
 
 @app.command("recommend")
@@ -171,6 +175,8 @@ def _print_table(title: str, cards: list[Card]) -> None:
         params = "-" if found is None else f"{found.params / 1e6:.2f}"
         gmacs = "-" if found is None or found.gmacs is None else f"{found.gmacs:.2f}"
         weights = "here" if card.weights else "to fetch" if entry.url else "none"
+        if entry.unsupported is not None:
+            weights = "unsupported"
         name = ", ".join(entry.short_names) or entry.name
         if len(name) > _NAME_WIDTH:
             print(name)
@@ -179,6 +185,8 @@ def _print_table(title: str, cards: list[Card]) -> None:
             f"{name:<{_NAME_WIDTH}} {entry.backbone[:12]:<12} {size:>8} {ap:>5} {params:>7} {gmacs:>7}  "
             f"{_data(entry.training_data):<{_DATA_WIDTH}} {weights}"
         )
+    for reason in dict.fromkeys(card.entry.unsupported for card in cards if card.entry.unsupported):
+        print(f"unsupported: {reason}")
     print()
 
 

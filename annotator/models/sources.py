@@ -13,6 +13,7 @@ from annotator.models.zoo import catalogue
 Kind = Literal["pose", "detector"]
 RANDOM = "random"
 """In place of a file of weights: seeded random ones, to try out a config or its speed."""
+_WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,7 @@ def _resolve(
         config_path = Path(name_or_config).expanduser()
         name = config_path.stem
     else:
-        find = catalogue.find_pose if kind == "pose" else catalogue.find_detector
-        entry = find(name_or_config)
+        entry = _entry(kind, name_or_config)
         config_path, url = entry.config, entry.url
         if weights is None and entry.weights is not None:
             weights = str(entry.weights)
@@ -107,6 +107,30 @@ def _resolve(
         sha256=sha256,
         config_sha256=config_sha256(config),
     )
+
+
+def missing_weights(
+    kind: Kind, name_or_config: str, weights: str | None = None, weights_dir: str | None = None
+) -> str | None:
+    """The address that `resolve_pose` or `resolve_detector` would download from; None if it need not.
+
+    Raises:
+        UserError: unknown name, or a model that cannot be run.
+    """
+    if weights is None and not is_config_file(name_or_config):
+        entry = _entry(kind, name_or_config)
+        weights = None if entry.weights is not None else entry.url
+    if weights is None or not weights.startswith(_WEB) or fetch.find(weights, weights_dir) is not None:
+        return None
+    return weights
+
+
+def _entry(kind: Kind, name: str) -> catalogue.Entry:
+    find = catalogue.find_pose if kind == "pose" else catalogue.find_detector
+    entry = find(name)
+    if entry.unsupported is not None:
+        raise UserError(f"{entry.name} cannot be run here: {entry.unsupported}")
+    return entry
 
 
 def is_config_file(name_or_config: str) -> bool:
@@ -127,7 +151,7 @@ def _weights(
     option = "--pose-weights" if kind == "pose" else "--detector-weights"
     if random_weights or (weights == RANDOM and not Path(RANDOM).exists()):
         return None, RANDOM
-    if weights is not None and weights.startswith(("http://", "https://")):
+    if weights is not None and weights.startswith(_WEB):
         url, weights = weights, None
     if weights is not None:
         path = _local(weights, weights_dir)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.errors import UserError
-from annotator.models.zoo.cards import Card, card, find
-from annotator.models.zoo.catalogue import Entry, pose_models
+from annotator.models.zoo.cards import Card, card
+from annotator.models.zoo.catalogue import Entry, find, pose_models
 from annotator.models.zoo.goals import GOALS, SURVEY, Goal, Plan
 
 # Differences smaller than this are rounding or another way of counting.

@@ -53,6 +53,7 @@ class Card:
             "activations_mib": None if activations is None else round(activations / 2**20, 1),
             "training_data": list(entry.training_data),
             "license": entry.license,
+            "unsupported": entry.unsupported,
             "config": str(entry.config),
             "url": entry.url,
             "weights_at_hand": self.weights,
@@ -73,6 +74,9 @@ class Filter:
         with_weights: only models whose weights are at hand.
         max_gmacs, max_params: in 10^9 and 10^6; models of unknown cost do not pass.
         min_ap: in [0, 1]; models without published AP do not pass.
+
+    Raises:
+        UserError: no model is of that paradigm, or `min_ap` is out of range.
     """
 
     text: str = ""
@@ -84,6 +88,14 @@ class Filter:
     max_gmacs: float | None = None
     max_params: float | None = None
     min_ap: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.paradigm is not None:
+            paradigms = sorted({entry.paradigm for entry in catalogue.pose_models().values()})
+            if not any(self.paradigm.lower() in paradigm for paradigm in paradigms):
+                raise UserError(f"--paradigm {self.paradigm}: give one of {', '.join(paradigms)}, or a part")
+        if self.min_ap is not None and not 0 <= self.min_ap <= 1:
+            raise UserError(f"--min-ap {self.min_ap:g}: AP is between 0 and 1, as in --min-ap 0.75")
 
     def __call__(self, card: Card) -> bool:
         """Whether the model passes."""
@@ -117,18 +129,10 @@ def card(entry: Entry, weights_dir: str | None = None, measure: bool = False) ->
         measure: compute the cost now where no figures are shipped; takes seconds.
     """
     found = cost.known(entry)
-    if found is None and measure:
+    if found is None and measure and entry.unsupported is None:
         try:
             found = cost.measure(entry.config, "pose" if entry.kind == "pose" else "detector")
         except UserError:
             found = None
     path = entry.weights or (fetch.find(entry.url, weights_dir) if entry.url else None)
     return Card(entry, found, str(path) if path else None)
-
-
-def find(name: str) -> Entry:
-    """The pose model or detector of a name. Raises UserError, with near names, for an unknown one."""
-    try:
-        return catalogue.find_detector(name)
-    except UserError:
-        return catalogue.find_pose(name)

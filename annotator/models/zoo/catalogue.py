@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,19 @@ _PARADIGMS = {
     "yoloxpose": "one-stage",
     "edpose": "one-stage",
 }
+# What RTMO's "body7" stands for.
+_BODY7 = ("AI Challenger", "COCO", "CrowdPose", "MPII", "sub-JHMDB", "Halpe", "PoseTrack18")
+
+_TEACHER = "its config builds the teacher network as well, from files that do not come with it"
+_TEXT = "it finds what a text asks for, and needs a language model"
+# Families, by the folder of their configs, that are listed but cannot be run, and why.
+_UNSUPPORTED = {
+    "edpose": "its head has no counterpart here, and mmpose lacks a file that its config inherits",
+    "glip": _TEXT,
+    "grounding_dino": _TEXT,
+    "lad": _TEACHER,
+    "ld": _TEACHER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,7 @@ class Entry:
         url: address of the official weights, or None.
         weights: file of weights that ships with the project, or None.
         license: of code and weights; images and annotations trained on have their own.
+        unsupported: why it cannot be run here; None where it can.
     """
 
     name: str
@@ -123,6 +137,7 @@ class Entry:
     url: str | None
     license: str = field(default="Apache-2.0")
     weights: Path | None = None
+    unsupported: str | None = None
 
     @property
     def ap(self) -> float | None:
@@ -168,6 +183,9 @@ def pose_models() -> Mapping[str, Entry]:
         if parts[3] == "coco" and data == ("CrowdPose",):
             # The metafile of RTMO's COCO models repeats the data set of its CrowdPose models.
             results, data = {"COCO": results.pop("CrowdPose", {})}, ("COCO",)
+        elif "body7" in name and data == ("CrowdPose",):
+            # It names only the data set tested on for the model trained on all seven.
+            data = _BODY7
         entries[name] = Entry(
             name=name,
             short_names=short.get(name, ()),
@@ -180,6 +198,7 @@ def pose_models() -> Mapping[str, Entry]:
             training_data=data,
             config=folder_of("mmpose") / model["Config"],
             url=url_of(model),
+            unsupported=_UNSUPPORTED.get(parts[2]),
         )
     entries[demo.POSE.name] = _shipped(demo.POSE, "pose", "body", "top-down heatmap", "ResNet-18")
     return entries
@@ -216,9 +235,15 @@ def detectors() -> Mapping[str, Entry]:
             training_data=training_data_of(model) or ("COCO",),
             config=folder_of("mmdet") / model["Config"],
             url=url_of(model),
+            unsupported=_UNSUPPORTED.get(Path(model["Config"]).parts[1]),
         )
     entries[demo.DETECTOR.name] = _shipped(demo.DETECTOR, "detector", "detection", "", "ResNet-18")
     return entries
+
+
+def find(name: str) -> Entry:
+    """The model, of either kind, of a short or full name. Raises UserError, with near names, if unknown."""
+    return _find(name, {**pose_models(), **detectors()}, {**POSE_NAMES, **DETECTOR_NAMES}, "model", dict)
 
 
 def find_pose(name: str) -> Entry:
@@ -231,7 +256,13 @@ def find_detector(name: str) -> Entry:
     return _find(name, detectors(), DETECTOR_NAMES, "detector", pose_models)
 
 
-def _find(name: str, entries: Mapping[str, Entry], short: Mapping[str, str], what: str, others: Any) -> Entry:
+def _find(
+    name: str,
+    entries: Mapping[str, Entry],
+    short: Mapping[str, str],
+    what: str,
+    others: Callable[[], Mapping[str, Entry]],
+) -> Entry:
     entry = entries.get(short.get(name.lower(), name))
     if entry is not None:
         return entry

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from annotator.errors import UserError
+from annotator.models.openmmlab.configs import load_model_config, type_name
+from annotator.models.sources import resolve_detector, resolve_pose
 from annotator.models.weights.fetch import file_name, sha256_prefix
+from annotator.models.whole_image.heads import FAMILIES
 from annotator.models.zoo import catalogue
+from annotator.pose.decoding import make_decoder
 
 
 def test_every_expected_name_leads_to_a_config_and_weights() -> None:
@@ -54,7 +58,7 @@ def test_figures_come_from_the_metafiles() -> None:
 
 def test_every_entry_is_complete() -> None:
     assert len(catalogue.pose_models()) > 250 and len(catalogue.detectors()) > 150
-    for name, entry in (catalogue.pose_models() | catalogue.detectors()).items():
+    for name, entry in {**catalogue.pose_models(), **catalogue.detectors()}.items():
         assert entry.name == name and entry.config.stem == name and entry.config.is_file()
     for entry in catalogue.pose_models().values():
         assert entry.backbone and entry.input_size and entry.training_data and entry.results, entry.name
@@ -68,11 +72,46 @@ def test_every_entry_is_complete() -> None:
         (catalogue.find_detector, "rtmdet-l-nano", "rtmdet-nano"),
         (catalogue.find_pose, "rtmdet-m", "is a detector"),
         (catalogue.find_detector, "vitpose-h", "is a pose model"),
+        (catalogue.find, "rtmdt-m", "unknown model 'rtmdt-m': did you mean rtmdet-m"),
+        (catalogue.find, "vitpos-h", "did you mean vitpose-h"),
     ],
 )
 def test_unknown_names(find, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find(name)
+
+
+def test_both_lists_are_searched() -> None:
+    assert catalogue.find("RTMDet-m") is catalogue.find_detector("rtmdet-m")
+    assert catalogue.find("rtmo-l") is catalogue.find_pose("rtmo-l")
+
+
+def test_every_config_can_be_read_and_its_head_run_or_says_why_not() -> None:
+    """One of each folder of configs: those beside it inherit from the same files."""
+    entries = (*catalogue.pose_models().values(), *catalogue.detectors().values())
+    of_each = {entry.config.parent: entry for entry in reversed(entries)}
+    assert len(of_each) > 100
+    for entry in of_each.values():
+        if entry.unsupported is not None:
+            continue
+        config = load_model_config(entry.config, "pose" if entry.kind == "pose" else "detector")
+        if entry.kind == "detector":
+            continue
+        head = config.model["head"]
+        if type_name(config.model) == "BottomupPoseEstimator":
+            assert type_name(head) in FAMILIES, entry.name
+        else:
+            make_decoder(head["decoder"], head)
+
+
+@pytest.mark.parametrize("family", ["edpose", "glip", "grounding_dino", "lad", "ld"])
+def test_what_cannot_be_run_says_why(family: str) -> None:
+    entries = (*catalogue.pose_models().values(), *catalogue.detectors().values())
+    marked = [entry for entry in entries if family in entry.config.parts]
+    assert marked and all(entry.unsupported for entry in marked)
+    resolve = resolve_pose if marked[0].kind == "pose" else resolve_detector
+    with pytest.raises(UserError, match=f"{marked[0].name} cannot be run here: {marked[0].unsupported}"):
+        resolve(marked[0].name, random_weights=True)
 
 
 def test_case_does_not_matter() -> None:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from annotator.cli.models import app
+from annotator.errors import UserError
 from annotator.models.openmmlab.build import build
 from annotator.models.sources import resolve_pose
 from annotator.models.zoo import catalogue, cost
@@ -56,6 +57,20 @@ def test_filters() -> None:
     assert all("CrowdPose" in c.entry.training_data for c in cards() if Filter(data="crowdpose")(c))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"paradigm": "topdown"}, "bottom-up, one-stage, top-down coordinate, top-down heatmap"),
+        ({"min_ap": 75}, "--min-ap 75: AP is between 0 and 1"),
+        ({"min_ap": float("nan")}, "AP is between 0 and 1"),
+    ],
+)
+def test_filters_that_nothing_can_pass_are_refused(wrong: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Filter(**wrong)
+    assert all(Filter(paradigm=part) for part in ("top-down", "Heatmap", "one-stage"))
+
+
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -73,6 +88,27 @@ def test_weights_at_hand_are_found(tmp_path) -> None:
     [row] = [row for row in json.loads(run("list", *options))["models"] if row["name"] not in shipped]
     assert row["short_names"] == ["rtmpose-t"] and row["weights_at_hand"] == str(path)
     assert row["license"] == "Apache-2.0" and row["params_m"] == pytest.approx(3.337)
+
+
+def test_what_cannot_be_run_is_marked_with_its_reason() -> None:
+    name = "edpose_res50_8xb2-50e_coco-800x1333"
+    reason = catalogue.find_pose(name).unsupported
+    assert reason
+    [row] = json.loads(run("list", "edpose", "--json"))["models"]
+    assert row["unsupported"] == reason
+    listing = run("list", "edpose")
+    assert "to fetch" not in listing and f"unsupported: {reason}" in listing
+    assert reason in run("show", name)
+    [row] = json.loads(run("list", "rtmpose-t", "--short", "--json"))["models"]
+    assert row["unsupported"] is None
+
+
+def test_the_licence_is_said_for_each_model() -> None:
+    assert "license:           Apache-2.0" in run("show", "rtmpose-t")
+
+
+def test_what_ships_need_not_be_pulled() -> None:
+    assert "ships with the package" in run("pull", "demo-pose")
 
 
 def test_the_table_fits_a_terminal() -> None:
