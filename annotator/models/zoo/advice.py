@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,11 @@ from annotator.models.zoo.cards import Card, card
 from annotator.models.zoo.catalogue import Entry, find, pose_models
 from annotator.models.zoo.goals import GOALS, SURVEY, Goal, Plan
 
-# Differences smaller than this are rounding or another way of counting.
+# Smaller differences are another way of counting, of multiply-accumulates and of parameters.
 _AGREES = 0.05
+_PARAMS_AGREE = 0.005
+# The survey rounds to a decimal.
+_ROUNDING = 0.051
 
 # Milliseconds a crop, fp32, measured on two cores of an AMD EPYC with AVX-512, in batches of 8.
 _CPU_MS = {"vitpose-h": 1452, "hrnet-w48-udp": 245, "rtmpose-m": 15.5}
@@ -20,8 +24,9 @@ _CPU_MS = {"vitpose-h": 1452, "hrnet-w48-udp": 245, "rtmpose-m": 15.5}
 _GIB = 2**30
 # Context of CUDA, its libraries, and slack of torch's allocator.
 _OVERHEAD = 1.5 * _GIB
+# Sizes to try; the first are the defaults of a run.
 _BATCH_PEOPLE = (32, 16, 8, 4, 1)
-_BATCH_IMAGES = 16
+_BATCH_IMAGES = (16, 8, 4, 1)
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,16 @@ class Choice:
 
     Attributes:
         card: the model.
-        batch: crops (images for whole-image models) in one pass.
+        batch_people: crops in one pass; None for whole-image models.
+        batch_images: images in one pass, of the detector or of a whole-image model.
         memory: estimated bytes of GPU memory, float32, detector included; None where the cost is unknown.
         gmacs: of one crop or image, flip test and attention included; None likewise.
         fits: whether `memory` is within the limit, or there is none.
     """
 
     card: Card
-    batch: int
+    batch_people: int | None
+    batch_images: int
     memory: int | None
     gmacs: float | None
     fits: bool
@@ -46,7 +53,8 @@ class Choice:
         """Plain JSON form."""
         return {
             **self.card.to_dict(),
-            "batch": self.batch,
+            "batch_people": self.batch_people,
+            "batch_images": self.batch_images,
             "memory_gib_estimated": None if self.memory is None else round(self.memory / _GIB, 1),
             "gmacs_as_run": None if self.gmacs is None else round(self.gmacs, 2),
             "fits": self.fits,
@@ -103,7 +111,8 @@ class Advice:
         for choice in (self.chosen, *self.others):
             lines.append(_row(choice, choice is self.chosen))
         lines.append(
-            "  (params: millions; GMACs: a crop or image; as run: with flip and attention; memory: estimate)"
+            "  (params: millions; GMACs: a crop or image; as run: with flip and attention; memory: estimate "
+            "for such passes)"
         )
         for title, points in (
             ("Why", self.reasons),
@@ -122,9 +131,9 @@ def advise(goal: Goal, gpu_gb: float | None = None, weights_dir: str | None = No
         weights_dir: where weights are kept.
 
     Raises:
-        UserError: no model for the goal fits the memory.
+        UserError: no model for the goal fits the memory, or that is no number above 0.
     """
-    if gpu_gb is not None and gpu_gb <= 0:
+    if gpu_gb is not None and not (math.isfinite(gpu_gb) and gpu_gb > 0):
         raise UserError(f"--gpu {gpu_gb:g}: give the memory of the GPU in GB, such as --gpu 24")
     plan = GOALS[goal]
     detector = card(find(plan.detector), weights_dir)
@@ -154,8 +163,10 @@ def advise(goal: Goal, gpu_gb: float | None = None, weights_dir: str | None = No
     command = f"annotator run IMAGES --out RUN --pose {chosen.card.shortest_name}"
     if not whole_image:
         command += f" --detector {detector.shortest_name}" + ("" if plan.flip else " --no-flip")
-        if chosen.batch != _BATCH_PEOPLE[0]:
-            command += f" --set batch_people={chosen.batch}"
+        if chosen.batch_people != _BATCH_PEOPLE[0]:
+            command += f" --set batch_people={chosen.batch_people}"
+    if chosen.batch_images != _BATCH_IMAGES[0]:
+        command += f" --set batch_images={chosen.batch_images}"
     return Advice(
         goal=goal,
         chosen=chosen,
@@ -175,14 +186,23 @@ def corrections(names: Sequence[str]) -> list[str]:
         "Its GFLOPs are multiply-accumulates: a floating-point count is twice that, and the flip test "
         "doubles it again. " + _flops_of("vitpose-h")
     ]
-    for name, (_, said) in SURVEY.items():
+    for name, (said_params, said) in SURVEY.items():
         found = card(find(name)).cost
-        if found is None or found.macs is None:
+        if found is None:
+            continue
+        params = found.params / 1e6
+        if said_params is not None and abs(params - said_params) > max(
+            _PARAMS_AGREE * said_params, _ROUNDING
+        ):
+            points.append(
+                f"{name} has {params:.1f} million parameters, where the survey says {said_params:g}."
+            )
+        if found.macs is None:
             continue
         with_attention = (found.macs + (found.attention_macs or 0)) / 1e9
-        # Rounding of small figures, and counters that see fused attention and those that do not.
+        # Some counters see fused attention, others do not.
         off = min(abs(counted / said - 1) for counted in (found.macs / 1e9, with_attention))
-        if off > max(_AGREES, 0.051 / said):
+        if off > max(_AGREES, _ROUNDING / said):
             points.append(f"{name} costs {with_attention:.1f} GMACs a crop, where the survey says {said:g}.")
     edge = [name for name in names if name in ("rtmpose-t", "litehrnet-30", "mobilenetv2")]
     points += _dominated(edge)
@@ -213,32 +233,35 @@ def _figures(model: Card) -> str:
 
 
 def _choice(model: Card, plan: Plan, detector: Card, limit: float | None) -> Choice:
-    """The largest batch that fits; where none does, the smallest, marked as not fitting."""
-    flip = plan.flip and not _whole_image(model)
-    found = model.cost
+    """With the largest batches that fit; where none does, the smallest, marked as not fitting."""
+    whole_image = _whole_image(model)
+    flip = plan.flip and not whole_image
+    found, detecting = model.cost, None if whole_image else detector.cost
     gmacs = None
     if found is not None and found.macs is not None:
         gmacs = (found.macs + (found.attention_macs or 0)) / 1e9 * (2 if flip else 1)
-    sizes = (_BATCH_IMAGES, 8, 4, 1) if _whole_image(model) else _BATCH_PEOPLE
-    memory = None
-    for batch in sizes:
-        memory = _memory(model, detector, batch, flip)
-        if limit is None or (memory is not None and memory <= limit):
-            return Choice(model, batch, memory, gmacs, True)
-    return Choice(model, sizes[-1], memory, gmacs, False)
-
-
-def _memory(model: Card, detector: Card, batch: int, flip: bool) -> int | None:
-    """Estimated bytes in float32: both models' parameters, and the activations of the larger pass."""
-    found = model.cost
+    people, images = None if whole_image else _BATCH_PEOPLE[0], _BATCH_IMAGES[0]
     if found is None or found.activations is None:
-        return None
-    passes = [found.activations * batch * (2 if flip else 1)]
-    params = found.params
-    if not _whole_image(model) and detector.cost is not None:
-        params += detector.cost.params
-        passes.append((detector.cost.activations or 0) * min(_BATCH_IMAGES, batch))
-    return int(4 * params + max(passes) + _OVERHEAD)
+        return Choice(model, people, images, None, gmacs, limit is None)
+    fixed = 4 * (found.params + (detecting.params if detecting else 0)) + _OVERHEAD
+    free = math.inf if limit is None else limit - fixed
+    # Passes take turns, so that each has all that is free to itself.
+    each = found.activations * (2 if flip else 1)
+    if whole_image:
+        images = _largest(_BATCH_IMAGES, each, free)
+        live = each * images
+    else:
+        people = _largest(_BATCH_PEOPLE, each, free)
+        each_image = (detecting.activations or 0) if detecting else 0
+        images = _largest(_BATCH_IMAGES, each_image, free)
+        live = max(each * people, each_image * images)
+    memory = int(fixed + live)
+    return Choice(model, people, images, memory, gmacs, limit is None or memory <= limit)
+
+
+def _largest(sizes: Sequence[int], each: int, free: float) -> int:
+    """The first of falling sizes of a batch that fits at `each` bytes for one; the last if none does."""
+    return next((size for size in sizes if size * each <= free), sizes[-1])
 
 
 def _whole_image(model: Card) -> bool:
@@ -246,22 +269,28 @@ def _whole_image(model: Card) -> bool:
 
 
 def _crowd_pose() -> str:
-    """The best published CrowdPose AP of each paradigm, of models trained on that data set."""
+    """Best published CrowdPose AP: of each paradigm, trained on that data set alone, and of all."""
+    tested = [entry for entry in pose_models().values() if "AP" in entry.results.get("CrowdPose", {})]
+    tested.sort(key=_crowd_ap, reverse=True)
     best: dict[str, Entry] = {}
-    for entry in pose_models().values():
-        ap = entry.results.get("CrowdPose", {}).get("AP", 0.0)
-        leader = best.get(entry.paradigm)
-        if ap > (leader.results["CrowdPose"]["AP"] if leader else 0.0):
-            best[entry.paradigm] = entry
-    ranked = sorted(best.values(), key=lambda entry: -entry.results["CrowdPose"]["AP"])
-    figures = ", ".join(
-        f"{entry.results['CrowdPose']['AP']:.3f} {entry.paradigm} ({entry.name.partition('_')[0]})"
-        for entry in ranked
-    )
+    for entry in tested:
+        if entry.training_data == ("CrowdPose",):
+            best.setdefault(entry.paradigm, entry)
+    figures = ", ".join(f"{_crowd_ap(entry):.3f} {entry.paradigm} ({entry.name})" for entry in best.values())
+    text = f"Best published AP on CrowdPose of models trained on it alone: {figures}. "
+    leader = tested[0]
+    if leader.training_data != ("CrowdPose",):
+        text += (
+            f"Trained on {len(leader.training_data)} data sets, {leader.name} has {_crowd_ap(leader):.3f}. "
+        )
     return (
-        f"Best published AP on CrowdPose: {figures}. Weights trained on it know its 14 joints rather than "
-        f"COCO's 17; where that is enough, take --pose {ranked[0].name}."
+        f"{text}Weights trained for it know its 14 joints rather than COCO's 17; where that is enough, take "
+        f"--pose {leader.name}."
     )
+
+
+def _crowd_ap(entry: Entry) -> float:
+    return entry.results["CrowdPose"]["AP"]
 
 
 def _break_even(top_down: Card, one_stage: Card) -> str:
@@ -310,14 +339,18 @@ def _row(choice: Choice, chosen: bool) -> str:
     memory = "-" if choice.memory is None else f"{choice.memory / _GIB:.1f} GiB"
     weights = "here" if choice.card.weights else "to fetch" if entry.url else "none"
     note = "" if choice.fits else ", does not fit"
+    batch = f"images: {choice.batch_images}"
+    if choice.batch_people is not None:
+        batch = f"crops: {choice.batch_people}, {batch}"
     mark = ">" if chosen else " "
     return (
         f"{mark} {choice.card.shortest_name:<16}{ap:>6}{params:>9}{gmacs:>9}{run:>9}{memory:>10}  {weights}"
-        f" (batch {choice.batch}{note})"
+        f" ({batch}{note})"
     )
 
 
 def _wrapped(point: str) -> list[str]:
     import textwrap
 
-    return textwrap.wrap(point, 108, initial_indent="- ", subsequent_indent="  ")
+    # Names are for copying: no break at their hyphens.
+    return textwrap.wrap(point, 108, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
