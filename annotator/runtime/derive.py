@@ -145,6 +145,7 @@ def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) 
     from annotator.sources.stored_boxes import plan_with_boxes
 
     listener.stage("models ...")
+    ingredients.fetch_missing(config, None, listener)
     pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
     if not needs_boxes(pose):
         raise UserError(

@@ -34,22 +34,52 @@ def located(config: RunConfig) -> RunConfig:
 
 
 def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, ModelSource | None]:
+    """The pose model, and the detector where the run needs one.
+
+    Raises:
+        UserError: boxes are given to a model that finds people by itself; or as `fetch_missing` and
+            `resolve_pose`.
+    """
     from annotator.models.sources import needs_boxes, resolve_detector, resolve_pose
 
     listener.stage("models ...")
+    # The config alone says what else is needed.
+    plain = resolve_pose(config.pose, random_weights=True)
+    whole_image = not needs_boxes(plain)
+    if whole_image and config.boxes is not None:
+        raise UserError(
+            f"--boxes: {plain.name} finds people by itself; leave them out, or take a top-down model"
+        )
+    detector = None if whole_image or config.boxes is not None else config.detector
+    fetch_missing(config, detector, listener)
     pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
-    if not needs_boxes(pose):
-        if config.boxes is not None:
-            raise UserError(
-                f"--boxes: {pose.name} finds people by itself; leave them out, or take a top-down model"
-            )
+    if detector is None:
         return pose, None
-    if config.boxes is not None or config.detector is None:
-        return pose, None
-    detector = resolve_detector(
-        config.detector, config.detector_weights, config.weights_dir, progress=listener.download
+    return pose, resolve_detector(
+        detector, config.detector_weights, config.weights_dir, progress=listener.download
     )
-    return pose, detector
+
+
+def fetch_missing(config: RunConfig, detector: str | None, listener: Listener) -> None:
+    """Download the weights of all models of a run that are not at hand, before any is read.
+
+    Args:
+        detector: its name or config, where the run needs one.
+
+    Raises:
+        MissingWeightsError: they are not to be had; it lists all of them.
+        UserError: unknown name, or a server's answer is wrong.
+    """
+    from annotator.models.sources import missing_weights
+    from annotator.models.weights.fetch import fetch_all
+
+    folder = config.weights_dir
+    addresses = [missing_weights("pose", config.pose, config.pose_weights, folder)]
+    if config.second_pose is not None:
+        addresses.append(missing_weights("pose", config.second_pose, config.second_pose_weights, folder))
+    if detector is not None:
+        addresses.append(missing_weights("detector", detector, config.detector_weights, folder))
+    fetch_all([address for address in addresses if address], folder, listener.download)
 
 
 def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> ModelSource | None:

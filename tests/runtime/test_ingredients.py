@@ -12,9 +12,11 @@ import pytest
 from annotator.config import RunConfig
 from annotator.errors import ItemError, UserError
 from annotator.models.sources import resolve_pose
+from annotator.models.weights import fetch
+from annotator.models.zoo import catalogue
 from annotator.quality.calibration import Calibration
 from annotator.runtime import launch
-from annotator.runtime.ingredients import located
+from annotator.runtime.ingredients import located, resolve_models
 from annotator.runtime.job import Job
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.retry import retry
@@ -69,6 +71,42 @@ def test_a_start_takes_boxes_by_uri_and_reads_the_calibration_for_all_workers(fo
     assert records == (FileRecord("my boxes.json", hashes[0]), FileRecord("c.json", hashes[1]))
     assert job.calibration is not None and job.calibration.sha256 == hashes[1]
     assert job.config.boxes == str(folder / "my boxes.json")
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """Every download fails at once; the cache is empty."""
+
+    def refuse(url, target, progress, patience) -> None:
+        raise fetch.MissingWeightsError([(target.name, url)], str(target.parent), "no connection")
+
+    monkeypatch.setenv("ANNOTATOR_WEIGHTS_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetch, "_download", refuse)
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({}, ["rtmpose-t", "rtmdet-nano"]),
+        ({"second_pose": "res50"}, ["rtmpose-t", "res50", "rtmdet-nano"]),
+        ({"pose_weights": "random"}, ["rtmdet-nano"]),
+        ({"boxes": "my boxes.json"}, ["rtmpose-t"]),
+        ({"detector": "demo-detector"}, ["rtmpose-t"]),
+        ({"pose": "rtmo-s"}, ["rtmo-s"]),
+    ],
+)
+def test_without_a_network_one_message_lists_the_files_of_all_models(
+    folder, no_network, settings: dict, missing: list[str]
+) -> None:
+    settings = {"pose_weights": None, "detector": "rtmdet-nano"} | settings
+    with pytest.raises(fetch.MissingWeightsError) as caught:
+        resolve_models(config(folder, **settings), LISTENER)
+    assert [address for _, address in caught.value.files] == [catalogue.find(name).url for name in missing]
+
+
+def test_boxes_for_a_model_that_finds_people_are_refused_before_any_download(folder, no_network) -> None:
+    with pytest.raises(UserError, match="rtmo-s finds people by itself"):
+        resolve_models(config(folder, pose="rtmo-s", pose_weights=None, boxes="my boxes.json"), LISTENER)
 
 
 def test_a_retry_that_misses_the_boxes_says_so(make_run, picture, folder) -> None:
