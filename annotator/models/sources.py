@@ -115,14 +115,17 @@ def missing_weights(
     """The address that `resolve_pose` or `resolve_detector` would download from; None if it need not.
 
     Raises:
-        UserError: unknown name, or a model that cannot be run.
+        UserError: unknown name, a model that cannot be run, or a file that is not there.
     """
     if weights is None and not is_config_file(name_or_config):
         entry = _entry(kind, name_or_config)
         weights = None if entry.weights is not None else entry.url
-    if weights is None or not weights.startswith(_WEB) or fetch.find(weights, weights_dir) is not None:
+    if weights is None or _asks_for_random(weights):
         return None
-    return weights
+    if not weights.startswith(_WEB):
+        _local(kind, weights, weights_dir)
+        return None
+    return None if fetch.find(weights, weights_dir) else weights
 
 
 def _entry(kind: Kind, name: str) -> catalogue.Entry:
@@ -148,15 +151,13 @@ def _weights(
     random_weights: bool,
     progress: fetch.Progress | None,
 ) -> tuple[Path | None, str]:
-    option = "--pose-weights" if kind == "pose" else "--detector-weights"
-    if random_weights or (weights == RANDOM and not Path(RANDOM).exists()):
+    option = f"--{kind}-weights"
+    if random_weights or _asks_for_random(weights):
         return None, RANDOM
     if weights is not None and weights.startswith(_WEB):
         url, weights = weights, None
     if weights is not None:
-        path = _local(weights, weights_dir)
-        if path is None:
-            raise UserError(f"{option} {weights}: no such file")
+        path = _local(kind, weights, weights_dir)
         try:
             return path, fetch.sha256_of(path)
         except OSError as error:
@@ -171,13 +172,17 @@ def _weights(
     return path, sha256
 
 
-def _local(weights: str, weights_dir: str | None) -> Path | None:
+def _asks_for_random(weights: str | None) -> bool:
+    return weights == RANDOM and not Path(RANDOM).exists()
+
+
+def _local(kind: Kind, weights: str, weights_dir: str | None) -> Path:
     path = Path(weights).expanduser()
     if path.is_file():
         return path
     if weights_dir is not None and (inside := Path(weights_dir).expanduser() / path).is_file():
         return inside
-    return None
+    raise UserError(f"--{kind}-weights {weights}: no such file")
 
 
 def needs_boxes(source: ModelSource) -> bool:

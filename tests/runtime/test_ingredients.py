@@ -104,6 +104,11 @@ def test_without_a_network_one_message_lists_the_files_of_all_models(
     assert [address for _, address in caught.value.files] == [catalogue.find(name).url for name in missing]
 
 
+def test_a_file_that_is_not_there_is_missed_before_any_download(folder, no_network) -> None:
+    with pytest.raises(UserError, match=r"--detector-weights no\.pth: no such file"):
+        resolve_models(config(folder, pose_weights=None, detector_weights="no.pth"), LISTENER)
+
+
 def test_boxes_for_a_model_that_finds_people_are_refused_before_any_download(folder, no_network) -> None:
     with pytest.raises(UserError, match="rtmo-s finds people by itself"):
         resolve_models(config(folder, pose="rtmo-s", pose_weights=None, boxes="my boxes.json"), LISTENER)
