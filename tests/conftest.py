@@ -15,7 +15,7 @@ import pytest
 from annotator.config import RunConfig
 from annotator.errors import ItemError
 from annotator.people import Poses
-from annotator.skeletons import COCO_17
+from annotator.skeletons import COCO_17, Skeleton
 from annotator.sources.items import Item
 from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
@@ -114,8 +114,10 @@ def poses_of(
 class MadeRun:
     """A run folder with a plan and run.json, whose shards are committed one by one, without any model."""
 
-    def __init__(self, path: Path, pictures: list[Picture], shard_size: int) -> None:
-        self.path, self.pictures = path, pictures
+    def __init__(
+        self, path: Path, pictures: list[Picture], shard_size: int, skeleton: Skeleton = COCO_17
+    ) -> None:
+        self.path, self.pictures, self.skeleton = path, pictures, skeleton
         self.items = [
             Item(
                 i,
@@ -143,7 +145,7 @@ class MadeRun:
 
     def tables(self, shard: int) -> tuple[pa.Table, pa.Table]:
         """The rows of one shard, images and instances."""
-        rows = RowBuilder(COCO_17, ScoreThresholds(), self.provenance)
+        rows = RowBuilder(self.skeleton, ScoreThresholds(), self.provenance)
         for item, picture in zip(self.items, self.pictures, strict=True):
             if item.shard == shard:
                 rows.add(item, picture.size, picture.people)
@@ -162,7 +164,7 @@ class MadeRun:
 
 @pytest.fixture
 def people() -> Callable[..., Poses]:
-    """`people(bboxes, keypoints=None, scores=None)`: poses made to order."""
+    """`people(bboxes, keypoints=None, scores=None, joints=17)`: poses made to order."""
     return poses_of
 
 
@@ -174,8 +176,8 @@ def picture() -> type[Picture]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., MadeRun]:
-    """Makes a run folder from pictures: `make_run(pictures, shard_size=2).commit()`."""
-    return lambda pictures, shard_size=2: MadeRun(tmp_path / "run", pictures, shard_size)
+    """Makes a run folder from pictures: `make_run(pictures, shard_size=2, skeleton=COCO_17).commit()`."""
+    return lambda pictures, shard_size=2, **more: MadeRun(tmp_path / "run", pictures, shard_size, **more)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,10 @@ from annotator.sources.coco_json import integer_id
 
 _EXAMPLES = 3
 
+# COCO-WholeBody's lists of a person's joints, in the order of its skeleton, and how many each holds.
+_WHOLE_BODY = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+_BEYOND_THE_BODY = tuple(_WHOLE_BODY)[1:]
+
 
 @dataclass(frozen=True, slots=True)
 class TruePeople:
@@ -25,7 +29,8 @@ class TruePeople:
         bboxes: (N, 4) float64, [x, y, w, h] in pixels of the image.
         areas: (N,) float64, square pixels: the s^2 of OKS.
         keypoints: (N, K, 3) float64, x, y, v; v = 0 where the joint is not labelled.
-        num_keypoints: (N,) int64 as the file says; a person with 0 counts neither as found nor as missed.
+        num_keypoints: (N,) int64 as the file says (of COCO-WholeBody's, which counts the body's only: all
+            that are labelled); a person with 0 counts neither as found nor as missed.
         crowd: (N,) bool, groups that were labelled as one.
     """
 
@@ -79,15 +84,15 @@ class Truth:
 def read_truth(path: str | Path, images: Iterable[tuple[int, str]], joints: int) -> Truth:
     """Read the people of a run's images; memory grows with the run, not with the file.
 
-    Left-out `area`, `iscrowd` and `num_keypoints` are filled in from `bbox` and `keypoints`.
+    `area`, `iscrowd` and `num_keypoints` that are left out or null are filled in from `bbox` and `keypoints`.
 
     Args:
         images: (image_id, file_name) of the run.
-        joints: K of the run's skeleton.
+        joints: K of the run's skeleton; with 133, COCO-WholeBody's five lists are read as one.
 
     Raises:
-        UserError: unreadable, not COCO, without keypoints, with another number of joints, or none of its
-            images is in the run.
+        UserError: unreadable, not COCO, without keypoints, with another number of joints or a value that is
+            no number, or none of its images is in the run.
     """
     names = dict(images)
     wanted = candidates(names)
@@ -130,25 +135,38 @@ def _people(path: str | Path, images: set[int], category: int, joints: int) -> d
 
 
 def _person(annotation: dict[str, Any], path: str | Path, joints: int, where: str) -> tuple:
-    keypoints = _numbers(annotation.get("keypoints") or [0] * (3 * joints))
-    if keypoints is None:
-        raise UserError(f"{where}: keypoints are {annotation['keypoints']!r}; expected [x1, y1, v1, ...]")
-    if len(keypoints) != 3 * joints:
-        raise UserError(
-            f"{path} has {len(keypoints) / 3:g} joints a person (annotation {annotation.get('id')}); "
-            f"this run's skeleton has {joints}. Evaluate against ground truth of the same skeleton"
-        )
     bbox = _numbers(_field(annotation, "bbox", path))
     if bbox is None or len(bbox) != 4:
         raise UserError(f"{where}: bbox is {annotation['bbox']!r}; expected [x, y, width, height] in pixels")
-    xyv = keypoints.reshape(-1, 3)
+    areas = bbox[2:3] * bbox[3] if annotation.get("area") is None else _numbers([annotation["area"]])
+    if areas is None:
+        raise UserError(f"{where}: area is {annotation['area']!r}; expected square pixels, or none at all")
+    parts = {"keypoints": joints}
+    if joints == sum(_WHOLE_BODY.values()) and any(name in annotation for name in _BEYOND_THE_BODY):
+        parts = _WHOLE_BODY
+    xyv = np.concatenate([_joints(annotation, *part, joints, where) for part in parts.items()])
+    count = annotation.get("num_keypoints") if len(parts) == 1 else None
     return (
         bbox,
-        annotation.get("area", bbox[2] * bbox[3]),
+        areas[0],
         xyv,
-        annotation.get("num_keypoints", int((xyv[:, 2] > 0).sum())),
+        (xyv[:, 2] > 0).sum() if count is None else integer_id(count, where, "a number of keypoints"),
         bool(annotation.get("iscrowd", 0)),
     )
+
+
+def _joints(annotation: dict[str, Any], name: str, count: int, joints: int, where: str) -> np.ndarray:
+    """One list of joints as (count, 3) x, y, v; all zero, not labelled, where there is none."""
+    values = annotation.get(name) or [0] * (3 * count)
+    numbers = _numbers(values)
+    if numbers is None:
+        raise UserError(f"{where}: {name} are {values!r}; expected [x1, y1, v1, ...]")
+    if len(numbers) != 3 * count:
+        raise UserError(
+            f"{where}: {name} are of {len(numbers) / 3:g} joints, not {count}; "
+            f"this run's skeleton has {joints}. Evaluate against ground truth of the same skeleton"
+        )
+    return numbers.reshape(-1, 3)
 
 
 def _numbers(values: Any) -> np.ndarray | None:
@@ -157,7 +175,8 @@ def _numbers(values: Any) -> np.ndarray | None:
         array = np.array(values, np.float64)
     except (TypeError, ValueError):
         return None
-    return array if array.ndim == 1 else None
+    # A null among numbers is NaN here.
+    return array if array.ndim == 1 and np.isfinite(array).all() else None
 
 
 def _together(people: list[tuple]) -> TruePeople:

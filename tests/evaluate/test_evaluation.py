@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from annotator.cli import main
+from annotator.errors import UserError
 from annotator.evaluate.advice import advise
 from annotator.evaluate.crowding import crowd_index, crowd_level
 from annotator.evaluate.evaluation import evaluate
 from annotator.evaluate.truth import TruePeople
-from annotator.skeletons import COCO_17
+from annotator.skeletons import COCO_17, Skeleton
 
 BOX = [100.0, 50.0, 100.0, 200.0]
 
@@ -135,6 +138,42 @@ def test_joints_with_other_names_are_said(make_run, picture, people, write) -> N
     run = make_run([picture("0.jpg", people([BOX]))]).commit().open()
     figures = evaluate(run, write([annotation(1, 1, BOX)], 1, keypoints=names))
     assert figures["matching"]["joint_names_differ"] == ["right_wrist / hand"]
+
+
+def test_the_official_lists_of_coco_wholebody_are_read_as_one(
+    make_run, picture, people, write, monkeypatch, capsys
+) -> None:
+    """Through the command; the second person's body is not labelled, but its left hand is."""
+    parts = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+    names = tuple(f"joint_{n}" for n in range(133))
+    skeleton = Skeleton("whole", names, (), tuple(range(133)), (0.05,) * 133)
+    other = [300.0, 50.0, 100.0, 200.0]
+    found = people([BOX, other], joints=133)
+    lists = []
+    for labelled, joints in zip((range(133), range(91, 112)), found.keypoints, strict=True):
+        v = np.isin(np.arange(133), labelled) * 2.0
+        xyv = np.split(np.concatenate([joints, v[:, None]], 1), np.cumsum(list(parts.values()))[:-1])
+        lists.append({name: part.ravel().tolist() for name, part in zip(parts, xyv, strict=True)})
+    annotations = [
+        annotation(1, 1, BOX, **lists[0]),
+        annotation(2, 1, other, num_keypoints=0, **lists[1]),
+    ]
+    run = make_run([picture("0.jpg", found)], skeleton=skeleton).commit()
+    path = str(write(annotations, 1))
+    monkeypatch.setattr(sys, "argv", ["annotator", "eval", str(run.path), "--gt", path, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["keypoints"]["AP"] == pytest.approx(1) and figures["labelled_people"]["found"] == 2
+    assert figures["joints"]["joint_132"]["judged"] == 1 and figures["joints"]["joint_91"]["judged"] == 2
+
+    annotations[0]["foot_kpts"] = [1, 2, 2] * 5
+    with pytest.raises(UserError, match="annotation 1: foot_kpts are of 5 joints, not 6"):
+        evaluate(run.open(), write(annotations, 1))
+    # COCO's own file, which has the body alone, is of another skeleton.
+    with pytest.raises(UserError, match="keypoints are of 17 joints, not 133; this run's skeleton has 133"):
+        evaluate(run.open(), write([annotation(1, 1, BOX)], 1))
 
 
 def test_both_engines_agree_on_scores_that_tie(make_run, picture, people, write) -> None:

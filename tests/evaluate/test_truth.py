@@ -43,6 +43,19 @@ def test_parts_may_come_in_any_order_and_fields_may_be_left_out(tmp_path) -> Non
     assert people.areas[0] == 30 * 40.5 and people.num_keypoints[0] == 17 and not people.crowd[0]
 
 
+def test_null_is_like_a_field_left_out(tmp_path) -> None:
+    nulls = dict.fromkeys(("area", "num_keypoints", "iscrowd"))
+    path = write(
+        tmp_path / "gt.json",
+        images=IMAGES,
+        annotations=[{**PERSON, **nulls}, {**PERSON, **nulls, "keypoints": None}],
+        categories=[{"id": 1, "name": "person"}],
+    )
+    people = read_truth(path, [(2, "b.jpg")], 17).of(2)
+    assert people.areas.tolist() == [30 * 40.5] * 2
+    assert people.num_keypoints.tolist() == [17, 0] and not people.crowd.any()
+
+
 def test_ids_may_stand_in_quotes(tmp_path) -> None:
     """Of images, of annotations and of the category: a mixture means the same as plain numbers."""
     path = write(
@@ -67,7 +80,12 @@ def test_ids_may_stand_in_quotes(tmp_path) -> None:
         ({"bbox": []}, "annotation 5: bbox is []; expected [x, y, width, height]"),
         ({"bbox": None}, "annotation 5: bbox is None"),
         ({"bbox": [1, 2, 3, "wide"]}, "annotation 5: bbox is [1, 2, 3, 'wide']"),
+        ({"bbox": [1, 2, None, 4]}, "annotation 5: bbox is [1, 2, None, 4]"),
         ({"keypoints": {"nose": [1, 2]}}, "annotation 5: keypoints are {'nose': [1, 2]}"),
+        ({"keypoints": [5, None, 2] * 17}, "annotation 5: keypoints are [5, None, 2"),
+        ({"area": "large"}, "annotation 5: area is 'large'; expected square pixels"),
+        ({"area": [7, 8]}, "annotation 5: area is [7, 8]"),
+        ({"num_keypoints": "many"}, "annotation 5: 'many' is not a number of keypoints"),
     ],
 )
 def test_what_an_annotation_has_wrong_is_said(tmp_path, change: dict, message: str) -> None:
