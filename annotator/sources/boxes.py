@@ -99,7 +99,7 @@ def read_boxes(path: str, notes: Notes) -> BoxFile:
     left_out: Counter[str] = Counter()
     for place, entry in enumerate(entries):
         where = f"{path}: {'entry' if names is None else 'annotations'}[{place}]"
-        if entry.get("category_id", person) != person:
+        if integer_id(entry.get("category_id", person), where, "a category id") != person:
             left_out["of other categories"] += 1
         elif entry.get("iscrowd"):
             left_out["of crowds"] += 1
@@ -155,9 +155,10 @@ def _person_category(document: dict[str, Any], path: str) -> int:
     if "categories" not in document:
         return PERSON_CATEGORY
     categories = records(document, "categories", path)
-    for category in categories:
+    for place, category in enumerate(categories):
         if str(category.get("name", "")).lower() == "person":
-            return category.get("id", PERSON_CATEGORY)
+            identifier = category.get("id", PERSON_CATEGORY)
+            return integer_id(identifier, f"{path}: categories[{place}]", "a category id")
     found = ", ".join(str(category.get("name")) for category in categories[:10])
     raise UserError(f'--boxes {path}: no category is named "person" (found: {found or "none"})')
 

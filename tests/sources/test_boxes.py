@@ -112,6 +112,20 @@ def test_crowds_other_categories_and_empty_boxes_are_left_out(make):
     assert "1 boxes of crowds" in text and "1 boxes of other" in text and "2 boxes without area" in text
 
 
+def test_category_ids_may_stand_in_quotes(make):
+    """A mixture means the same as plain numbers, as it does for image ids."""
+    given = truth(
+        {1: "1.jpg", 2: "2.jpg"},
+        annotation("1", [1, 1, 5, 5], category_id=7),
+        annotation(2, [2, 2, 5, 5], category_id="7"),
+        annotation(2, [3, 3, 5, 5], category_id=8.0),
+        categories=({"id": "7", "name": "person"}, {"id": 8, "name": "dog"}),
+    )
+    assert {name: len(found) for name, found in boxes(make(["a"], given)).items()} == {"1.jpg": 1, "2.jpg": 1}
+    with pytest.raises(UserError, match=r"annotations\[0\]: 'who' is not a category id"):
+        make(["a"], truth({1: "1.jpg"}, annotation(1, [1, 1, 5, 5], category_id="who")))
+
+
 def test_person_may_have_another_number(make):
     given = truth({1: "1.jpg"}, {"image_id": 1, "bbox": [3, 3, 5, 5], "category_id": 5},
                   categories=({"id": 5, "name": "person"},))  # fmt: skip
