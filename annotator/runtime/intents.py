@@ -34,6 +34,8 @@ AT_REST, DECODING, IN_MODELS = b".", b"d", b"m"
 class IntentLog:
     """Marks what an attempt at a shard is working on; may be used from several threads.
 
+    As a context it is closed at the end; after an error its file stays, to blame the attempt by.
+
     Args:
         run_dir: the run folder.
         attempt: name of the attempt, unique in the run.
@@ -55,8 +57,11 @@ class IntentLog:
     def __enter__(self) -> IntentLog:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._release()
 
     @contextlib.contextmanager
     def decoding(self, index: int) -> Iterator[None]:
@@ -81,11 +86,14 @@ class IntentLog:
 
     def close(self) -> None:
         """The attempt ended in order: nothing is left to blame it for."""
+        self._release()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _release(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        with contextlib.suppress(OSError):
-            self._path.unlink()
 
 
 @dataclass(frozen=True, slots=True)

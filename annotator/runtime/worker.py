@@ -7,8 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
@@ -106,15 +106,18 @@ class ShardWorker:
             report: hears of progress, from the calling thread.
             care: items to run alone, and items that are not to be run.
             intents: where to mark what is being worked on; closed once the shard is committed, by whomever.
+                After an error its file stays, to tell what is to blame.
 
         Raises:
             RunFailed: the rows cannot be written.
             DeviceLostError: the models' device has failed for good.
         """
+        with intents or nullcontext():
+            return self._run(task, report, care, intents)
+
+    def _run(self, task: ShardTask, report: Heard, care: Care, intents: IntentLog | None) -> Progress:
         standing = self._standing(task)
         if standing is not None and standing.generation >= task.generation:
-            if intents is not None:
-                intents.close()
             counts = standing.images, standing.people, sum(standing.errors.values())
             return Progress(task.shard, *counts, committed=True)
         items = self._plan.items(task.shard)
@@ -129,7 +132,7 @@ class ShardWorker:
         items = [item for item in items if item.index not in done_with]
         began = time.monotonic()
         with ExitStack() as stack:
-            batches = self._feeds(stack, items, care, intents)
+            batches = stack.enter_context(closing(self._feeds(stack, items, care, intents)))
             stack.enter_context(self._models)
             started, on_turn = time.time(), time.monotonic()
             for feed, batch_images in batches:
@@ -162,8 +165,6 @@ class ShardWorker:
             return stats
 
         self._commit(task, images, instances, with_writing)
-        if intents is not None:
-            intents.close()
         done = Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats)
         report(done)
         return done
@@ -208,7 +209,7 @@ class ShardWorker:
 
     def _feeds(
         self, stack: ExitStack, items: Sequence[Item], care: Care, intents: IntentLog | None
-    ) -> Iterator[tuple[ImageFeed[Decoded], int]]:
+    ) -> Generator[tuple[ImageFeed[Decoded], int]]:
         """Feeds and the size of their batches: suspects one by one with nothing beside them, then the others.
 
         Decoding begins at once where no suspect has to be waited for.

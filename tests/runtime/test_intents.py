@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,14 @@ def test_an_exception_leaves_the_mark_for_whoever_judges_the_end(tmp_path):
     assert in_flight(tmp_path, "a").indices == (2,)
     forget(tmp_path, "a")
     assert in_flight(tmp_path, "a").indices == ()
+
+
+def test_after_an_error_the_file_stays_and_the_descriptor_does_not(tmp_path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(KeyError), IntentLog(tmp_path, "a", first=0, size=4) as log, log.decoding(2):
+        raise KeyError
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert in_flight(tmp_path, "a").indices == (2,)
 
 
 def test_every_mark_counts_as_progress(tmp_path):

@@ -121,17 +121,24 @@ def test_intents_name_what_the_models_have(job, models):
     assert len(in_flight(job.run_dir, "a")) == 0
 
 
-def test_a_lost_device_ends_the_attempt_and_keeps_its_intents(job, models):
-    worker = ShardWorker(job)
+@pytest.mark.parametrize("suspects", [frozenset(), frozenset({0})])
+def test_a_lost_device_ends_the_attempt_and_keeps_its_intents(job, models, suspects):
+    """Their descriptor is closed, by when no thread that decodes may write to it any more."""
+    worker = ShardWorker(replace(job, config=job.config.model_copy(update={"prefetch_images": 2})))
 
     def lose():
-        raise RuntimeError("CUDA error: device-side assert triggered")
+        if models.batches[-1] > 1:
+            raise RuntimeError("CUDA error: device-side assert triggered")
 
     models.act = lose
     task = ShardTask(0)
-    with pytest.raises(DeviceLostError):
-        worker.run(task, ignore, Care(), worker.attempt(task, "a"))
-    assert set(in_flight(job.run_dir, "a").in_models) == {0, 1, 2, 3}
+    before = open_files()
+    with pytest.raises(DeviceLostError) as raised:
+        worker.run(task, ignore, Care(suspects), worker.attempt(task, "a"))
+    assert open_files() == before
+    # As long as the error is kept, so are the frames that it came through.
+    assert raised and not [one for one in threading.enumerate() if one.name.startswith("decode")]
+    assert set(in_flight(job.run_dir, "a").in_models) == {n + len(suspects) for n in range(4)}
     assert not Run(job.run_dir).committed()
 
 
