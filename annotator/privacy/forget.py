@@ -83,8 +83,8 @@ def forget(
         database_dir: of the review's database, where it is not beside the run.
 
     Raises:
-        UserError: no finished run, a driver is at work on it, no input is meant, or the review's database
-            cannot be reached.
+        UserError: no finished run, a driver is at work on it, no input is meant, a review layer is damaged,
+            or the review's database cannot be reached.
         RunFailed: something cannot be read or written; running again goes on.
     """
     if not patterns or not all(pattern.strip() for pattern in patterns):
@@ -129,9 +129,10 @@ class _Forgetting:
                 f"no input of {self._run.place} is called {' or '.join(self._patterns)}; names are as in the "
                 "columns uri and file_name of images"
             )
+        layers = self._read_reviews()
         self._storage.replace(FORGETTING, json.dumps({"patterns": self._patterns}).encode())
         shards = self._rewrite_shards()
-        reviews = self._rewrite_reviews()
+        reviews = self._rewrite_reviews(layers)
         samples = copies = 0
         if not self._storage.remote:
             samples = remove_samples(self._run, self._indices, self._database_dir)
@@ -205,14 +206,30 @@ class _Forgetting:
             ) from error
         return completed(rows, table)
 
-    def _rewrite_reviews(self) -> int:
-        """Review layers without the rows; a layer of nothing else goes."""
-        gone, removed = np.unique(np.concatenate(self._ids)), 0
+    def _read_reviews(self) -> dict[str, pa.Table]:
+        """Review layers by the names of their files: all can be read, or nothing more is forgotten."""
+        layers = {}
         for name in self._storage.names("reviews"):
             if not name.endswith(".parquet"):
                 continue
-            with open_parquet(self._storage, f"reviews/{name}") as file:
-                rows = file.read()
+            try:
+                with open_parquet(self._storage, f"reviews/{name}") as file:
+                    layers[name] = file.read()
+                layers[name]["image_id"]
+            except (pa.ArrowException, OSError, KeyError) as error:
+                so_far = (
+                    "what was begun stays unfinished" if self._begun_before() else "nothing was forgotten"
+                )
+                raise UserError(
+                    f"{self._run.place}/reviews/{name} cannot be read ({error}), so {so_far}. "
+                    "Put a sound copy in its place, or remove it (its decisions are lost then), and try again"
+                ) from error
+        return layers
+
+    def _rewrite_reviews(self, layers: dict[str, pa.Table]) -> int:
+        """Review layers without the rows; a layer of nothing else goes."""
+        gone, removed = np.unique(np.concatenate(self._ids)), 0
+        for name, rows in layers.items():
             mask = np.isin(rows["image_id"].to_numpy(), gone)
             if not mask.any():
                 continue

@@ -106,6 +106,29 @@ def test_a_damaged_review_layer_is_named_and_the_proof_goes_on(run):
     assert report.counts == {"unreadable": 1} and report.problems[0].where == f"reviews/{layer.name}"
 
 
+def test_nothing_is_forgotten_while_a_review_layer_cannot_be_read(run):
+    layer = next((run.path / "reviews").glob("*.parquet"))
+    sound = layer.read_bytes()
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path != layer}
+    layer.write_bytes(sound[:-40])
+    with pytest.raises(UserError, match=rf"reviews/{layer.name} cannot be read .* nothing was forgotten"):
+        forget(str(run.path), ["anna"])
+    after = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path != layer}
+    assert after == before
+
+    pq.write_table(
+        pq.read_table(next(iter((run.path / "images").glob("*.parquet")))).select(["index"]), layer
+    )
+    (run.path / run_info.FORGETTING).write_text(json.dumps({"patterns": ["anna"]}))
+    with pytest.raises(UserError, match="what was begun stays unfinished"):
+        forget(str(run.path), ["anna"])
+
+    layer.write_bytes(sound)
+    images, people = rows(run, "images"), rows(run, "instances")
+    forget(str(run.path), ["anna"])
+    check(run, images, people)
+
+
 def test_interrupted_at_any_write_it_is_finished_by_the_next_call(run, monkeypatch, tmp_path):
     """Each write and removal in turn fails before or after it was done; the same command then goes on."""
     images, people = rows(run, "images"), rows(run, "instances")
