@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from annotator.pose.boxes import extent
+
 
 @dataclass(frozen=True, slots=True)
 class Detections:
@@ -106,13 +108,16 @@ class Poses:
     def scaled(self, factor: float) -> Poses:
         """The same people in the frame of a picture `factor` times as large.
 
-        Joints are measured from the centre of the first pixel, which is a block there; boxes from its edge.
+        Joints are measured from the centre of the first pixel, which is a block there; boxes from its edge,
+        but for those that are the extent of their joints: these stay it.
         """
         times, half_a_block = np.float32(factor), np.float32((factor - 1) / 2)
+        keypoints = self.keypoints * times + half_a_block
+        from_joints = (self.bboxes == extent(self.keypoints)).all(axis=1, keepdims=True)
         return replace(
             self,
-            bboxes=self.bboxes * factor,
-            keypoints=self.keypoints * times + half_a_block,
+            bboxes=np.where(from_joints, extent(keypoints), self.bboxes * factor),
+            keypoints=keypoints,
             halves=None if self.halves is None else self.halves * times + half_a_block,
         )
 

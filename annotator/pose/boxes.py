@@ -17,6 +17,12 @@ def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], axis=-1)
 
 
+def extent(keypoints: np.ndarray) -> np.ndarray:
+    """The box from joint to joint: (N, K, 2) pixels -> (N, 4) float64 [x, y, w, h]."""
+    xy = np.asarray(keypoints, np.float64)
+    return xyxy_to_xywh(np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1))
+
+
 def usable(boxes: np.ndarray) -> np.ndarray:
     """Which [x1, y1, x2, y2] boxes (N, 4) are finite and have a positive width and height: (N,) bool."""
     boxes = np.asarray(boxes)

@@ -20,6 +20,7 @@ from annotator.models.sources import ModelSource
 from annotator.models.whole_image.head import Features, Found
 from annotator.models.whole_image.heads import make_head
 from annotator.people import Poses
+from annotator.pose.boxes import extent, xyxy_to_xywh
 from annotator.pose.canvas import Canvas, Placement
 from annotator.pose.crops import crop_batch_cv2
 from annotator.pose.oks import ScoreMode, instance_score, oks_nms, soft_oks_nms
@@ -204,15 +205,16 @@ class WholeImage:
         if self._score_threshold is not None:
             order = order[scores[order] >= self._score_threshold]
         order = order[: self._max_people]
+        keypoints = keypoints.astype(np.float32)
         if found.bboxes is None:
-            corners = np.stack([keypoints.min(axis=1), keypoints.max(axis=1)], axis=1)
+            # Of the joints as they are stored: rounded after it, one could lie outside.
+            bboxes = extent(keypoints)
         else:
-            corners = placement.to_image(found.bboxes.reshape(-1, 2, 2))
-        bboxes = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], axis=1)
+            bboxes = xyxy_to_xywh(placement.to_image(found.bboxes.reshape(-1, 2, 2)).reshape(-1, 4))
         return Poses(
             bboxes[order],
             (scores if found.scores is None else found.scores)[order].astype(np.float32),
-            keypoints[order].astype(np.float32),
+            keypoints[order],
             found.keypoint_scores[order].astype(np.float32),
             scores[order],
         )

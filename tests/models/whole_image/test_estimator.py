@@ -20,6 +20,8 @@ from annotator.models.openmmlab.build import build, default_scope
 from annotator.models.openmmlab.configs import load_model_config
 from annotator.models.sources import ModelSource, resolve_pose
 from annotator.models.whole_image.estimator import WholeImage
+from annotator.pose.boxes import extent
+from annotator.quality.signals import measure
 
 # Two of one size, one upright, one of another ratio.
 PHOTOS = ("000000018575.jpg", "000000073326.jpg", "000000109313.jpg", "000000022192.jpg")
@@ -269,6 +271,17 @@ def test_nobody(name, models, photos):
                     module.bias.fill_(-20.0)
     (poses,) = estimator.find([estimator.prepare(photos[0])])
     assert len(poses) == 0 and poses.keypoints.shape == (0, 17, 2) and poses.bboxes.shape == (0, 4)
+
+
+def test_joints_lie_in_the_box_that_is_made_of_them(models, photos):
+    """At sides that float32 cannot divide, in pictures that were handed on whole or smaller."""
+    estimator = WholeImage(models("dekr-w32"))
+    for photo in (photos[0], photos[0][:397, :331]):
+        (poses,) = estimator.find([estimator.prepare(photo)])
+        assert len(poses) > 5
+        for whole in (poses, poses.scaled(2), poses.scaled(8)):
+            assert not measure(whole, estimator.skeleton).joints_outside_box.any()
+            np.testing.assert_array_equal(whole.bboxes, extent(whole.keypoints))
 
 
 def test_limits_on_people(models, photos):
