@@ -22,22 +22,12 @@ from typer.testing import CliRunner
 
 from annotator.cli.run import run as run_verb
 from annotator.errors import AnnotatorError
-from annotator.models.sources import ModelSource, needs_boxes, resolve_pose
+from annotator.models.sources import needs_boxes, resolve_pose
 from annotator.models.zoo import catalogue, cost
 from annotator.parity.pictures import from_folder
 from annotator.parity.random_weights import responsive
 from annotator.parity.survey import SURVEY, Row
 from annotator.store.reader import Run
-
-# Layers whose outputs become scores, and what is added for whole-image models to see somebody.
-_SCORES = {
-    "out_cls": 4.0,
-    "out_obj": 4.0,
-    "keypoint_root_conv": 4.0,
-    "heatmap_conv": 0.5,
-    "rescore_net.l3": 2.0,
-    "head.final_layer": 0.3,
-}
 
 
 def main() -> None:
@@ -68,7 +58,8 @@ def run_row(row: Row, photos: str, people: str, limit: int) -> dict[str, Any]:
         if needs_boxes(source):
             wanted = ["--pose-weights", "random", "--boxes", people]
         else:
-            wanted = ["--pose-weights", _credulous(source, photos, Path(folder))]
+            seeing = responsive(source, from_folder(photos, 4), Path(folder))
+            wanted = ["--pose-weights", str(seeing.weights_path)]
         arguments = [
             photos, "--out", f"{folder}/run", "--pose", row.name, "--executor", "inline",
             "--limit", str(limit), "--set", "quiet=true", "--set", "detector_threshold=0", "--json", *wanted,
@@ -85,25 +76,6 @@ def _program() -> typer.Typer:
     program = typer.Typer()
     program.command()(run_verb)
     return program
-
-
-def _credulous(source: ModelSource, photos: str, folder: Path) -> str:
-    """A file of random weights with which a model for whole images sees people in photos."""
-    import torch
-
-    path = responsive(source, from_folder(photos, 4), folder).weights_path
-    assert path is not None
-    checkpoint = torch.load(path)
-    for name, tensor in checkpoint["state_dict"].items():
-        # Biases of the layers whose outputs become scores start out at "there is nobody".
-        for layer, more in _SCORES.items():
-            if name.endswith(".bias") and layer in name:
-                tensor += more
-        if "out_bbox" in name or "out_pose" in name:
-            # Random ones make boxes of e^1000 pixels.
-            tensor *= 0.001
-    torch.save(checkpoint, path)
-    return path
 
 
 def figures(row: Row) -> dict[str, Any]:
