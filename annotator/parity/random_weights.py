@@ -22,8 +22,8 @@ _PICTURES = 4
 # trained ones do not.
 _SHIFT = 1.0
 
-# Biases of the layers whose outputs become scores start out at "there is nobody": what is added for models that
-# find people by themselves to see some.
+# Biases of the layers whose outputs become scores start out at "there is nobody": what is added for models
+# that find people by themselves to see some.
 _SCORES = {
     "out_cls": 4.0,
     "out_obj": 4.0,
@@ -39,9 +39,10 @@ _EXTENTS = ("out_bbox", "out_pose")
 def responsive(source: ModelSource, pictures: Sequence[Picture], folder: Path) -> ModelSource:
     """A source of random weights that answer to pictures, and see people where the model has to find them.
 
-    The batch normalisation takes the statistics of pictures. Fresh ones (mean 0, variance 1) make signals fade from layer to layer: deep networks give the same
-    next to nothing for any input, and any comparison of it would succeed. Networks without batch
-    normalisation, and those with weights of their own, are returned as they are.
+    The batch normalisation takes the statistics of pictures. Fresh ones (mean 0, variance 1) make signals
+    fade from layer to layer: deep networks give the same next to nothing for any input, and any comparison
+    of it would succeed. Networks without batch normalisation, and those with weights of their own, are
+    returned as they are.
 
     Args:
         folder: where the weights are written, as a checkpoint.
