@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from make_arrays import LABELS, PARTS, PIXELS
 from mmdet.registry import DATASETS as MMDET_DATASETS
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS as MMPOSE_DATASETS
 from torch.utils.data import Dataset
 
-PIXELS = "pixels.npy"
-LABELS = "labels.npz"
-
 
 @MMPOSE_DATASETS.register_module()
 @MMDET_DATASETS.register_module()
 class ArrayDataset(Dataset):
-    """What `to_arrays.py` wrote, a part a folder, through a pipeline of MMPose's or MMDetection's transforms.
+    """What `make_arrays.py` wrote, a part a folder, through transforms of MMPose or MMDetection.
 
     Args:
-        parts: folders with `pixels.npy` (N, H, W, 3) uint8 BGR and `labels.npz`.
+        parts: folders with `pixels.npy` (N, H, W, 3) uint8 BGR and `labels.npz`, for people `parts.npy`
+            (N, h, w) uint8 too.
         pipeline: transforms; a sample enters as `img` and what the labels hold of it.
         kind: "people" or "pictures".
         fewest: joints that a person must have in view, of `people`.
@@ -32,22 +31,24 @@ class ArrayDataset(Dataset):
     def __init__(self, parts: Sequence[str], pipeline: list[dict], kind: str, fewest: int = 0) -> None:
         init_default_scope("mmpose" if kind == "people" else "mmdet")
         self.pipeline = Compose(pipeline)
-        self.samples: list[tuple[np.ndarray, int, dict[str, Any]]] = []
+        self.samples: list[tuple[dict[str, np.ndarray], int, dict[str, Any]]] = []
         read: Callable = _people if kind == "people" else _pictures
         for part in parts:
-            pixels = np.load(Path(part) / PIXELS, mmap_mode="r")
+            maps = {"img": np.load(Path(part) / PIXELS, mmap_mode="r")}
+            if kind == "people":
+                maps["parts"] = np.load(Path(part) / PARTS, mmap_mode="r")
             with np.load(Path(part) / LABELS) as file:
                 labels = dict(file)
-            self.samples += [(pixels, i, sample) for i, sample in read(labels, fewest)]
+            self.samples += [(maps, i, sample) for i, sample in read(labels, fewest)]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict:
-        pixels, i, sample = self.samples[index]
-        img = np.ascontiguousarray(pixels[i])
-        shape = img.shape[:2]
-        packed = self.pipeline({**sample, "img": img, "img_shape": shape, "ori_shape": shape})
+        maps, i, sample = self.samples[index]
+        arrays = {name: np.ascontiguousarray(array[i]) for name, array in maps.items()}
+        shape = arrays["img"].shape[:2]
+        packed = self.pipeline({**sample, **arrays, "img_shape": shape, "ori_shape": shape})
         assert packed is not None, "a transform refused a sample"
         return packed
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
 from mmpose.codecs import UDPHeatmap
 from mmpose.registry import KEYPOINT_CODECS
 
@@ -29,3 +31,12 @@ class SeparableUDPHeatmap(UDPHeatmap):
         heatmaps[heatmaps < 1e-4] = 0  # as UDPHeatmap cuts them off; and denormal numbers are slow
         heatmaps[weights < 0.5] = 0
         return {"heatmaps": heatmaps, "keypoint_weights": weights[None]}
+
+
+@TRANSFORMS.register_module()
+class AppendParts(BaseTransform):
+    """Adds the map of body parts (H, W) to the heatmaps (K, H, W) as one more, of classes."""
+
+    def transform(self, results: dict) -> dict:
+        results["heatmaps"] = np.concatenate([results["heatmaps"], results["parts"][None].astype(np.float32)])
+        return results

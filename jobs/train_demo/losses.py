@@ -9,28 +9,37 @@ from mmdet.models import RTMDetSepBNHead
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmpose.registry import MODELS
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @MODELS.register_module()
-class PeakWeightedMSELoss(nn.Module):
-    """Mean squared error in which the few pixels near a joint outweigh the many without one.
+class JointsAndPartsLoss(nn.Module):
+    """Heatmaps of joints by weighted squares, and what each pixel shows by cross-entropy.
 
-    With plain MSE a new network first learns that heatmaps are empty, and stays there for a thousand steps.
+    With plain MSE a new network first learns that heatmaps are empty, and stays there for a thousand steps:
+    the few pixels near a joint outweigh the many without one. Body parts say something about every pixel,
+    where joints say something about seventeen places.
 
     Args:
         peak: weight of the pixel at the joint, on top of the 1 that every pixel has.
-        loss_weight: factor on the whole.
+        joints: factor on the error of the heatmaps. parts: on the cross-entropy.
     """
 
-    def __init__(self, peak: float = 20.0, loss_weight: float = 1.0) -> None:
+    def __init__(self, peak: float = 20.0, joints: float = 100.0, parts: float = 1.0) -> None:
         super().__init__()
         self.peak = peak
-        self.loss_weight = loss_weight
+        self.joints = joints
+        self.parts = parts
 
     def forward(self, output: Tensor, target: Tensor, target_weights: Tensor) -> Tensor:
-        """Heatmaps (N, K, H, W) against targets of the same shape; weights (N, K), 0 for unknown joints."""
-        error = torch.square(output.float() - target) * (1 + self.peak * target)
-        return self.loss_weight * (error * target_weights[:, :, None, None]).mean()
+        """Output (N, K + classes, H, W); target (N, K + 1, H, W), the last of classes; weights (N, K)."""
+        count = target_weights.shape[1]
+        output = output.float()
+        heatmaps = target[:, :count]
+        error = torch.square(output[:, :count] - heatmaps) * (1 + self.peak * heatmaps)
+        joints = (error * target_weights[:, :, None, None]).mean()
+        parts = functional.cross_entropy(output[:, count:], target[:, count].long())
+        return self.joints * joints + self.parts * parts
 
 
 @MMDET_MODELS.register_module()

@@ -55,11 +55,12 @@ class RandomTopdown(BaseTransform):
     """Cut the region around a person, shifted, scaled, turned and mirrored, in one warp.
 
     The same as MMPose's GetBBoxCenterScale, RandomFlip, RandomBBoxTransform and TopdownAffine (UDP), at a
-    tenth of their time. Needs `bbox` (1, 4), `keypoints` (1, K, 2), `keypoints_visible` (1, K) and
-    `flip_indices`.
+    tenth of their time. Needs `bbox` (1, 4), `keypoints` (1, K, 2), `keypoints_visible` (1, K),
+    `flip_indices`, and `parts` (h, w), whose classes come out at the size of the heatmaps.
 
     Args:
         input_size: of the network, (width, height) in pixels.
+        heatmap_size: of its output.
         padding: of the box.
         shift: largest shift, as a share of the region's sides.
         scale: smallest and largest factor on the region, drawn log-uniformly.
@@ -69,12 +70,14 @@ class RandomTopdown(BaseTransform):
     def __init__(
         self,
         input_size: tuple[int, int],
+        heatmap_size: tuple[int, int],
         shift: float,
         scale: tuple[float, float],
         turn: float,
         padding: float = 1.25,
     ) -> None:
         self.size = input_size
+        self.heatmap_size = heatmap_size
         self.shift = shift
         self.scale = tuple(np.log(scale))
         self.turn = turn
@@ -99,7 +102,18 @@ class RandomTopdown(BaseTransform):
         matrix = np.empty((2, 3))
         matrix[:, :2] = turned
         matrix[:, 2] = ((width - 1) / 2, (height - 1) / 2) - turned @ (x, y)
-        results["img"] = cv2.warpAffine(results["img"], matrix, self.size, flags=cv2.INTER_LINEAR)
+        img, parts = results["img"], results["parts"]
+        results["img"] = cv2.warpAffine(img, matrix, self.size, flags=cv2.INTER_LINEAR)
+        # UDP aligns the first and last pixels of input and heatmap.
+        shrink = (np.array(self.heatmap_size) - 1) / (np.array(self.size) - 1)
+        grow = img.shape[1] / parts.shape[1]
+        to_heatmap = shrink[:, None] * matrix
+        to_heatmap[:, 2] += to_heatmap[:, :2].sum(1) * (grow - 1) / 2
+        to_heatmap[:, :2] *= grow
+        parts = np.asarray(
+            cv2.warpAffine(parts, to_heatmap, self.heatmap_size, flags=cv2.INTER_NEAREST), np.uint8
+        )
+        results["parts"] = MIRRORED_PARTS[parts] if mirror else parts
         keypoints = results["keypoints"][0] @ turned.T.astype(np.float32) + matrix[:, 2].astype(np.float32)
         visible = results["keypoints_visible"]
         if mirror:
@@ -154,6 +168,10 @@ class RandomView(BaseTransform):
         results["scale_factor"] = (zoom, zoom)
         return results
 
+
+# Classes of `make_arrays.py`: left and right of arms and legs change places in a mirror.
+MIRRORED_PARTS = np.arange(18, dtype=np.uint8)
+MIRRORED_PARTS[3:15] = MIRRORED_PARTS[3:15].reshape(6, 2)[:, ::-1].ravel()
 
 _generators: dict[int, np.random.Generator] = {}
 

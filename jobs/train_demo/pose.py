@@ -8,15 +8,24 @@ _base_ = ["../../annotator/models/demo/demo-pose.py"]
 custom_imports = dict(imports=["arrays", "heatmaps", "losses", "muon", "perturb", "precision", "schedule"])
 
 codec = dict(_base_.codec, type="SeparableUDPHeatmap")
+# Heatmaps of 17 joints, and 18 classes of body parts that are dropped from what ships.
 model = dict(
-    head=dict(loss=dict(_delete_=True, type="PeakWeightedMSELoss", peak=20.0, loss_weight=100.0)),
+    head=dict(out_channels=17 + 18, loss=dict(_delete_=True, type="JointsAndPartsLoss")),
     train_cfg=dict(compute_acc=False),
 )
 
 train_pipeline = [
-    dict(type="RandomTopdown", input_size=codec["input_size"], shift=0.05, scale=(0.8, 1.25), turn=30),
+    dict(
+        type="RandomTopdown",
+        input_size=codec["input_size"],
+        heatmap_size=codec["heatmap_size"],
+        shift=0.05,
+        scale=(0.8, 1.25),
+        turn=30,
+    ),
     dict(type="Perturb", amount=0.5),
     dict(type="GenerateTarget", encoder=codec),
+    dict(type="AppendParts"),
     dict(type="PackPoseInputs", meta_keys=()),
 ]
 
@@ -50,6 +59,7 @@ small_codec = dict(codec, input_size=(64, 96), heatmap_size=(16, 24), sigma=1.25
 smaller = {
     "64x96": {
         "train_pipeline.0.input_size": small_codec["input_size"],
+        "train_pipeline.0.heatmap_size": small_codec["heatmap_size"],
         "train_pipeline.2.encoder": small_codec,
     }
 }

@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("model", choices=["pose", "detector"])
+    parser.add_argument("model", choices=["pose", "backbone", "detector"])
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--minutes", type=float, default=90)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # vanishing gradients cost many times what others do
     cv2.setNumThreads(1)
-    register = mmpose.utils if options.model == "pose" else mmdet.utils
+    register = mmdet.utils if options.model == "detector" else mmpose.utils
     register.register_all_modules(init_default_scope=True)
     config = configure(options)
     if "RANK" in os.environ:  # set by torchrun
@@ -80,7 +80,7 @@ def configure(options: argparse.Namespace) -> Config:
         config.merge_from_dict(config.smaller[options.input])
     parts = sorted(str(path.parent) for path in options.data.resolve().glob("*/labels.npz"))
     if not parts:
-        sys.exit(f"{options.data}: no part with labels.npz: see to_arrays.py")
+        sys.exit(f"{options.data}: no part with labels.npz: see make_arrays.py")
     config.train_dataloader.dataset = dict(config.train_dataset, parts=parts, pipeline=config.train_pipeline)
     config.test_dataloader = None
     begin(config, options)

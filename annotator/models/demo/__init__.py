@@ -41,13 +41,13 @@ class DemoModel:
 
 DETECTOR = DemoModel(
     "demo-detector",
-    (320, 320),
-    "0a6d2a3ecef0ff5e99828b71b26db636e3dba7780b888ee661cd6f338b2a8322",
+    (416, 416),
+    "6f7414dd4b5b5ec5fd5d4e6416d2744f9bd4e23646e121d7b5de5452d5e6c514",
     {"box AP": 0.500},
 )
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
-    "2b9907f755085d93dd3e39796ab5fbfe63c0526decc876bc216127918bd0e3c9",
+    "6c727cf9af2a26dd49b5461fa627a0e136edc6d985df2ca965d72409f6dc67bc",
     {"AP": 0.312},
 )

@@ -4,7 +4,7 @@
 
 default_scope = "mmdet"
 
-input_size = (320, 320)
+input_size = (416, 416)
 
 model = dict(
     type="RTMDet",

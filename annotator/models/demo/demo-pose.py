@@ -1,10 +1,13 @@
-"""demo-pose: a narrow ResNet-18 with heatmaps, trained on synthetic people only (see MODEL_CARD.md)."""
+"""demo-pose: a small HRNet with heatmaps, trained on synthetic people only (see MODEL_CARD.md)."""
 
 # ruff: noqa: C408, N999 - a config in the style of OpenMMLab
 
 default_scope = "mmpose"
 
 codec = dict(type="UDPHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5, blur_kernel_size=7)
+
+# Of the branches, from fine to coarse.
+channels = (32, 64, 128, 256)
 
 model = dict(
     type="TopdownPoseEstimator",
@@ -14,13 +17,26 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
     ),
-    backbone=dict(type="ResNet", depth=18, base_channels=32, stem_channels=32, norm_eval=False),
+    backbone=dict(
+        type="HRNet",
+        in_channels=3,
+        norm_eval=False,
+        extra={
+            f"stage{n}": dict(
+                num_modules=1,
+                num_branches=n,
+                block="BASIC",
+                num_blocks=(1,) * n,
+                num_channels=channels[:n],
+            )
+            for n in (1, 2, 3, 4)
+        },
+    ),
     head=dict(
         type="HeatmapHead",
-        in_channels=256,
+        in_channels=32,
         out_channels=17,
-        deconv_out_channels=(64, 64, 64),
-        deconv_kernel_sizes=(4, 4, 4),
+        deconv_out_channels=None,
         loss=dict(type="KeypointMSELoss", use_target_weight=True),
         decoder=codec,
     ),

@@ -200,7 +200,7 @@ def pose_models() -> Mapping[str, Entry]:
             url=url_of(model),
             unsupported=_UNSUPPORTED.get(parts[2]),
         )
-    entries[demo.POSE.name] = _shipped(demo.POSE, "pose", "body", "top-down heatmap", "ResNet-18")
+    entries[demo.POSE.name] = _shipped(demo.POSE, "pose", "body", "top-down heatmap", "small HRNet")
     return entries
 
 
