@@ -43,11 +43,11 @@ DETECTOR = DemoModel(
     "demo-detector",
     (416, 416),
     "6f7414dd4b5b5ec5fd5d4e6416d2744f9bd4e23646e121d7b5de5452d5e6c514",
-    {"box AP": 0.500},
+    {"box AP": 0.577},
 )
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
     "6c727cf9af2a26dd49b5461fa627a0e136edc6d985df2ca965d72409f6dc67bc",
-    {"AP": 0.312},
+    {"AP": 0.408},
 )
