@@ -20,8 +20,8 @@ from annotator.parity.verdict import Finding, Verdict
 from annotator.people import Poses
 from annotator.pose.oks import oks_matrix
 
-_SCORE_LIMIT = 1e-4
-_PLACE_LIMIT = 0.05
+_SCORE_LIMIT = 1e-5
+_PLACE_LIMIT = 0.02
 # People who may be at one place.
 _NEIGHBOURS = 8
 # People more alike than this are the same one to our suppression, which MMPose leaves to its metric.
