@@ -16,7 +16,7 @@ from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTa
 from annotator.runtime.journal import Journal
 from annotator.runtime.progress import Listener, Tally
 from annotator.runtime.run_report import RunReport, report
-from annotator.runtime.stopping import Stopped
+from annotator.runtime.stopping import Stopped, why_stopped
 from annotator.store import run_info
 from annotator.store.commit import sweep
 from annotator.store.locations import absolute
@@ -121,7 +121,8 @@ def carry_out(
             with Journal(out, standing.items, before) as journal:
                 _executor(job)(job, tasks, _all(tally, listener, journal))
         except (AnnotatorError, Stopped, SystemError) as error:
-            run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
+            failure = str(why_stopped(error))
+            run_info.update(out, state="failed", failure=failure, finished_at=run_info.now())
             raise
     seconds = time.perf_counter() - started
     after = Run(out).committed()

@@ -22,6 +22,11 @@ class Stopped(BaseException):
         self.signal = number
 
 
+def why_stopped(error: BaseException) -> BaseException:
+    """The `Stopped` behind a SystemError: so Ray's compiled calls hand on what a signal's handler raises."""
+    return error.__cause__ if isinstance(error.__cause__, Stopped) else error
+
+
 @contextlib.contextmanager
 def stopping_in_order() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `Stopped` in the main thread; a second one ends the process at once."""
@@ -32,9 +37,8 @@ def stopping_in_order() -> Iterator[None]:
     try:
         yield
     except SystemError as error:
-        # So Ray's compiled calls hand on what a signal's handler raises.
-        if isinstance(error.__cause__, Stopped):
-            raise error.__cause__ from None
+        if (stopped := why_stopped(error)) is not error:
+            raise stopped from None
         raise
     finally:
         for number, handler in before.items():

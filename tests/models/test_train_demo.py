@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
+from annotator.synth.body import FOREARM, HEAD, SHIN, THIGH, UPPER_ARM
 
 JOB = Path(__file__).resolve().parents[2] / "jobs" / "train_demo"
 
@@ -43,21 +44,75 @@ def dotted(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 JOINTS = np.array([[60 + 7 * i, 40 + 9 * (i % 6)] for i in range(17)], np.float64)
 
 
-def test_joints_stay_on_their_pixels_when_people_are_cut_out(job) -> None:
-    keypoints = np.concatenate([JOINTS, np.full((17, 1), 2.0)], axis=1)
-    person = {"bbox": [50, 30, 140, 160], "keypoints": keypoints.ravel().tolist()}
-    crop, joints, (x1, y1, x2, y2) = job("to_arrays").crop_person(dotted(JOINTS, (320, 240)), person)
-    assert crop.shape == (192, 144, 3)
-    for x, y, _ in joints:
-        assert crop[round(y), round(x)].min() > 128
-    assert (x2 - x1) / 140 == pytest.approx((y2 - y1) / 160, rel=0.01)
-    assert 0 < x1 < x2 < 144 and 0 < y1 < y2 < 192
+NOSE, LEFT_ELBOW, RIGHT_ELBOW, LEFT_KNEE, RIGHT_KNEE = 0, 7, 8, 13, 14
+CLOTH_CLASS = 16
+# Classes are the body model's parts plus one; garments that hang free have one of their own.
+AROUND = {
+    NOSE: {HEAD + 1},
+    LEFT_ELBOW: {UPPER_ARM[0] + 1, FOREARM[0] + 1},
+    RIGHT_ELBOW: {UPPER_ARM[1] + 1, FOREARM[1] + 1},
+    LEFT_KNEE: {THIGH[0] + 1, SHIN[0] + 1, CLOTH_CLASS},
+    RIGHT_KNEE: {THIGH[1] + 1, SHIN[1] + 1, CLOTH_CLASS},
+}
+
+
+@pytest.fixture(scope="module")
+def people():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(JOB), *sys.path])
+        make_picture = importlib.import_module("make_arrays").make_picture
+        return [person for index in range(12) for person in make_picture((7, index)).people]
+
+
+def on_their_parts(keypoints: np.ndarray, parts: np.ndarray, size: tuple[int, int]) -> list[bool]:
+    """Of each visible joint of some, whether its body part is seen at its place or beside it."""
+    scale = np.array(parts.shape[::-1]) / size
+    hits = []
+    for joint, classes in AROUND.items():
+        x, y, v = keypoints[joint]
+        column, row = (int(value) for value in (np.array([x, y]) + 0.5) * scale)
+        if v == 2 and 0 <= column < parts.shape[1] and 0 <= row < parts.shape[0]:
+            near = parts[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            hits.append(bool(classes & set(near.ravel().tolist())))
+    return hits
+
+
+def test_visible_joints_lie_on_their_body_parts_and_not_on_those_of_the_other_side(job, people) -> None:
+    mirrored = job("perturb").MIRRORED_PARTS
+    right = [hit for one in people for hit in on_their_parts(one.keypoints, one.parts, (144, 192))]
+    wrong = [hit for one in people for hit in on_their_parts(one.keypoints, mirrored[one.parts], (144, 192))]
+    assert len(right) >= 30 and np.mean(right) > 0.97
+    assert np.mean(wrong) < 0.6
+    for one in people:
+        x1, y1, x2, y2 = one.bbox
+        assert one.pixels.shape == (192, 144, 3) and 0 < x1 < x2 < 144 and 0 < y1 < y2 < 192
+
+
+def test_turned_scaled_and_mirrored_they_still_do(job, people) -> None:
+    np.random.seed(0)
+    transform = job("perturb").RandomTopdown((96, 128), (24, 32), shift=0.05, scale=(0.8, 1.25), turn=30)
+    hits = []
+    for one in people:
+        turned = transform.transform(
+            {
+                "img": one.pixels,
+                "parts": one.parts,
+                "bbox": one.bbox[None].astype(np.float32),
+                "keypoints": one.keypoints[None, :, :2].astype(np.float32),
+                "keypoints_visible": one.keypoints[None, :, 2],
+                "flip_indices": job("arrays").FLIPPED,
+            }
+        )
+        assert turned["img"].shape == (128, 96, 3) and turned["parts"].shape == (32, 24)
+        joints = np.concatenate([turned["keypoints"][0], turned["keypoints_visible"][0][:, None]], axis=1)
+        hits += on_their_parts(joints, turned["parts"], (96, 128))
+    assert len(hits) >= 30 and np.mean(hits) > 0.97
 
 
 def test_joints_and_sides_stay_right_when_people_are_turned_and_mirrored(job) -> None:
     np.random.seed(0)
     flip_indices = job("arrays").FLIPPED
-    transform = job("perturb").RandomTopdown((96, 128), shift=0.05, scale=(0.8, 1.25), turn=30)
+    transform = job("perturb").RandomTopdown((96, 128), (24, 32), shift=0.05, scale=(0.8, 1.25), turn=30)
     mirrored = 0
     for _ in range(20):
         visible = np.ones((1, 17), np.float32)
@@ -65,6 +120,7 @@ def test_joints_and_sides_stay_right_when_people_are_turned_and_mirrored(job) ->
         out = transform.transform(
             {
                 "img": dotted(JOINTS, (320, 240)),
+                "parts": np.zeros((120, 160), np.uint8),
                 "bbox": np.array([[50, 30, 190, 190]], np.float32),
                 "keypoints": JOINTS[None].astype(np.float32),
                 "keypoints_visible": visible,
@@ -114,23 +170,24 @@ def test_boxes_stay_around_people_when_pictures_are_scaled_cut_and_mirrored(job)
     assert seen > 20
 
 
-def test_parts_hold_the_people_one_can_learn_from_and_all_boxes(job, tmp_path: Path) -> None:
-    from annotator.synth.dataset import ANNOTATIONS, write_images
-
-    part = tmp_path / "data" / "000000"
-    write_images(part, 3, seed=5, size=(320, 240), spread=map)
-    truth = json.loads((part / ANNOTATIONS).read_text())["annotations"]
-    arrays, to_arrays = job("arrays"), job("to_arrays")
-    count = to_arrays.write_people(part, tmp_path / "people")
-    people = arrays.ArrayDataset([str(tmp_path / "people")], [], kind="people")
-    assert 0 < len(people) == count <= len(truth)
-    assert all(sample["keypoints"].shape == (1, 17, 2) for sample in people)
-    seen = arrays.ArrayDataset([str(tmp_path / "people")], [], kind="people", fewest=8)
-    assert all((np.array(a["keypoints"])[2::3] <= 2).all() for a in truth) and len(seen) <= count
-    assert to_arrays.write_pictures(part, tmp_path / "pictures") == 3
-    pictures = arrays.ArrayDataset([str(tmp_path / "pictures")], [], kind="pictures")
-    assert sum(len(sample["gt_bboxes"]) for sample in pictures) == len(truth)
-    assert pictures[0]["img"].shape == (300, 400, 3)
+def test_parts_are_finished_one_by_one_and_kept(job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_arrays, arrays = job("make_arrays"), job("arrays")
+    monkeypatch.setattr(make_arrays, "PART", 2)
+    monkeypatch.setattr(sys, "argv", ["make_arrays.py", str(tmp_path), "--images", "4", "--workers", "1"])
+    make_arrays.main()
+    people = arrays.ArrayDataset([str(tmp_path / "people" / "000002")], [], kind="people")
+    assert len(people) > 0
+    for sample in people:
+        assert sample["keypoints"].shape == (1, 17, 2) and sample["parts"].shape == (96, 72)
+    seen = arrays.ArrayDataset([str(tmp_path / "people" / "000002")], [], kind="people", fewest=8)
+    assert len(seen) <= len(people)
+    pictures = arrays.ArrayDataset([str(tmp_path / "pictures" / "000002")], [], kind="pictures")
+    assert len(pictures) == 2 and pictures[0]["img"].shape == (300, 400, 3)
+    expected = [len(make_arrays.make_picture((1, index)).boxes) for index in (2, 3)]
+    assert [len(sample["gt_bboxes"]) for sample in pictures] == expected
+    before = (tmp_path / "people" / "000000" / "pixels.npy").stat().st_mtime_ns
+    make_arrays.main()
+    assert (tmp_path / "people" / "000000" / "pixels.npy").stat().st_mtime_ns == before
 
 
 def test_targets_are_those_of_mmpose(job) -> None:
@@ -193,19 +250,25 @@ def test_the_rate_warms_up_holds_and_comes_down(job) -> None:
     assert job("schedule").MinutesSchedule(minutes=10, decay=0).factor(5000, 599) == 1.0
 
 
-def test_the_loss_weighs_joints_more_than_emptiness(job) -> None:
-    import torch
-
-    loss = job("losses").PeakWeightedMSELoss(peak=20.0)
-    target = torch.zeros(1, 2, 4, 4)
-    target[0, :, 1, 1] = 1.0
+def test_the_loss_weighs_joints_more_than_emptiness_and_knows_body_parts(job) -> None:
+    loss = job("losses").JointsAndPartsLoss(peak=20.0, joints=1.0, parts=1.0)
+    joints = torch.zeros(1, 2, 4, 4)
+    joints[0, :, 1, 1] = 1.0
+    classes = torch.randint(0, 3, (1, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    certain = torch.nn.functional.one_hot(classes[:, 0], 3).permute(0, 3, 1, 2) * 50.0
+    target = torch.cat([joints, classes.float()], dim=1)
     known = torch.ones(1, 2)
-    missed, invented = torch.zeros_like(target), target.clone()
+    missed, invented = torch.zeros_like(joints), joints.clone()
     invented[0, 0, 3, 3] = 1.0
-    assert loss(target, target, known) == 0
-    assert loss(missed, target, known) == pytest.approx(2 * 21 / 32)
-    assert loss(invented, target, known) == pytest.approx(1 / 32)
-    assert loss(missed, target, torch.tensor([[1.0, 0.0]])) == pytest.approx(21 / 32)
+
+    def of(heatmaps: torch.Tensor, weights: torch.Tensor = known, parts: torch.Tensor = certain) -> float:
+        return float(loss(torch.cat([heatmaps, parts], dim=1), target, weights))
+
+    assert of(joints) == pytest.approx(0, abs=1e-6)
+    assert of(missed) == pytest.approx(2 * 21 / 32)
+    assert of(invented) == pytest.approx(1 / 32)
+    assert of(missed, torch.tensor([[1.0, 0.0]])) == pytest.approx(21 / 32)
+    assert of(joints, parts=torch.zeros_like(certain)) == pytest.approx(np.log(3))
 
 
 def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_path: Path) -> None:
@@ -218,12 +281,12 @@ def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_p
     part = tmp_path / "data" / "000000"
     keypoints = people.uniform(20, 120, (64, 17, 3))
     keypoints[..., 2] = 2
-    labels = {
-        "keypoints": keypoints.astype(np.float32),
-        "visible": np.full(64, 17),
-        "bboxes": np.tile(np.array([[20, 20, 120, 170]], np.float32), (64, 1)),
-    }
-    job("to_arrays").write(part, people.integers(0, 256, (64, 192, 144, 3), np.uint8), labels)
+    make_arrays = job("make_arrays")
+    box = np.array([20, 20, 120, 170], np.float32)
+    pixels = people.integers(0, 256, (64, 192, 144, 3), np.uint8)
+    parts = people.integers(0, 18, (64, 96, 72)).astype(np.uint8)
+    crops = [make_arrays.Person(*one, box) for one in zip(pixels, parts, keypoints, strict=True)]
+    make_arrays.write_people(part, crops)
     work = tmp_path / "work"
     options = {
         "model": "pose", "data": tmp_path / "data", "work": work, "minutes": 0.001, "hold": True,
@@ -233,8 +296,11 @@ def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_p
     train.run(argparse.Namespace(**options))
     first = torch.load(work / "last.pth", map_location="cpu", weights_only=False)
     shipped = load_state(POSE.weights)
-    for name in ("backbone.conv1.weight", "head.final_layer.weight"):
-        assert (first["state_dict"][name] - shipped[name].float()).abs().max() < 1e-3
+    name = "backbone.conv1.weight"
+    assert (first["state_dict"][name] - shipped[name].float()).abs().max() < 1e-3
+    # 17 joints ship; body parts are learnt anew.
+    assert len(first["state_dict"]["head.final_layer.weight"]) == 17 + make_arrays.CLASSES
+    assert len(job("to_safetensors").without_parts("head.final_layer.weight", torch.zeros(35, 4))) == 17
     train.run(argparse.Namespace(**{**options, "weights": None, "input": None, "resume": True}))
     second = torch.load(work / "last.pth", map_location="cpu", weights_only=False)
     assert 0 < first["meta"]["iter"] < second["meta"]["iter"]

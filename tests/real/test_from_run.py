@@ -83,7 +83,8 @@ def test_a_new_model_on_old_boxes_is_a_run_of_that_model(start, tiny) -> None:
     # Both on the same boxes: the first's rows, and how far the second agrees.
     second = {f"second_{name}": value for name, value in tiny.items()}
     both = start("both", base=old.path, **second)
-    assert np.array_equal(points(both), points(old))
+    # Batches may hold other neighbours, and round otherwise.
+    assert np.abs(points(both) - points(old)).max() < 0.01
     areas = np.array([row["area"] for row in rows(old, "instances")])
     expected = joint_similarity(
         points(old)[..., :2], points(new)[..., :2], areas, np.array(old.skeleton.sigmas)
