@@ -99,6 +99,6 @@ def test_a_new_model_on_old_boxes_is_a_run_of_that_model(start, tiny) -> None:
     assert np.abs(points(all_of_them) - points(new))[..., :2].max() < 0.01
     assert {row["posed_by"] for row in rows(all_of_them, "instances")} == {"tinypose_256x192"}
     none = start("none", base=old.path, cascade=True, **second, cascade_pose_score=0.0)
-    assert np.array_equal(points(none), points(old))
+    assert np.abs(points(none) - points(old)).max() < 0.01
     assert {row["posed_by"] for row in rows(none, "instances")} == {"demo-pose"}
     assert all(row["second_oks"] is None for row in rows(none, "instances"))
