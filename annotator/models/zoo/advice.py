@@ -10,56 +10,23 @@ from typing import Any
 from annotator.errors import UserError
 from annotator.models.zoo.cards import Card, card
 from annotator.models.zoo.catalogue import Entry, find, pose_models
-from annotator.models.zoo.goals import GOALS, SURVEY, Goal, Plan
+from annotator.models.zoo.goals import GOALS, SURVEY, Goal
+from annotator.models.zoo.sizing import (
+    BATCH_IMAGES,
+    BATCH_PEOPLE,
+    CPU_MS,
+    GIB,
+    OVERHEAD,
+    Choice,
+    is_whole_image,
+    sized,
+)
 
 # Smaller differences are another way of counting, of multiply-accumulates and of parameters.
 _AGREES = 0.05
 _PARAMS_AGREE = 0.005
 # The survey rounds to a decimal.
 _ROUNDING = 0.051
-
-# Milliseconds a crop, fp32, measured on two cores of an AMD EPYC with AVX-512, in batches of 8.
-_CPU_MS = {"vitpose-h": 1452, "hrnet-w48-udp": 245, "rtmpose-m": 15.5}
-
-_GIB = 2**30
-# Context of CUDA, its libraries, and slack of torch's allocator.
-_OVERHEAD = 1.5 * _GIB
-# Sizes to try; the first are the defaults of a run.
-_BATCH_PEOPLE = (32, 16, 8, 4, 1)
-_BATCH_IMAGES = (16, 8, 4, 1)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A model with what it costs.
-
-    Attributes:
-        card: the model.
-        batch_people: crops in one pass; None for whole-image models.
-        batch_images: images in one pass, of the detector or of a whole-image model.
-        memory: estimated bytes of GPU memory, float32, detector included; None where the cost is unknown.
-        gmacs: of one crop or image, flip test and attention included; None likewise.
-        fits: whether `memory` is within the limit, or there is none.
-    """
-
-    card: Card
-    batch_people: int | None
-    batch_images: int
-    memory: int | None
-    gmacs: float | None
-    fits: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON form."""
-        return {
-            **self.card.to_dict(),
-            "batch_people": self.batch_people,
-            "batch_images": self.batch_images,
-            "memory_gib_estimated": None if self.memory is None else round(self.memory / _GIB, 1),
-            "gmacs_as_run": None if self.gmacs is None else round(self.gmacs, 2),
-            "fits": self.fits,
-            "measured_ms_two_cpu_cores": _CPU_MS.get(self.card.shortest_name),
-        }
 
 
 @dataclass(frozen=True)
@@ -138,7 +105,7 @@ def advise(goal: Goal, gpu_gb: float | None = None, weights_dir: str | None = No
     plan = GOALS[goal]
     detector = card(find(plan.detector), weights_dir)
     limit = None if gpu_gb is None else gpu_gb * 1e9
-    choices = [_choice(card(find(name), weights_dir), plan, detector, limit) for name in plan.candidates]
+    choices = [sized(card(find(name), weights_dir), plan, detector, limit) for name in plan.candidates]
     fitting = [choice for choice in choices if choice.fits]
     if not fitting:
         smallest = min(choice.memory or 0 for choice in choices)
@@ -147,7 +114,7 @@ def advise(goal: Goal, gpu_gb: float | None = None, weights_dir: str | None = No
             "run on the CPU with --device cpu"
         )
     chosen = fitting[0]
-    whole_image = _whole_image(chosen.card)
+    whole_image = is_whole_image(chosen.card)
     reasons = list(plan.reasons)
     if chosen is not choices[0]:
         first = choices[0]
@@ -163,9 +130,9 @@ def advise(goal: Goal, gpu_gb: float | None = None, weights_dir: str | None = No
     command = f"annotator run IMAGES --out RUN --pose {chosen.card.shortest_name}"
     if not whole_image:
         command += f" --detector {detector.shortest_name}" + ("" if plan.flip else " --no-flip")
-        if chosen.batch_people != _BATCH_PEOPLE[0]:
+        if chosen.batch_people != BATCH_PEOPLE[0]:
             command += f" --set batch_people={chosen.batch_people}"
-    if chosen.batch_images != _BATCH_IMAGES[0]:
+    if chosen.batch_images != BATCH_IMAGES[0]:
         command += f" --set batch_images={chosen.batch_images}"
     return Advice(
         goal=goal,
@@ -232,42 +199,6 @@ def _figures(model: Card) -> str:
     return f"{model.shortest_name} ({model.entry.ap:.3f} AP, {gmacs or 0:.2f} GMACs)"
 
 
-def _choice(model: Card, plan: Plan, detector: Card, limit: float | None) -> Choice:
-    """With the largest batches that fit; where none does, the smallest, marked as not fitting."""
-    whole_image = _whole_image(model)
-    flip = plan.flip and not whole_image
-    found, detecting = model.cost, None if whole_image else detector.cost
-    gmacs = None
-    if found is not None and found.macs is not None:
-        gmacs = (found.macs + (found.attention_macs or 0)) / 1e9 * (2 if flip else 1)
-    people, images = None if whole_image else _BATCH_PEOPLE[0], _BATCH_IMAGES[0]
-    if found is None or found.activations is None:
-        return Choice(model, people, images, None, gmacs, limit is None)
-    fixed = 4 * (found.params + (detecting.params if detecting else 0)) + _OVERHEAD
-    free = math.inf if limit is None else limit - fixed
-    # Passes take turns, so that each has all that is free to itself.
-    each = found.activations * (2 if flip else 1)
-    if whole_image:
-        images = _largest(_BATCH_IMAGES, each, free)
-        live = each * images
-    else:
-        people = _largest(_BATCH_PEOPLE, each, free)
-        each_image = (detecting.activations or 0) if detecting else 0
-        images = _largest(_BATCH_IMAGES, each_image, free)
-        live = max(each * people, each_image * images)
-    memory = int(fixed + live)
-    return Choice(model, people, images, memory, gmacs, limit is None or memory <= limit)
-
-
-def _largest(sizes: Sequence[int], each: int, free: float) -> int:
-    """The first of falling sizes of a batch that fits at `each` bytes for one; the last if none does."""
-    return next((size for size in sizes if size * each <= free), sizes[-1])
-
-
-def _whole_image(model: Card) -> bool:
-    return not model.entry.paradigm.startswith("top-down")
-
-
 def _crowd_pose() -> str:
     """Best published CrowdPose AP: of each paradigm, trained on that data set alone, and of all."""
     tested = [entry for entry in pose_models().values() if "AP" in entry.results.get("CrowdPose", {})]
@@ -316,12 +247,12 @@ def _flops_of(name: str) -> str:
 def _not_measured(chosen: Choice) -> tuple[str, ...]:
     points = [
         "Speed and memory on a GPU: memory is estimated (parameters and live activations in fp32, plus "
-        f"{_OVERHEAD / _GIB:g} GiB for CUDA); bf16 needs about half. `annotator bench` measures yours.",
+        f"{OVERHEAD / GIB:g} GiB for CUDA); bf16 needs about half. `annotator bench` measures yours.",
         "AP is what MMPose published for its own protocol (COCO val2017; top-down with boxes of 56 AP). "
         "On other pictures it can be half: on paintings (Human-Art) ViTPose-H falls to 0.377. "
         "`annotator eval` measures yours.",
     ]
-    milliseconds = _CPU_MS.get(chosen.card.shortest_name)
+    milliseconds = CPU_MS.get(chosen.card.shortest_name)
     if milliseconds:
         points.insert(
             1,
@@ -336,7 +267,7 @@ def _row(choice: Choice, chosen: bool) -> str:
     params = "-" if found is None else f"{found.params / 1e6:.1f}"
     gmacs = "-" if found is None or found.gmacs is None else f"{found.gmacs:.2f}"
     run = "-" if choice.gmacs is None else f"{choice.gmacs:.2f}"
-    memory = "-" if choice.memory is None else f"{choice.memory / _GIB:.1f} GiB"
+    memory = "-" if choice.memory is None else f"{choice.memory / GIB:.1f} GiB"
     weights = "here" if choice.card.weights else "to fetch" if entry.url else "none"
     note = "" if choice.fits else ", does not fit"
     batch = f"images: {choice.batch_images}"

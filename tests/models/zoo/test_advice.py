@@ -9,7 +9,7 @@ import pytest
 
 from annotator.config import RunConfig
 from annotator.errors import UserError
-from annotator.models.zoo import advice as advice_module
+from annotator.models.zoo import sizing
 from annotator.models.zoo.advice import GOALS, advise
 from annotator.models.zoo.catalogue import find_detector, find_pose, pose_models
 
@@ -74,7 +74,7 @@ def test_the_command_takes_the_batches_of_the_estimate(goal, gigabytes: float) -
     if detector is not None:
         passes.append((detector.activations or 0) * chosen.batch_images)
         params += detector.params
-    assert chosen.memory == int(4 * params + max(passes) + advice_module._OVERHEAD)
+    assert chosen.memory == int(4 * params + max(passes) + sizing.OVERHEAD)
 
 
 def test_what_measurement_changes() -> None:
