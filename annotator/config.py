@@ -131,7 +131,7 @@ class RunConfig(BaseModel):
     workers: int | None = Field(
         default=None, ge=1, description="Default: one a GPU, or one on a machine without"
     )
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field(default="auto", description="auto, cpu or cuda; cuda:N with the executor inline")
     decode_threads: int | None = Field(default=None, ge=1)
     batch_images: int = Field(default=16, ge=1, description="Images in one pass of the detector")
     batch_people: int = Field(default=32, ge=1, description="People in one pass of the pose model")

@@ -201,8 +201,8 @@ class _Forgetting:
                 rows = file.read()
         except (pa.ArrowException, OSError) as error:
             raise RunFailed(
-                f"{self._run.place}/{record.files[table].name} cannot be read ({error}); "
-                "`annotator verify` names what is wrong"
+                f"{self._run.place}/{record.files[table].name} cannot be read ({error}), so what was "
+                "begun stays unfinished. `annotator verify` names what is wrong; mend it, then run this again"
             ) from error
         return completed(rows, table)
 

@@ -49,9 +49,13 @@ class IntentLog:
         self._path = _path(run_dir, attempt)
         header = {"first": first, "size": size, "host": socket.gethostname(), "pid": os.getpid()}
         line = json.dumps(header).encode() + b"\n"
-        self._descriptor = _create(self._path)
-        os.write(self._descriptor, line + AT_REST * size)
         self._start = len(line) - first
+        self._descriptor = _create(self._path)
+        try:
+            os.write(self._descriptor, line + AT_REST * size)
+        except OSError:
+            self._release()
+            raise
         self.marks = 0
 
     def __enter__(self) -> IntentLog:

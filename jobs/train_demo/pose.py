@@ -29,7 +29,7 @@ train_pipeline = [
     dict(type="PackPoseInputs", meta_keys=()),
 ]
 
-train_dataset = dict(type="ArrayDataset", kind="people", fewest=4, pipeline=train_pipeline)
+train_dataset = dict(type="ArrayDataset", kind="people", fewest=1, pipeline=train_pipeline)
 train_dataloader = dict(
     batch_size=64,
     num_workers=1,

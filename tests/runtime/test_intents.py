@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import textwrap
@@ -40,6 +41,17 @@ def test_after_an_error_the_file_stays_and_the_descriptor_does_not(tmp_path):
         raise KeyError
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert in_flight(tmp_path, "a").indices == (2,)
+
+
+def test_a_full_disk_at_the_start_leaves_no_descriptor(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr("os.write", full)
+        IntentLog(tmp_path, "a", first=0, size=4)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_every_mark_counts_as_progress(tmp_path):
