@@ -1,5 +1,5 @@
 # The environment of requirements.lock, for cluster nodes and for people who prefer a container.
-#   docker build -t pose-annotator . && docker run --rm --gpus all --shm-size=8g -v /data:/data pose-annotator doctor
+#   docker build -t pose-annotator . && docker run --rm --gpus all --shm-size=8g -v /data:/data pose-annotator annotator doctor
 FROM python:3.11-slim-bookworm
 
 # libGL is not needed (OpenCV is the headless build); libcurl serves FiftyOne's mongod, ffmpeg its video support,
@@ -15,5 +15,7 @@ COPY annotator/__init__.py annotator/__init__.py
 COPY schemas/__init__.py schemas/__init__.py
 RUN make setup
 COPY . .
+# No entry point: `ray up` starts containers with a command of its own. Its login shells reset PATH, hence the links.
 ENV PATH=/opt/pose-annotator/.venv/bin:$PATH RAY_USAGE_STATS_ENABLED=0
-ENTRYPOINT ["annotator"]
+RUN ln -s /opt/pose-annotator/.venv/bin/ray /opt/pose-annotator/.venv/bin/annotator /usr/local/bin/
+CMD ["annotator", "--help"]

@@ -13,7 +13,8 @@ setup: .venv/.installed  ## make .venv and install everything from requirements.
 
 .venv/.installed: requirements.lock pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed and was not found; set PYTHON=/path/to/python3.11"; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python -m venv failed; on Debian: apt install python3-venv"; exit 2; }
+	@# a first try without python3-venv leaves an environment without pip behind
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { echo "python -m venv failed; on Debian: apt install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@# the lock is complete: resolving again would only bring back what pyproject.toml excludes;
 	@# compiled once here, as Ray's processes import thousands of files and have 15 s to start (ray#65983)

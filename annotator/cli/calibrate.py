@@ -91,7 +91,7 @@ def _describe(about: Any, to: Path, picture: Path) -> str:
             "times as large, and calibrate on some of them.",
             "",
             "Next:",
-            f"  annotator run INPUT... --calibration {to}",
+            f"  annotator run INPUT... --out NEW --calibration {to}",
         ]
     )
 

@@ -141,3 +141,15 @@ def test_the_ray_job_has_published_fields_and_hangs_together():
         assert limits["nvidia.com/gpu"] == "1"
     misspelt = yaml.safe_load(text.replace("shutdownAfterJobFinishes", "shutdownAfterJobFinish"))
     assert unknown_fields(misspelt) == ["RayJobSpec.shutdownAfterJobFinish"]
+
+
+def test_ray_up_can_start_and_command_the_image():
+    """It runs `docker run IMAGE bash`, then commands in login shells, which reset PATH."""
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert not [line for line in lines if line.startswith("ENTRYPOINT")]
+    links = next(line for line in lines if line.startswith("RUN ln -s"))
+    assert links.endswith(" /usr/local/bin/")
+    config = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
+    for command in [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]:
+        program = next(word for word in command.split() if "=" not in word)
+        assert f"/.venv/bin/{program} " in links
