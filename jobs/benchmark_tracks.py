@@ -56,7 +56,6 @@ def scene(seed: int, seconds: float, fps: float, missing: float, hidden_below: f
             keypoints[..., :2] += rng.normal(size=keypoints[..., :2].shape) * off[:, None, None]
         people.append(
             FramePeople(
-                frame=number,
                 time=number / fps,
                 bboxes=bboxes[keep],
                 sure=np.ones(int(keep.sum()), bool),

@@ -110,14 +110,13 @@ def film_shard(film: Film, images: pa.Table, instances: pa.Table) -> FilmShard:
     places = [slice(a, b) for a, b in zip(begins, ends, strict=True)]
     frames = [
         FramePeople(
-            frame=frame,
             time=time,
             bboxes=bboxes[place],
             sure=sure[place],
             keypoints=keypoints[place, :, :2],
             located=keypoints[place, :, 2] > 0,
         )
-        for place, frame, time in zip(places, rows["frame_index"], rows["time"], strict=True)
+        for place, time in zip(places, rows["time"], strict=True)
     ]
     people = np.concatenate([np.arange(place.start, place.stop) for place in places] or [np.zeros(0, int)])
     return FilmShard(

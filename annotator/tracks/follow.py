@@ -32,7 +32,8 @@ class FollowSettings:
             beyond doubt are made first, whatever that costs the others.
         unsure_similarity: of the others, with whom only tracks go on.
         lost_frames, lost_seconds: so long a person is looked for where the filter expects them; what is
-            found later is linked afterwards (`tracks.link`), with both sides known.
+            found later is linked afterwards (`tracks.link`), with both sides known. Frames are those that the
+            follower is shown, however many of the film lie between them.
     """
 
     similarities: tuple[float, ...] = (0.6, 0.45, 0.3)
@@ -46,7 +47,7 @@ class Tracklet:
     """A person followed without doubt for a while.
 
     Attributes:
-        first, last: frames. count: observations.
+        first, last: frames, as many as the follower was shown before. count: observations.
         begin, end: the first and last few observations, each [seconds, centre x, centre y, w, h].
     """
 
@@ -82,6 +83,7 @@ class Follower:
         self._numbers = np.zeros(0, np.int64)
         self._keypoints = np.zeros((0, len(self._sigmas), 2))
         self._located = np.zeros((0, len(self._sigmas)), bool)
+        self._frame = -1
         self._frames = np.zeros(0, np.int64)  # that each person was last seen in, and when
         self._times = np.zeros(0)
         self._time: float | None = None
@@ -90,7 +92,8 @@ class Follower:
     def step(self, people: FramePeople) -> np.ndarray:
         """The tracklet of each person of the next frame: (N,) int64, -1 for people whom none claims."""
         settings = self._settings
-        self._drop_lost(people)
+        self._frame += 1
+        self._drop_lost(people.time)
         if self._time is not None:
             self._filter.predict(people.time - self._time)
         self._time = people.time
@@ -114,12 +117,12 @@ class Follower:
         found[known] = self._numbers[rows[known]]
         boxes = people.boxes
         for person in np.flatnonzero(known):
-            self.tracklets[found[person]].observe(people.frame, people.time, boxes[person])
+            self.tracklets[found[person]].observe(self._frame, people.time, boxes[person])
         return found
 
-    def _drop_lost(self, people: FramePeople) -> None:
-        missed = people.frame - self._frames - 1
-        unseen = people.time - self._times
+    def _drop_lost(self, time: float) -> None:
+        missed = self._frame - self._frames - 1
+        unseen = time - self._times
         keep = (missed <= self._settings.lost_frames) & (unseen <= self._settings.lost_seconds)
         if not keep.all():
             self._filter.keep(keep)
@@ -149,7 +152,7 @@ class Follower:
     def _see(self, rows: np.ndarray, persons: np.ndarray, people: FramePeople) -> None:
         self._filter.update(rows, people.boxes[persons])
         self._keypoints[rows], self._located[rows] = people.keypoints[persons], people.located[persons]
-        self._frames[rows], self._times[rows] = people.frame, people.time
+        self._frames[rows], self._times[rows] = self._frame, people.time
 
     def _begin(self, persons: np.ndarray, people: FramePeople, rows: np.ndarray) -> None:
         """New tracklets for people whom nobody expected; writes their rows of the filter into `rows`."""
@@ -160,9 +163,9 @@ class Follower:
         self._numbers = np.concatenate([self._numbers, numbers])
         self._keypoints = np.concatenate([self._keypoints, people.keypoints[persons]])
         self._located = np.concatenate([self._located, people.located[persons]])
-        self._frames = np.concatenate([self._frames, np.full(count, people.frame)])
+        self._frames = np.concatenate([self._frames, np.full(count, self._frame)])
         self._times = np.concatenate([self._times, np.full(count, people.time)])
-        self.tracklets += [Tracklet(people.frame, people.frame) for _ in range(count)]
+        self.tracklets += [Tracklet(self._frame, self._frame) for _ in range(count)]
 
 
 def _match(similarity: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,8 @@ class LinkSettings:
     """Which gaps are bridged.
 
     Attributes:
-        most_frames, most_seconds: longest gap.
+        most_frames, most_seconds: longest gap, in frames that were followed (not those of the film between
+            them) and in time.
         most_cost: of a link; 1 is one tolerance off in place or size.
         long_seconds, margin: over gaps longer than that a link must be so much cheaper than every other one
             of both its ends: a track is split rather than guessed.

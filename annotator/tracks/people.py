@@ -12,7 +12,6 @@ class FramePeople:
     """N people of one frame, K joints.
 
     Attributes:
-        frame: number of the frame in its film.
         time: seconds from the film's first frame.
         bboxes: (N, 4) float64 [x, y, w, h], pixels of the upright image.
         sure: (N,) bool, people of whom the models are sure enough to begin a track with.
@@ -20,7 +19,6 @@ class FramePeople:
         located: (N, K) bool, joints whose place is known well enough to compare (v > 0).
     """
 
-    frame: int
     time: float
     bboxes: np.ndarray
     sure: np.ndarray

@@ -9,6 +9,7 @@ from annotator.evaluate.identity import Identities, identity_scores
 from annotator.skeletons import COCO_17
 from annotator.synth.crowd import Crowd
 from annotator.tracks.film import follow_film
+from annotator.tracks.follow import Follower
 from annotator.tracks.people import FramePeople
 
 SIGMAS = np.array(COCO_17.sigmas)
@@ -19,7 +20,6 @@ def people(frame: int, boxes: list, fps: float = 10, sure: bool = True) -> Frame
     bboxes = np.array(boxes, float).reshape(-1, 4)
     count = len(bboxes)
     return FramePeople(
-        frame=frame,
         time=frame / fps,
         bboxes=bboxes,
         sure=np.full(count, sure),
@@ -83,7 +83,6 @@ def crossings(seed: int, missing: float, seconds: float = 16.0, fps: float = 12.
         joints = joints + rng.normal(size=joints.shape) * noise[:, None, None]
         frames.append(
             FramePeople(
-                frame=number,
                 time=number / fps,
                 bboxes=bboxes[keep],
                 sure=np.ones(int(keep.sum()), bool),
@@ -182,7 +181,6 @@ def test_joints_tell_apart_whom_boxes_do_not():
         bboxes = np.array([[x, 100, 60, 160], [440 - x, 100, 60, 160]], float)
         frames.append(
             FramePeople(
-                frame=n,
                 time=n / 10,
                 bboxes=bboxes,
                 sure=np.ones(2, bool),
@@ -192,6 +190,23 @@ def test_joints_tell_apart_whom_boxes_do_not():
         )
     ids = follow(frames)
     assert ids[0] == ids[-1]
+
+
+def test_frames_that_were_not_sampled_are_not_missed():
+    """Four of 120 frames a second are in the run: who is missed in one of them is looked for all the same."""
+    frames = [
+        people(number, [walking(number, speed=0.5)] if number != 300 else [], fps=120)
+        for number in range(0, 600, 30)
+    ]
+    follower = Follower(SIGMAS)
+    found = [follower.step(shown).tolist() for shown in frames]
+    assert found == [[] if place == 10 else [0] for place in range(20)]
+    # And a gap that is linked afterwards may be as many frames of the run as of a film that is read whole.
+    frames = [
+        people(number, [walking(number, speed=0.5)] if not 300 <= number < 450 else [], fps=120)
+        for number in range(0, 750, 30)
+    ]
+    assert {number for ids in follow(frames) for number in ids} == {0}
 
 
 def test_time_counts_not_the_number_of_frames():
@@ -206,9 +221,7 @@ def test_time_counts_not_the_number_of_frames():
         frames = []
         for n, time in enumerate(times):
             found = people(n, [[80 * time, 100, 60, 160]])
-            frames.append(
-                FramePeople(n, float(time), found.bboxes, found.sure, found.keypoints, found.located)
-            )
+            frames.append(FramePeople(float(time), found.bboxes, found.sure, found.keypoints, found.located))
         assert {number for found in follow(frames) for number in found} == {0}
 
 
