@@ -20,6 +20,10 @@ from annotator.store.reader import Run
 
 LABELS_SUFFIX = ".labels.json"
 
+# CVAT takes a picture whose name it does not know for the task's frame of that number. No task has these
+# numbers, so that it says what it could not match and puts nobody on another picture.
+_FIRST_ID = 1_000_000_000
+
 # Where joints stand in the drawing by which CVAT shows a skeleton, in percent; others go on a circle.
 _PLACES = {
     "nose": (50, 10), "left_eye": (54, 7), "right_eye": (46, 7), "left_ear": (58, 9), "right_ear": (42, 9),
@@ -33,7 +37,8 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     """Write the XML, and `PATH.labels.json` to paste into the raw label editor of a new task.
 
     v = 2 is plain, v = 1 occluded, v = 0 outside. Each skeleton has its row's id and its score as attributes.
-    People without any joint are left out: CVAT has no box around a skeleton.
+    People without any joint are left out: CVAT has no box around a skeleton. So are frames of videos: they
+    have no file by whose name CVAT could find them.
 
     Args:
         min_score: people below it are left out; their images stay. smooth: joints smoothed over time.
@@ -46,8 +51,11 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     with atomic_text(path) as out:
         out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         out.write(_meta(skeleton))
-        for number, picture in enumerate(pictures(run, tally, min_score=min_score, smooth=smooth)):
-            _write_image(out, number, picture, skeleton, tally)
+        for picture in pictures(run, tally, min_score=min_score, smooth=smooth):
+            if picture.is_frame:
+                tally.no_file += 1
+                continue
+            _write_image(out, picture, skeleton, tally)
         out.write("</annotations>\n")
     with atomic_text(f"{path}{LABELS_SUFFIX}") as out:
         json.dump([label(skeleton)], out, indent=1)
@@ -108,12 +116,12 @@ def _svg(skeleton: Skeleton) -> str:
     return "".join([*lines, *nodes])
 
 
-def _write_image(out: IO[str], number: int, picture: Picture, skeleton: Skeleton, tally: Tally) -> None:
-    tally.images += 1
+def _write_image(out: IO[str], picture: Picture, skeleton: Skeleton, tally: Tally) -> None:
     out.write(
-        f'<image id="{number}" name={quoteattr(picture.file_name)} '
+        f'<image id="{_FIRST_ID + tally.images}" name={quoteattr(picture.file_name)} '
         f'width="{picture.width}" height="{picture.height}">\n'
     )
+    tally.images += 1
     for person in picture.people:
         if not (person.keypoints[:, 2] > 0).any():
             tally.no_joints += 1

@@ -32,13 +32,16 @@ def run(make_run, picture, people, tmp_path):
         picture(name, result, size=None if isinstance(result, ItemError) else SIZE)
         for name, result in zip(NAMES, results, strict=True)
     ]
-    made = make_run(pictures, shard_size=2)
-    folder = tmp_path / "pictures"
+    return with_files(make_run(pictures, shard_size=2), tmp_path / "pictures").commit().open()
+
+
+def with_files(made, folder: Path):
+    """The same made-up run with a file in `folder` for each of its pictures."""
     for item in made.items:
         (folder / item.file_name).parent.mkdir(parents=True, exist_ok=True)
         (folder / item.file_name).write_bytes(b"picture")
     made.items = [replace(item, uri=str(folder / item.file_name)) for item in made.items]
-    return made.commit().open()
+    return made
 
 
 def rows_of(run) -> dict[str, list[dict]]:
@@ -69,7 +72,6 @@ def test_cvat_has_every_joint_with_its_visibility(run, tmp_path) -> None:
     assert [x.findtext("parent") for x in labels] == [None] + ["person"] * 17
     images = root.findall("image")
     assert [image.get("name") for image in images] == [n for n in NAMES if n != "broken.jpg"]
-    assert [image.get("id") for image in images] == ["0", "1", "2", "3"]
     for image in images:
         assert (image.get("width"), image.get("height")) == ("640", "480")
         skeletons = image.findall("skeleton")
@@ -98,7 +100,6 @@ def test_cvats_own_reader_finds_what_it_asks_for(run, tmp_path) -> None:
     people, joints_read, attributes, point_open, names = 0, 0, [], False, []
     for event, element in ElementTree.iterparse(path, events=("start", "end")):
         if event == "start" and element.tag == "image":
-            assert int(element.attrib["id"]) == len(names)
             names.append(element.attrib["name"])
         if element.tag == "points" and names:
             point_open = event == "start"
@@ -116,6 +117,24 @@ def test_cvats_own_reader_finds_what_it_asks_for(run, tmp_path) -> None:
             people, attributes = people + 1, []
     assert (people, joints_read) == (written.people, 17 * written.people)
     assert names == [name for name in NAMES if name != "broken.jpg"]
+
+
+def test_nobody_gets_onto_another_picture_in_cvat(make_run, picture, people, tmp_path) -> None:
+    """The server finds a picture by its name without suffix, and else takes its id for the frame's number."""
+    one = people([[50, 40, 120, 240]])
+    made = make_run([picture(name, one) for name in ("film.mp4#00000005", "a.jpg", "b.jpg", "c.jpg")])
+    made.items[0] = replace(made.items[0], video_uri="/data/film.mp4", frame_index=5)
+    written = FORMATS["cvat"](made.commit().open(), tmp_path / "a.xml")
+    assert (written.images, written.people, written.no_file) == (3, 3, 1)
+    images = ElementTree.parse(tmp_path / "a.xml").getroot().findall("image")
+    frames = {"c": 0, "film": 1, "a": 2}
+    found = {}
+    for image in images:
+        name = image.attrib["name"]
+        found[name] = frames.get(Path(name).stem, int(image.attrib["id"]))
+    assert (found["a.jpg"], found["c.jpg"]) == (2, 0)
+    assert found["b.jpg"] >= 1_000_000_000, "no frame of any task: CVAT refuses it"
+    assert len({image.attrib["id"] for image in images}) == 3
 
 
 def test_cvats_labels_can_be_pasted(run, tmp_path) -> None:
