@@ -65,3 +65,8 @@ def export(
         print(
             f"  {written.no_file:,} frames of videos are left out: the format needs a file for each picture"
         )
+    if written.no_name:
+        print(
+            f"  {written.no_name:,} images are left out: their names hold control characters, and the format cannot; "
+            "rename the files and annotate them again"
+        )

@@ -36,6 +36,7 @@ class Exported:
         below_score: people left out by `min_score`.
         no_joints: people left out because the format knows people by joints alone, and none is labelled.
         no_file: images left out because the format needs a file for each: frames of videos.
+        no_name: images left out because the format cannot hold their names: control characters in XML.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Exported:
     below_score: int
     no_joints: int = 0
     no_file: int = 0
+    no_name: int = 0
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Tally:
     below_score: int = 0
     no_joints: int = 0
     no_file: int = 0
+    no_name: int = 0
 
     def exported(self, path: str | Path) -> Exported:
         """The final count."""

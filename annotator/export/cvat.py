@@ -6,6 +6,7 @@ https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
@@ -24,6 +25,9 @@ LABELS_SUFFIX = ".labels.json"
 # numbers, so that it says what it could not match and puts nobody on another picture.
 _FIRST_ID = 1_000_000_000
 
+# One of these makes the whole file unreadable: XML 1.0 takes them in no spelling.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 # Where joints stand in the drawing by which CVAT shows a skeleton, in percent; others go on a circle.
 _PLACES = {
     "nose": (50, 10), "left_eye": (54, 7), "right_eye": (46, 7), "left_ear": (58, 9), "right_ear": (42, 9),
@@ -38,7 +42,7 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
 
     v = 2 is plain, v = 1 occluded, v = 0 outside. Each skeleton has its row's id and its score as attributes.
     People without any joint are left out: CVAT has no box around a skeleton. So are frames of videos: they
-    have no file by whose name CVAT could find them.
+    have no file by whose name CVAT could find them, and pictures whose names hold what XML cannot.
 
     Args:
         min_score: people below it are left out; their images stay. smooth: joints smoothed over time.
@@ -54,8 +58,10 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
         for picture in pictures(run, tally, min_score=min_score, smooth=smooth):
             if picture.is_frame:
                 tally.no_file += 1
-                continue
-            _write_image(out, picture, skeleton, tally)
+            elif _NOT_XML.search(picture.file_name):
+                tally.no_name += 1
+            else:
+                _write_image(out, picture, skeleton, tally)
         out.write("</annotations>\n")
     with atomic_text(f"{path}{LABELS_SUFFIX}") as out:
         json.dump([label(skeleton)], out, indent=1)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from annotator.cli.export import export
 from annotator.errors import ItemError, UserError
 from annotator.export import FORMATS
 from annotator.skeletons import COCO_17
@@ -135,6 +136,18 @@ def test_nobody_gets_onto_another_picture_in_cvat(make_run, picture, people, tmp
     assert (found["a.jpg"], found["c.jpg"]) == (2, 0)
     assert found["b.jpg"] >= 1_000_000_000, "no frame of any task: CVAT refuses it"
     assert len({image.attrib["id"] for image in images}) == 3
+
+
+def test_names_that_xml_cannot_hold_are_left_out(make_run, picture, people, tmp_path, capsys) -> None:
+    names = ["a\x07.jpg", "b\x1b[0m.jpg", "c\ufffe.jpg", "d\te\u0301 \U0001f600\x7f.jpg"]
+    made = make_run([picture(name, people([[50, 40, 120, 240]])) for name in names]).commit()
+    export(str(made.path), str(tmp_path / "a.xml"), "cvat")
+    images = ElementTree.parse(tmp_path / "a.xml").getroot().findall("image")
+    assert [image.get("name") for image in images] == names[3:]
+    said = capsys.readouterr().out
+    assert (
+        "1 images, 1 people" in said and "3 images are left out: their names hold control characters" in said
+    )
 
 
 def test_cvats_labels_can_be_pasted(run, tmp_path) -> None:
