@@ -120,45 +120,38 @@ def _images(rows: list[_Row]) -> pa.Table:
 
 
 def _instances(rows: list[_Row], policy: VisibilityPolicy, joints: int) -> pa.Table:
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in INSTANCES.names}
+    images: list[dict[str, np.ndarray]] = []
     for row in rows:
         if isinstance(row.result, ItemError) or row.size is None or not len(row.result):
             continue
         poses, n = row.result, len(row.result)
         v = policy(poses, *row.size)
         bboxes = np.asarray(poses.bboxes, np.float64)
-        parts["id"].append(np.array(instance_ids(row.item.index, n), np.int64))
-        parts["image_id"].append(np.full(n, row.item.image_id, np.int64))
-        parts["bbox"].append(bboxes)
-        parts["area"].append(bboxes[:, 2] * bboxes[:, 3])
-        parts["keypoints"].append(np.concatenate([poses.keypoints, v[..., None]], axis=-1, dtype=np.float32))
-        parts["num_keypoints"].append((v > 0).sum(axis=1, dtype=np.int32))
-        parts["score"].append(np.asarray(poses.scores, np.float32))
-        parts["keypoint_scores"].append(np.asarray(poses.keypoint_scores, np.float32))
-        parts["bbox_score"].append(np.asarray(poses.bbox_scores, np.float32))
-        parts["person_index"].append(np.arange(n, dtype=np.int32))
-        for name, values in _signals(row.item.index, poses).items():
-            parts[name].append(values)
-    if not parts["id"]:
+        columns = {
+            "id": np.array(instance_ids(row.item.index, n), np.int64),
+            "image_id": np.full(n, row.item.image_id, np.int64),
+            "category_id": np.ones(n, np.int32),
+            "bbox": bboxes,
+            "area": bboxes[:, 2] * bboxes[:, 3],
+            "iscrowd": np.zeros(n, np.int8),
+            "keypoints": np.concatenate([poses.keypoints, v[..., None]], axis=-1, dtype=np.float32),
+            "num_keypoints": (v > 0).sum(axis=1, dtype=np.int32),
+            "score": np.asarray(poses.scores, np.float32),
+            "keypoint_scores": np.asarray(poses.keypoint_scores, np.float32),
+            "bbox_score": np.asarray(poses.bbox_scores, np.float32),
+            "person_index": np.arange(n, dtype=np.int32),
+        }
+        images.append(columns | _signals(row.item.index, poses))
+    if not images:
         return INSTANCES.empty_table()
-    whole = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
-    n = len(whole["id"])
-    whole["category_id"] = np.ones(n, np.int32)
-    whole["iscrowd"] = np.zeros(n, np.int8)
     lengths = {"bbox": 4, "keypoints": 3 * joints}
-    columns = [
-        pa.nulls(n, field.type)
-        if field.name not in whole
-        else _lists(whole[field.name], lengths.get(field.name, joints), field.type)
-        if pa.types.is_list(field.type)
-        else pa.array(whole[field.name], field.type, mask=_absent(field.name, whole[field.name]))
-        for field in INSTANCES
-    ]
-    return pa.table(columns, schema=INSTANCES)
+    return pa.table(
+        [_column(images, field, lengths.get(field.name, joints)) for field in INSTANCES], schema=INSTANCES
+    )
 
 
 def _signals(index: int, poses: Poses) -> dict[str, np.ndarray]:
-    """Signal columns of the people of one image; those that are not there are left out, and become null."""
+    """Signal columns of the people of one image; those that are not there are left out."""
     found: dict[str, np.ndarray | None] = {
         name: getattr(poses, name)
         for name in ("keypoint_probs", "keypoint_entropies", "second_oks", "keypoint_agreement", "posed_by")
@@ -170,11 +163,32 @@ def _signals(index: int, poses: Poses) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _absent(name: str, values: np.ndarray) -> np.ndarray | None:
-    """Which rows are null: those that are nobody's duplicate, as no id is 0, and signals without a number."""
-    if name == "duplicate_of":
-        return values == 0
-    return np.isnan(values) if values.dtype.kind == "f" else None
+def _column(images: list[dict[str, np.ndarray]], field: pa.Field, length: int) -> pa.Array:
+    """One column for the people of all images, null for the people of images that are without it.
+
+    Images of a shard may differ in that: only where a cascade asked the second model is there what it alone
+    tells.
+    """
+    counts = [len(image["id"]) for image in images]
+    like = next((image[field.name] for image in images if field.name in image), None)
+    if like is None:
+        return pa.nulls(sum(counts), field.type)
+    blank = np.nan if like.dtype.kind == "f" else 0
+    values = np.concatenate(
+        [
+            image[field.name] if field.name in image else np.full((count, *like.shape[1:]), blank, like.dtype)
+            for image, count in zip(images, counts, strict=True)
+        ]
+    )
+    if pa.types.is_list(field.type):
+        return _lists(values, length, field.type)
+    absent = np.repeat([field.name not in image for image in images], counts)
+    if field.name == "duplicate_of":
+        # Nobody's duplicate: no id is 0.
+        absent |= values == 0
+    if values.dtype.kind == "f":
+        absent |= np.isnan(values)
+    return pa.array(values, field.type, mask=absent)
 
 
 def _lists(values: np.ndarray, length: int, kind: pa.DataType) -> pa.Array:

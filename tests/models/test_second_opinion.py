@@ -13,10 +13,13 @@ from annotator.media.image import Image
 from annotator.models.second_opinion import CascadeRule, SecondOpinion
 from annotator.people import Detections, Poses
 from annotator.pose.oks import oks_matrix
-from annotator.quality.signals import measure
+from annotator.quality.signals import measure, measured
 from annotator.runtime.line import Decoded, StageClock, annotate
 from annotator.skeletons import COCO_17
 from annotator.sources.items import GivenBox, Item
+from annotator.store.rows import RowBuilder
+from annotator.store.schema import ModelRecord, Provenance
+from annotator.store.visibility import ScoreThresholds
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 SIGMAS = np.array(COCO_17.sigmas)
@@ -122,6 +125,22 @@ def test_without_a_flip_test_its_agreement_is_unknown_not_bad() -> None:
     assert signals.entropy is not None
     assert signals.flip_oks[0] > 0.9 and np.isnan(signals.flip_oks[1])
     assert np.isnan(signals.keypoint_flip_oks[1]).all() and np.isnan(signals.entropy[1])
+
+
+@pytest.mark.parametrize(
+    ("column", "told"), [("entropy", {"entropy": None}), ("flip_oks", {"entropy": 1.0, "halves": None})]
+)
+def test_what_only_the_second_tells_is_null_for_those_it_was_not_asked_about(column: str, told: dict) -> None:
+    first, second = Model(**told), Model(score=0.95, halves=0.5)
+    both = SecondOpinion(first, second, ("a", "b"), RULE)  # type: ignore[arg-type]
+    rows = RowBuilder(
+        COCO_17, ScoreThresholds(), Provenance(ModelRecord("a"), None, None, "0" * 64, "1" * 64)
+    )
+    for index, poses in enumerate(both.estimate([IMAGE] * 3, [boxes(0.9), boxes(0.5, 0.9), boxes(0.2)])):
+        rows.add(Item(index, index, "", "", 0), (200, 200), measured(poses, COCO_17, (192, 256)))
+    table = rows.tables()[1]
+    assert table["posed_by"].to_pylist() == ["a", "b", "a", "a"]
+    assert [value is None for value in table[column].to_pylist()] == [True, False, True, True]
 
 
 def test_a_second_model_that_fails_leaves_the_first_ones_pose() -> None:

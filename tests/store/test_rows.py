@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from annotator.errors import ItemError
-from annotator.people import Poses
+from annotator.people import Poses, Signals
+from annotator.quality.signals import measured
 from annotator.skeletons import COCO_17
 from annotator.sources.items import Item
 from annotator.store.rows import RowBuilder
@@ -97,6 +98,36 @@ def test_numbers_that_are_none_become_an_error_row(people, field: str, value: fl
     rows.add(item(0), (50, 60), replace(poses, **{field: array}))
     images, instances = rows.tables()
     assert images["error_kind"].to_pylist() == ["not_finite"] and instances.num_rows == 0
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_what_only_some_images_have_is_null_in_the_others(people, without: int) -> None:
+    """As of a cascade whose first model tells less than its second."""
+    n, joints = 2, 17
+    each = np.full((n, joints), 0.5, np.float32)
+    poses = replace(
+        people([[0, 0, 10, 20]] * n),
+        keypoint_entropies=each,
+        halves=np.zeros((n, 2, joints, 2), np.float32),
+        keypoint_probs=each,
+        second_oks=each[:, 0],
+        keypoint_agreement=each,
+        posed_by=np.array(["a", "bc"]),
+    )
+    full = measured(poses, COCO_17, (192, 256))
+    assert full.signals is not None
+    # Who is nobody's duplicate has a null there anyhow.
+    told = [one.name for one in fields(Signals) if one.name != "duplicate_of"]
+    told += ["keypoint_entropies", "keypoint_probs", "second_oks", "keypoint_agreement", "posed_by"]
+    rows = builder()
+    rows.add(item(without), (50, 60), people([[0, 0, 10, 20]]))
+    rows.add(item(1 - without), (50, 60), full)
+    table = rows.tables()[1]
+    assert table.num_rows == 3
+    for name in told:
+        nulls = [value is None for value in table[name].to_pylist()]
+        assert nulls == [place == 2 * without for place in range(3)], name
+    assert [value for value in table["posed_by"].to_pylist() if value] == ["a", "bc"]
 
 
 def test_mistakes_of_the_caller_are_told(people) -> None:
