@@ -67,6 +67,6 @@ def export(
         )
     if written.no_name:
         print(
-            f"  {written.no_name:,} images are left out: their names hold control characters, and the format cannot; "
-            "rename the files and annotate them again"
+            f"  {written.no_name:,} images are left out: their names hold control characters, which the "
+            "format cannot; rename the files and annotate them again"
         )
