@@ -23,7 +23,8 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
     A line is `0 cx cy w h x y v ...`, in shares of width and height; v is COCO's, and a joint of v = 0 is
     `0 0 0`. The format takes nothing outside the picture: boxes are cut, joints beyond the edge are v = 0.
     Pictures are links where they are files on this machine; for others `images/` is to be filled by these
-    names. Frames of videos have no file and are left out.
+    names. A folder of the run that is called `images` is written as `images_`. Frames of videos have no file
+    and are left out.
 
     Args:
         path: a folder that is new or empty.
@@ -61,12 +62,12 @@ def _description(skeleton: Skeleton) -> str:
 
 
 def _write_picture(folder: Path, picture: Picture) -> None:
-    # Two pictures that differ in their suffix only would share a text file.
-    name = PurePosixPath(
-        *(part for part in PurePosixPath(picture.file_name).parts if part not in ("/", ".."))
-    )
+    parts = (part for part in PurePosixPath(picture.file_name).parts if part not in ("/", ".."))
+    # Ultralytics looks for a label where the last `images` of a picture's path says `labels`: it must be ours.
+    name = PurePosixPath(*("images_" if part == "images" else part for part in parts))
     label = folder / "labels" / name.with_suffix(".txt")
-    if label.exists():
+    # Two pictures that differ only in their suffix, or in what a folder was called, would share a text file.
+    while label.exists():
         name = name.with_name(f"{name.stem}-{picture.image_id}{name.suffix}")
         label = folder / "labels" / name.with_suffix(".txt")
     label.parent.mkdir(parents=True, exist_ok=True)

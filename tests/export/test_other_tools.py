@@ -226,6 +226,22 @@ def test_yolo_pose_holds_what_the_format_can(run, tmp_path) -> None:
     assert (joints(rows[NAMES[0]][1])[5, 0] > 640) and "0 0 0" in (path / "labels/a & <b>.txt").read_text()
 
 
+def test_ultralytics_finds_labels_below_folders_called_images(make_run, picture, people, tmp_path) -> None:
+    """It looks for a picture's label where the last `images` of the path says `labels`."""
+    names = ["images/train/a.jpg", "images_/train/a.jpg", "images/train/a-1004.jpg", "b/images/a.jpg"]
+    names += ["images/train/a.png"]
+    boxes = [[10.0 * (n + 1), 40, 20, 240] for n in range(len(names))]
+    made = make_run([picture(name, people([box])) for name, box in zip(names, boxes, strict=True)])
+    made = with_files(made, tmp_path / "pictures")
+    FORMATS["yolo-pose"](made.commit().open(), tmp_path / "yolo")
+    found = {}
+    for link in (tmp_path / "yolo" / "images").rglob("*.*"):
+        label = "/labels/".join(str(link).rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt"
+        (line,) = Path(label).read_text().splitlines()
+        found[str(link.readlink().relative_to(tmp_path / "pictures"))] = float(line.split()[1]) * SIZE[0]
+    assert found == {name: pytest.approx(box[0] + 10) for name, box in zip(names, boxes, strict=True)}
+
+
 @pytest.mark.parametrize("with_images", [False, True])
 def test_datasets_loads_the_hugging_face_folder(run, tmp_path, with_images: bool) -> None:
     import datasets
