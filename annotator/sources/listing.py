@@ -109,10 +109,12 @@ class Listing:
         home, name = self._roots[root], None
         if not home.base:
             _widen(home, path)
-        if not path.isascii() and not is_text(home.base + path):
+        if not (home.base.isascii() and path.isascii()) and not is_text(home.base + path):
             # Bytes that are not UTF-8 cannot be stored as text: the URI spells them out.
-            name = quote(os.fsencode(path[home.cut :]))
-            root = self._root(("odd", home.label), _Root("", home.label))
+            name = path[home.cut :]
+            # Names that had to be spelled out have a root of their own: one of the others may be just like it.
+            kind, name = ("folder", name) if is_text(name) else ("name", quote(os.fsencode(name)))
+            root = self._root((f"odd {kind}", home.label), _Root("", home.label))
             path = to_uri(home.base + path)
         self._pending.append((root, path, name, image_id))
         if len(self._pending) == BLOCK_ROWS:
@@ -228,7 +230,8 @@ class Listing:
             for number in clashing:
                 parts = [part for part in self._roots[number].label.split("/") if part]
                 shown = parts[-depth:] if depth <= len(parts) else [*parts, f"~{number}"]
-                self._roots[number].prefix = "/".join(shown) + "/"
+                prefix = "/".join(shown) + "/"
+                self._roots[number].prefix = prefix if is_text(prefix) else quote(os.fsencode(prefix))
 
     # Reading.
 
@@ -239,8 +242,9 @@ class Listing:
         return self._roots[block.roots[row]].base + block.paths[row].as_py()
 
     def _uris(self, block: _Block) -> pa.Array:
-        bases = pa.array([root.base for root in self._roots], pa.string()).take(pa.array(block.roots))
-        return _joined(bases, block.paths)
+        # No row is left under a base that is not text: see `add`.
+        bases = [root.base if is_text(root.base) else None for root in self._roots]
+        return _joined(pa.array(bases, pa.string()).take(pa.array(block.roots)), block.paths)
 
     def _names(self, block: _Block) -> pa.Array:
         names = block.paths

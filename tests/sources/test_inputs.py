@@ -136,6 +136,29 @@ def test_odd_names_survive(tmp_path):
     assert len({item.image_id for shard in made.shards for item in made.items(shard)}) == len(odd)
 
 
+def test_a_folder_with_an_odd_name_is_an_input_like_any_other(tmp_path):
+    """Old archives have names in Latin-1."""
+    cafe = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    for name in (b"a 1.jpg", b"b/\xfc.jpg", b"b/%FC.jpg"):
+        path = Path(os.fsdecode(os.fsencode(cafe) + b"/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "a 1.jpg").touch()
+    made = plan(cafe, tmp_path / "a 1.jpg")
+    assert [local_path(uri) for uri in uris(made)] == [
+        str(cafe / "a 1.jpg"),
+        str(cafe / "b/%FC.jpg"),
+        str(cafe / os.fsdecode(b"b/\xfc.jpg")),
+        str(tmp_path / "a 1.jpg"),
+    ]
+    assert len(set(names(made))) == 4
+    assert names(plan(cafe / "*.jpg", tmp_path / "a 1.jpg"))[0] == "caf%E9/a 1.jpg"
+    assert names(plan(cafe / "a 1.jpg")) == names(plan(cafe / "*.jpg")) == ["a 1.jpg"]
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(os.fsencode(cafe) + b"/a 1.jpg\n")
+    assert uris(plan(listed)) == uris(plan(cafe / "*.jpg"))
+
+
 # Globs and single files
 
 
