@@ -64,12 +64,12 @@ class _Rows:
         people = self._last[1].combine_chunks()
         stays = self._keep(*(people[name].to_numpy() for name in ("person_index", "bbox_score", "score")))
         people = people.filter(pa.array(stays))
-        # An id holds the place in the plan.
+        # An id holds the place in the plan, whose numbers have gaps where something was forgotten.
         of = people["id"].to_numpy() >> PERSON_BITS
         index = rows["index"].to_numpy()
-        within = (of >= index[0]) & (of <= index[-1])
-        people, of = people.filter(pa.array(within)), of[within]
-        counts = np.bincount(of - index[0], minlength=len(index))
+        wanted = np.isin(of, index)
+        people, of = people.filter(pa.array(wanted)), of[wanted]
+        counts = np.bincount(np.searchsorted(index, of), minlength=len(index))
         boxes = pa.StructArray.from_arrays(
             [
                 people["bbox"].combine_chunks().cast(_BOXES.value_type.field("bbox").type),
