@@ -20,6 +20,8 @@ from annotator.export.coco import Exported, Tally
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.media.image import ImageLimits
 from annotator.media.remote import read_bytes
+from annotator.sources.uris import local_path
+from annotator.store.locations import is_remote
 from annotator.store.reader import Run
 
 # Rows of a group, and limits of a file: the hub likes them below 500 MB.
@@ -128,10 +130,10 @@ def _object(person: Person) -> dict[str, Any]:
 def _bytes(picture: Picture) -> dict[str, Any] | None:
     """The file as it is; None where it is gone."""
     try:
-        if "://" in picture.uri:
+        if is_remote(picture.uri):
             data = read_bytes(picture.uri, ImageLimits().max_file_bytes)
         else:
-            data = Path(picture.uri).read_bytes()
+            data = Path(local_path(picture.uri)).read_bytes()
     except (OSError, AnnotatorError):
         return None
     return {"bytes": data, "path": picture.file_name}

@@ -6,6 +6,7 @@ https://labelstud.io/guide/predictions and https://labelstud.io/tags/keypointlab
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,8 @@ from annotator.export.atomic import atomic_text
 from annotator.export.coco import Exported, Tally
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
+from annotator.sources.uris import local_path
+from annotator.store.locations import is_remote
 from annotator.store.reader import Run
 
 CONFIG_SUFFIX = ".config.xml"
@@ -134,5 +137,7 @@ def _person(person: Person, picture: Picture, skeleton: Skeleton) -> list[dict[s
 
 
 def _address(uri: str) -> str:
-    """A web address or cloud URI as it is; a local file as Label Studio's own server gives it out."""
-    return uri if "://" in uri else f"/data/local-files/?d={quote(uri.lstrip('/'))}"
+    """A cloud URI as it is; a local file as Label Studio's own server gives it out."""
+    if is_remote(uri):
+        return uri
+    return f"/data/local-files/?d={quote(os.fsencode(local_path(uri)).lstrip(b'/'))}"

@@ -14,6 +14,8 @@ from annotator.export.atomic import atomic_folder
 from annotator.export.coco import Exported, Tally
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
+from annotator.sources.uris import local_path
+from annotator.store.locations import is_remote
 from annotator.store.reader import Run
 
 
@@ -63,7 +65,7 @@ def _description(skeleton: Skeleton) -> str:
 
 def _write_picture(folder: Path, picture: Picture) -> None:
     parts = (part for part in PurePosixPath(picture.file_name).parts if part not in ("/", ".."))
-    # Ultralytics looks for a label where the last `images` of a picture's path says `labels`: it must be ours.
+    # Ultralytics looks for a label where the last `images` of a picture's path says `labels`: that is ours.
     name = PurePosixPath(*("images_" if part == "images" else part for part in parts))
     label = folder / "labels" / name.with_suffix(".txt")
     # Two pictures that differ only in their suffix, or in what a folder was called, would share a text file.
@@ -74,8 +76,8 @@ def _write_picture(folder: Path, picture: Picture) -> None:
     label.write_text("".join(_line(person, picture) for person in picture.people))
     image = folder / "images" / name
     image.parent.mkdir(parents=True, exist_ok=True)
-    if "://" not in picture.uri:
-        image.symlink_to(Path(picture.uri).absolute())
+    if not is_remote(picture.uri):
+        image.symlink_to(Path(local_path(picture.uri)).absolute())
 
 
 def _line(person: Person, picture: Picture) -> str:

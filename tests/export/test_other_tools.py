@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from annotator.cli.export import export
 from annotator.errors import ItemError, UserError
-from annotator.export import FORMATS
+from annotator.export import FORMATS, hugging_face
 from annotator.skeletons import COCO_17
+from annotator.sources.uris import to_uri
 
 NAMES = ["a & <b>.jpg", "sub/b.jpg", "empty.jpg", "broken.jpg", "sub/b.png"]
 SIZE = (640, 480)
@@ -263,6 +267,31 @@ def test_datasets_loads_the_hugging_face_folder(run, tmp_path, with_images: bool
         for person, ours in zip(row["objects"], rows[row["file_name"]], strict=True):
             for name in ("id", "bbox", "keypoints", "keypoint_scores", "num_keypoints", "score"):
                 assert person[name] == ours[name], name
+
+
+def test_a_local_file_whose_name_is_not_unicode_is_local(
+    make_run, picture, people, tmp_path, monkeypatch
+) -> None:
+    """Its URI is file:// and percent-encoded; those of object stores stay what they are."""
+    file = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Path(os.fsdecode(file)).write_bytes(b"picture")
+    made = make_run([picture("caf%E9.jpg", people([[50, 40, 120, 240]])), picture("b.jpg", people([]))])
+    uris = [to_uri(os.fsdecode(file)), "s3://bucket/b.jpg"]
+    made.items = [replace(item, uri=uri) for item, uri in zip(made.items, uris, strict=True)]
+    run = made.commit().open()
+    FORMATS["yolo-pose"](run, tmp_path / "yolo")
+    assert [link.name for link in (tmp_path / "yolo" / "images").iterdir()] == ["caf%E9.jpg"]
+    assert (tmp_path / "yolo" / "images" / "caf%E9.jpg").read_bytes() == b"picture"
+    FORMATS["label-studio"](run, tmp_path / "tasks.json")
+    addresses = [task["data"]["image"] for task in json.loads((tmp_path / "tasks.json").read_text())]
+    assert addresses == [f"/data/local-files/?d={quote(file[1:])}", uris[1]]
+    monkeypatch.setattr(hugging_face, "read_bytes", lambda uri, most: uri.encode())
+    FORMATS["hugging-face"](run, tmp_path / "hf", with_images=True)
+    (table,) = (pq.read_table(path) for path in (tmp_path / "hf" / "data").iterdir())
+    assert table["image"].to_pylist() == [
+        {"bytes": b"picture", "path": "caf%E9.jpg"},
+        {"bytes": uris[1].encode(), "path": "b.jpg"},
+    ]
 
 
 def test_folders_are_never_written_over(run, tmp_path) -> None:
