@@ -15,9 +15,10 @@ _PREDICTED = ("points", "confidence", "visible")
 def kept(old: Document, new: Document) -> Document:
     """The fields to set on a sample that is there already.
 
-    Decisions and set visibilities move to the new keypoints of the same person, and lines that somebody
-    dragged stay as they were left. Where the new prediction differs from the one that was decided on, the
-    person is marked `stale`; a decided person that is no longer predicted stays, marked `gone`.
+    Decisions and set visibilities move to the new keypoints of the same person, tags to its new labels, and
+    lines that somebody dragged stay as they were left. Where the new prediction differs from the one that was
+    decided on, the person is marked `stale`; a decided person that is no longer predicted stays, marked
+    `gone`.
 
     Args:
         old: the sample as it is in the database, whole. new: from `documents.documents`.
@@ -34,10 +35,10 @@ def kept(old: Document, new: Document) -> Document:
         was = before.pop(label["_id"], None)
         if was is None:
             continue
-        line = lines_before.get(label["person"])
+        line, box = lines_before.get(label["person"]), boxes_before.get(label["person"])
         dragged = line is not None and _dragged(line)
-        if dragged:
-            poses[place] = line
+        poses[place] = line if dragged else _tagged_as(line, poses[place])
+        boxes[place] = _tagged_as(box, boxes[place])
         label["tags"] = was.get("tags") or []
         label |= {name: was[name] for name in DECISION if was.get(name) is not None}
         if dragged or _decided(was):
@@ -59,6 +60,10 @@ def kept(old: Document, new: Document) -> Document:
 
 def _decided(label: Document) -> bool:
     return label.get("decided_at") is not None or label.get("visible_set") is not None
+
+
+def _tagged_as(was: Document | None, label: Document) -> Document:
+    return label | {"tags": (was or {}).get("tags") or []}
 
 
 def _dragged(line: Document) -> bool:

@@ -1,0 +1,42 @@
+"""What people did to a sample stays when its predictions are renewed."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotator.review.documents import Document, drawn
+from annotator.review.keep import kept
+
+PERSON = 5
+LISTS = {"keypoints": "keypoints", "people": "detections", "poses": "polylines"}
+
+
+def sample(shift: float = 0.0, tags: tuple[str, ...] = (), dragged: bool = False) -> Document:
+    """A sample of one person, whose labels all have `tags`."""
+    lines = [[[0.1 + shift, 0.1], [0.2, 0.2]]]
+    moved = [[[0.5, 0.5], [0.2, 0.2]]] if dragged else lines
+    own = {
+        "keypoints": {"points": lines[0], "confidence": [0.9, 0.9], "visible": [2, 2]},
+        "people": {"bounding_box": [0.1 + shift, 0.1, 0.1, 0.1]},
+        "poses": {"points": moved, "drawn": drawn(lines)},
+    }
+    labels = {name: [{"_id": name, "person": PERSON, "tags": list(tags), **own[name]}] for name in LISTS}
+    return {"_id": 1, "tags": ["ok"]} | {name: {inner: labels[name]} for name, inner in LISTS.items()}
+
+
+@pytest.mark.parametrize("dragged", [False, True])
+def test_tags_stay_on_all_labels_of_a_person(dragged: bool) -> None:
+    changes = kept(sample(tags=("hard",), dragged=dragged), sample(shift=0.1))
+    labels = {name: changes[name][inner] for name, inner in LISTS.items()}
+    assert {name: [label["tags"] for label in found] for name, found in labels.items()} == {
+        name: [["hard"]] for name in LISTS
+    }
+    assert labels["people"][0]["bounding_box"] == [0.2, 0.1, 0.1, 0.1]
+    # A dragged line is left as it was; any other is that of the new prediction.
+    assert labels["poses"][0]["points"][0][0] == ([0.5, 0.5] if dragged else [0.2, 0.1])
+
+
+def test_a_person_who_was_not_there_before_has_no_tags() -> None:
+    nobody: Document = {"_id": 1, "tags": ["ok"]} | {name: {inner: []} for name, inner in LISTS.items()}
+    changes = kept(nobody, sample())
+    assert [changes[name][inner][0]["tags"] for name, inner in LISTS.items()] == [[], [], []]
