@@ -119,9 +119,11 @@ def drawn(lines: list) -> int:
 
 
 def _path(row: dict[str, Any]) -> str:
-    from annotator.sources.uris import local_path
+    from annotator.sources.uris import is_text, local_path
 
-    return row["video_uri"] or local_path(row["uri"])
+    path = row["video_uri"] or local_path(row["uri"])
+    # The database takes nothing but Unicode.
+    return path if is_text(path) else row["uri"]
 
 
 def _metadata(row: dict[str, Any]) -> Document | None:
