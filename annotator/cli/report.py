@@ -30,7 +30,7 @@ def report(
 ) -> None:
     """Write one HTML file that opens offline: what was run, figures, errors, and people with their joints.
 
-    Beside it goes README.md, a data set card as Hugging Face reads it.
+    Beside it goes a data set card as Hugging Face reads it: README.md, with --to FILE.html FILE.README.md.
 
     It holds small copies of a few dozen of your pictures: share it as you would share them.
     """

@@ -96,7 +96,8 @@ def write_report(
     """Write the report of a run, finished or not, as one HTML file that needs nothing beside it, and a card.
 
     Args:
-        to: file to write; RUN/report.html by default. The data set card, README.md, goes beside it.
+        to: file to write; RUN/report.html by default. The data set card goes beside it: RUN/README.md by default,
+            else STEM.README.md, so that another README.md there stays.
         gt: COCO keypoint ground truth to evaluate against.
         blur_faces: in all pictures.
         price_per_hour: what an hour of one worker costs.
@@ -126,7 +127,7 @@ def write_report(
     html = render(run, contents)
     path = _write(run, FILE_NAME, html, to)
     card = card_text(run, run_name(run), contents.summary, figures, contents.work, evaluation)
-    beside = None if to is None else Path(to).with_name(CARD_NAME)
+    beside = None if to is None else Path(to).with_name(f"{Path(to).stem}.{CARD_NAME}")
     card_path = _write(run, CARD_NAME, card, beside)
     document = figures.to_dict() | {
         "work": contents.work.to_dict(),

@@ -95,8 +95,8 @@ def test_work_adds_up_and_has_a_price(run) -> None:
 
 
 def test_the_card_is_what_the_hub_reads(run, tmp_path) -> None:
-    written = write_report(run, tmp_path / "out" / "page.html")
-    assert written.card == tmp_path / "out" / "README.md"
+    written = write_report(run)
+    assert written.card == run.path / "README.md"
     head, text = written.card.read_text().split("---\n")[1:3]
     card = yaml.safe_load(head)
     assert card["task_categories"] == ["keypoint-detection"] and card["size_categories"] == ["n<1K"]
@@ -104,6 +104,14 @@ def test_the_card_is_what_the_hub_reads(run, tmp_path) -> None:
     assert files == {"instances": "instances/*.parquet", "images": "images/*.parquet"}
     assert all(list(run.path.glob(pattern)) for pattern in files.values())
     assert "12 people in 6 images" in text and "ab" * 32 in text and "Not measured" in text
+
+
+def test_a_readme_beside_a_report_elsewhere_stays(run, tmp_path) -> None:
+    (tmp_path / "README.md").write_text("# My project\n")
+    for _ in range(2):
+        written = write_report(run, tmp_path / "page.html")
+    assert written.card == tmp_path / "page.README.md" and "task_categories" in written.card.read_text()
+    assert (tmp_path / "README.md").read_text() == "# My project\n" and not (run.path / "README.md").exists()
 
 
 def test_faces_of_a_picture_that_was_decoded_smaller_are_found() -> None:
