@@ -112,7 +112,7 @@ class Listing:
         if not (home.base.isascii() and path.isascii()) and not is_text(home.base + path):
             # Bytes that are not UTF-8 cannot be stored as text: the URI spells them out.
             name = path[home.cut :]
-            # Names that had to be spelled out have a root of their own: one of the others may be just like it.
+            # Spelled out names have a root of their own: another file may have such a name already.
             kind, name = ("folder", name) if is_text(name) else ("name", quote(os.fsencode(name)))
             root = self._root((f"odd {kind}", home.label), _Root("", home.label))
             path = to_uri(home.base + path)

@@ -76,6 +76,7 @@ class Plan:
 
         Raises:
             IndexError: no such shard.
+            UserError, OSError: as `PlanFile.table`, for a plan on disk.
         """
         if shard not in self.shards:
             raise IndexError(f"shard {shard} of {len(self.shards)}")
@@ -252,7 +253,7 @@ def read_plan(run_dir: str | Path) -> Plan:
     """The plan of a run folder; its rows are read when they are asked for.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is none, it cannot be read, or it is damaged.
     """
     rows = PlanFile.open(run_dir)
     return Plan(rows, **rows.about)

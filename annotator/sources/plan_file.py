@@ -64,7 +64,7 @@ class PlanFile:
         """Read what the file says about itself.
 
         Raises:
-            UserError: there is no plan, or it is damaged.
+            UserError: there is no plan, it cannot be read, or it is damaged.
         """
         path = f"{run_dir}/{PATH}"
         try:
@@ -76,6 +76,8 @@ class PlanFile:
                 f"{run_dir} has no plan ({path} is missing); is it the folder of a run?"
             ) from None
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise UserError(f"cannot read the plan {path}: {error.strerror}") from None
             raise UserError(f"the plan {path} is damaged: {error}") from None
         return cls(absolute(run_dir), list(accumulate(groups, initial=0)), about)
 
@@ -90,6 +92,7 @@ class PlanFile:
 
         Raises:
             UserError: the file is damaged.
+            OSError: it cannot be read now or from this machine; it may be so again, or from another one.
         """
         parts = []
         for group in range(bisect_right(self._starts, start) - 1, len(self._starts) - 1):
@@ -107,6 +110,10 @@ class PlanFile:
                 with open_parquet(storage_at(self._run_dir), PATH) as file:
                     last = (number, file.read_row_group(number))
             except (pa.ArrowException, OSError) as error:
-                raise UserError(f"the plan {self._run_dir}/{PATH} is damaged: {error}") from None
+                path = f"{self._run_dir}/{PATH}"
+                # Arrow, too, raises OSErrors, for damage: without a number.
+                if isinstance(error, OSError) and error.errno:
+                    raise OSError(error.errno, error.strerror, path) from None
+                raise UserError(f"the plan {path} is damaged: {error}") from None
             self._last = last
         return last[1]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import pickle
 import string
 from pathlib import Path
@@ -17,6 +19,7 @@ import annotator.sources.plan as plan_module
 from annotator.errors import UserError
 from annotator.sources.listing import Listing, image_id_of
 from annotator.sources.plan import build_plan, hash_rows, read_plan, write_plan
+from annotator.store.local import LocalStorage
 from annotator.store.schema import PLAN
 
 WORDS = st.text(string.ascii_letters + string.digits + " #%é日\n'\"", min_size=1, max_size=6).filter(
@@ -200,6 +203,23 @@ def test_a_run_without_a_plan_or_with_a_damaged_one(tmp_path, touch):
     path.write_bytes(damaged)
     with pytest.raises(UserError, match="is damaged"):
         read_plan(tmp_path).items(0)
+
+
+def test_a_plan_that_cannot_be_read_now_is_not_called_damaged(tmp_path, touch, monkeypatch):
+    """Another attempt, or another machine, may well read it."""
+    write_plan(build_plan([str(touch("photos/1.jpg") / "photos")], shard_size=1), tmp_path)
+    read = read_plan(tmp_path)
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "open", stale)
+        with pytest.raises(OSError, match=r"Stale file handle: .*items\.parquet"):
+            read.items(0)
+        with pytest.raises(UserError, match=r"cannot read the plan .*items\.parquet: Stale file handle"):
+            read_plan(tmp_path)
+    assert len(read.items(0)) == 1
 
 
 def test_a_plan_that_cannot_be_written_leaves_nothing(touch, monkeypatch):
