@@ -96,8 +96,8 @@ def write_report(
     """Write the report of a run, finished or not, as one HTML file that needs nothing beside it, and a card.
 
     Args:
-        to: file to write; RUN/report.html by default. The data set card goes beside it: RUN/README.md by default,
-            else STEM.README.md, so that another README.md there stays.
+        to: file to write; RUN/report.html by default. The data set card goes beside it: RUN/README.md by
+            default, else STEM.README.md, so that another README.md there stays.
         gt: COCO keypoint ground truth to evaluate against.
         blur_faces: in all pictures.
         price_per_hour: what an hour of one worker costs.
