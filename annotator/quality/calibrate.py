@@ -13,7 +13,7 @@ import numpy as np
 from annotator.errors import UserError
 from annotator.quality.calibration import Calibration
 from annotator.quality.fit import JointSample, Reliability, cross_validated, fit, reliability, sample_of
-from annotator.quality.labelled import RIGHT, label, list_column
+from annotator.quality.labelled import RIGHT, Labelled, label, list_column, posed_by_its_model
 from annotator.quality.reviewed import reviewed
 from annotator.quality.visibility import (
     VisibilitySample,
@@ -45,24 +45,27 @@ class Calibrated:
 def calibrate(
     runs: Sequence[Run], gt_paths: Sequence[str | Path] | None, truth_of_visibility: bool = True
 ) -> Calibrated:
-    """Fit on the matched people of some runs of one model.
+    """Fit on the matched people of some runs of one model; whom a cascade's second model posed is left out.
 
     Args:
         gt_paths: one COCO file a run; None: what reviewers accepted and corrected is the truth of joints.
         truth_of_visibility: v of the ground truth is to be believed: fit the policy `evidence` too.
 
     Raises:
-        UserError: not one ground truth a run, runs of different models, or too few labelled joints.
+        UserError: not one ground truth a run, runs of different models, too few labelled joints, or a v to be
+            fitted that is the same everywhere.
     """
     if gt_paths is not None and len(runs) != len(gt_paths):
         raise UserError(f"{len(runs)} runs, but {len(gt_paths)} --gt: give one for each run, in their order")
     model, skeleton = runs[0].metadata["pose_model"], runs[0].skeleton
-    samples, people = [], 0
+    samples, truths = [], []
     for run, gt_path in zip(runs, gt_paths or [None] * len(runs), strict=True):
         if run.metadata["pose_model"]["sha256"] != model["sha256"]:
             raise UserError(f"{run.place} is of another pose model than {runs[0].place}: calibrate apart")
         labelled = reviewed(run) if gt_path is None else label(run, gt_path)
-        people += int(labelled.known.any(axis=1).sum())
+        # Scores of another model mean something else.
+        labelled = labelled.only(posed_by_its_model(run))
+        truths.append(labelled)
         samples.append(sample_of(labelled, list_column(run, "keypoint_scores", len(skeleton))))
     sample = JointSample.together(samples)
     curves = fit(sample, skeleton)
@@ -72,7 +75,7 @@ def calibrate(
         "runs": [run.place for run in runs],
         "ground_truth": "reviews" if gt_paths is None else [Path(path).name for path in gt_paths],
         "images": len(set(sample.images.tolist())),
-        "people": people,
+        "people": sum(int(labelled.known.any(axis=1).sum()) for labelled in truths),
         "joints": len(sample),
         "right": float(sample.right.mean()),
         "right_means": f"joint OKS of at least {RIGHT} with the ground truth",
@@ -82,18 +85,27 @@ def calibrate(
     }
     visibility = None
     if gt_paths is not None and truth_of_visibility:
-        visibility = _visibility(runs, gt_paths, skeleton)
+        visibility = _visibility(runs, truths, gt_paths, skeleton)
         about["visibility"] = visibility.about
     named = {"name": model["name"], "sha256": model["sha256"]}
     return Calibrated(Calibration(skeleton.keypoints, curves, named, about, visibility), raw, held_out)
 
 
-def _visibility(runs: Sequence[Run], gt_paths: Sequence[str | Path], skeleton: Skeleton) -> Evidence:
+def _visibility(
+    runs: Sequence[Run], truths: Sequence[Labelled], gt_paths: Sequence[str | Path], skeleton: Skeleton
+) -> Evidence:
     """The policy, with what it finds on images that were not used for the fit beside the plain thresholds."""
     parts = [
-        visibility_sample(run, path, ScoreThresholds()) for run, path in zip(runs, gt_paths, strict=True)
+        visibility_sample(run, labelled, ScoreThresholds())
+        for run, labelled in zip(runs, truths, strict=True)
     ]
     sample = VisibilitySample.together(parts)
+    if len(np.unique(sample.truth)) < 2:
+        raise UserError(
+            f"v is the same for all {sample.truth.size:,} joints of the people matched with "
+            f"{', '.join(map(str, gt_paths))}: that tells nothing about visibility. Calibrate with "
+            "--no-visibility"
+        )
     about = {
         "fitted_on": [Path(path).name for path in gt_paths],
         "joints": int(sample.truth.size),

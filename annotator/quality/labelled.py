@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,17 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def only(self, people: np.ndarray) -> Labelled:
+        """The same with nothing known of all but some people, (N,) bool."""
+        return replace(
+            self,
+            matched=self.matched & people,
+            judged=self.judged & people,
+            oks=np.where(people, self.oks, 0.0),
+            visibility=np.where(people[:, None], self.visibility, 0).astype(np.int8),
+            right=self.right & people[:, None],
+        )
 
     @property
     def known(self) -> np.ndarray:
@@ -98,6 +109,14 @@ def _nobody(joints: int) -> tuple[np.ndarray, ...]:
         np.zeros((0, joints), np.int8),
         np.zeros((0, joints), bool),
     )
+
+
+def posed_by_its_model(run: Run) -> np.ndarray:
+    """Whom the run's pose model posed, (N,) bool: everybody, but for those of a cascade's second model."""
+    parts, names = [np.zeros(0, bool)], (None, run.metadata["pose_model"]["name"])
+    for batch in run.instances(["posed_by"]):
+        parts.append(np.array([name in names for name in batch["posed_by"].to_pylist()], bool))
+    return np.concatenate(parts)
 
 
 def list_column(run: Run, column: str, joints: int) -> np.ndarray:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from annotator.people import Poses
-from annotator.quality.labelled import label
+from annotator.quality.labelled import Labelled
 from annotator.quality.sample import Sample
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
@@ -20,6 +19,8 @@ from annotator.store.visibility import EVIDENCE, Evidence, VisibilityPolicy, evi
 FOLDS = 5
 # Strength of the pull towards zero: few labels a joint.
 _REGULARITY = 0.5
+# Intercept of a v that the truth does not have.
+_NEVER = -1e9
 NAMES = ("outside or not labelled", "hidden", "visible")
 
 
@@ -49,14 +50,16 @@ class Found:
     joints: int
 
 
-def visibility_sample(run: Run, gt_path: str | Path, baseline: VisibilityPolicy) -> VisibilitySample:
-    """The matched people of a run with a COCO file whose v is to be believed.
+def visibility_sample(run: Run, labelled: Labelled, baseline: VisibilityPolicy) -> VisibilitySample:
+    """The matched people of a run.
 
-    Raises:
-        UserError: the file is no COCO keypoint ground truth, has other joints, or no image matches.
+    Args:
+        labelled: beside a ground truth whose v is to be believed.
     """
-    skeleton, labelled = run.skeleton, label(run, gt_path)
-    values, inside, plain = [], [], []
+    skeleton = run.skeleton
+    shape = (0, len(skeleton))
+    values, inside = [np.zeros((*shape, len(EVIDENCE)))], [np.zeros(shape, bool)]
+    plain = [np.zeros(shape, np.int8)]
     for shard in run.committed():
         for stored in stored_results(run, shard):
             poses = stored.result
@@ -77,9 +80,10 @@ def visibility_sample(run: Run, gt_path: str | Path, baseline: VisibilityPolicy)
 
 
 def fit_visibility(sample: VisibilitySample, skeleton: Skeleton, about: dict[str, Any]) -> Evidence:
-    """Fit the policy: shared weights of all evidence, and each type of joint its own of score and flip."""
-    from sklearn.linear_model import LogisticRegression
+    """Fit the policy: shared weights of all evidence, and each type of joint its own of score and flip.
 
+    A v that the truth does not have is never decided on.
+    """
     flat = sample.values.reshape(-1, len(EVIDENCE))
     known = np.isfinite(flat)
     count = np.maximum(known.sum(axis=0), 1)
@@ -88,12 +92,7 @@ def fit_visibility(sample: VisibilitySample, skeleton: Skeleton, about: dict[str
     scaled = np.nan_to_num((sample.values - mean) / spread, nan=0.0)
     kinds, kind_of = np.unique([min(pair) for pair in enumerate(skeleton.flip_indices)], return_inverse=True)
     rows = np.concatenate([_design(scaled[:, k], kind_of[k], len(kinds)) for k in range(len(kind_of))])
-    model = LogisticRegression(C=_REGULARITY, max_iter=500)
-    model.fit(rows, sample.truth.T.reshape(-1))
-    learned = np.full((rows.shape[1] + 1, 3), 0.0)
-    learned[-1] = -1e9
-    learned[:-1, model.classes_] = model.coef_.T
-    learned[-1, model.classes_] = model.intercept_
+    learned = _learned(rows, sample.truth.T.reshape(-1))
     return Evidence(skeleton, mean, spread, _unfolded(learned, kind_of, len(kinds)), about)
 
 
@@ -130,6 +129,22 @@ def _design(scaled: np.ndarray, kind: int, kinds: int) -> np.ndarray:
     mine = np.zeros((len(scaled), kinds, own.shape[1]))
     mine[:, kind] = own
     return np.concatenate([scaled, mine.reshape(len(scaled), -1)], axis=1)
+
+
+def _learned(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(D + 1, 3) weights of the design (M, D) for v = 0, 1 and 2, the intercept last."""
+    from sklearn.linear_model import LogisticRegression
+
+    learned = np.zeros((rows.shape[1] + 1, 3))
+    there = np.unique(truth)
+    learned[-1] = _NEVER
+    learned[-1, there] = 0
+    if len(there) > 1:
+        model = LogisticRegression(C=_REGULARITY, max_iter=500).fit(rows, truth)
+        weights = np.vstack([model.coef_.T, model.intercept_])
+        # Of two classes scikit-learn has the weights of the second alone: the first one's are 0.
+        learned[:, model.classes_[-weights.shape[1] :]] = weights
+    return learned
 
 
 def _unfolded(learned: np.ndarray, kind_of: np.ndarray, kinds: int) -> np.ndarray:

@@ -113,6 +113,29 @@ def test_a_planted_rule_is_found_on_images_that_were_not_seen() -> None:
         assert min(plain[kind].precision, plain[kind].recall) < 0.4
 
 
+@pytest.mark.parametrize("kinds", [(0, 2), (1, 2), (0, 1)])
+def test_a_truth_of_two_kinds_of_v_is_learned_too(kinds: tuple[int, int]) -> None:
+    sample = planted()
+    truth = np.where(sample.truth == 2, kinds[1], kinds[0]).astype(np.int8)
+    sample = replace(sample, truth=truth)
+    assert (fit_visibility(sample, COCO_17, {}).decide(sample.values) == truth).mean() > 0.95
+    assert (cross_validated_visibility(sample, COCO_17) == truth).mean() > 0.95
+
+
+def test_a_kind_in_one_image_alone_does_not_spoil_the_fold_without_it() -> None:
+    sample = planted()
+    truth = np.where(sample.truth == 1, 2, sample.truth).astype(np.int8)
+    truth[0, 0] = 1
+    v = cross_validated_visibility(replace(sample, truth=truth), COCO_17)
+    assert (v == truth).mean() > 0.95
+
+
+def test_of_a_truth_of_one_kind_nothing_else_is_decided() -> None:
+    sample = planted(40)
+    sample = replace(sample, truth=np.full_like(sample.truth, 2))
+    assert (fit_visibility(sample, COCO_17, {}).decide(sample.values) == 2).all()
+
+
 def test_counts_of_kinds() -> None:
     truth = np.array([[0, 1, 1, 2, 2, 2]])
     found = told_apart(np.array([[0, 1, 2, 2, 2, 1]]), truth)
