@@ -86,8 +86,8 @@ def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> 
     """The second pose model, if one is asked for.
 
     Raises:
-        UserError: one of the two finds people by itself, so that they have no boxes in common; or as
-            `resolve_pose`.
+        UserError: one of the two finds people by itself, so that they have no boxes in common; both models of
+            a cascade have one name; or as `resolve_pose`.
     """
     from annotator.models.sources import needs_boxes, resolve_pose
 
@@ -102,6 +102,11 @@ def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> 
                 f"--second-pose: {source.name} finds people by itself; a second opinion is on the same "
                 "boxes, so both must be top-down models"
             )
+    if config.cascade and second.name == pose.name:
+        raise UserError(
+            f"--cascade: both models are called {pose.name}, so posed_by could not tell whose a pose is; "
+            "name one of them by a config file with another file name"
+        )
     return second
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from annotator.people import Poses
 from annotator.quality.calibration import Calibration
 from annotator.runtime.job import Job
 from annotator.skeletons import Skeleton
-from annotator.store.visibility import ScoreThresholds, VisibilityPolicy
+from annotator.store.visibility import Evidence, ScoreThresholds, VisibilityPolicy
 
 
 class Probabilities:
@@ -38,19 +39,40 @@ class Probabilities:
         return replace(poses, keypoint_probs=probs)
 
 
+@dataclass(frozen=True, slots=True)
+class _OfOneModel:
+    """In a cascade, the policy for those whom its model posed, and another for the other model's people.
+
+    These are who have no calibrated probabilities: `Probabilities` comes before.
+    """
+
+    policy: Evidence
+    others: ScoreThresholds
+
+    def __call__(self, poses: Poses, width: int, height: int) -> np.ndarray:
+        assert poses.keypoint_probs is not None
+        v, others = self.policy(poses, width, height), np.isnan(poses.keypoint_probs).any(axis=1)
+        v[others] = self.others(poses, width, height)[others]
+        return v
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.policy.to_dict(), "posed_by_another_model": self.others.to_dict()}
+
+
 def visibility_policy(config: RunConfig, calibration: Calibration | None) -> VisibilityPolicy:
     """The policy that the settings name; "auto" is `evidence` where the calibration has it.
 
     Raises:
         UserError: `evidence` without a calibration that has it.
     """
+    thresholds = ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold)
     if config.visibility != "score-thresholds" and calibration is not None:
         policy = calibration.visibility
         if policy is not None:
-            return policy
+            return _OfOneModel(policy, thresholds) if config.cascade else policy
     if config.visibility == "evidence":
         raise UserError(
             "--visibility evidence needs weights of this model: fit them with `annotator calibrate` on a run "
             "of it, and name the file with --calibration"
         )
-    return ScoreThresholds(visible=config.visible_threshold, hidden=config.hidden_threshold)
+    return thresholds

@@ -16,7 +16,7 @@ from annotator.models.weights import fetch
 from annotator.models.zoo import catalogue
 from annotator.quality.calibration import Calibration
 from annotator.runtime import launch
-from annotator.runtime.ingredients import located, resolve_models
+from annotator.runtime.ingredients import located, resolve_models, resolve_second
 from annotator.runtime.job import Job
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.retry import retry
@@ -71,6 +71,15 @@ def test_a_start_takes_boxes_by_uri_and_reads_the_calibration_for_all_workers(fo
     assert records == (FileRecord("my boxes.json", hashes[0]), FileRecord("c.json", hashes[1]))
     assert job.calibration is not None and job.calibration.sha256 == hashes[1]
     assert job.config.boxes == str(folder / "my boxes.json")
+
+
+def test_a_cascade_of_two_models_of_one_name_is_refused(folder) -> None:
+    pose = resolve_pose("rtmpose-t", "random")
+    asked = {"second_pose": "rtmpose-t", "second_pose_weights": "random"}
+    with pytest.raises(UserError, match="both models are called rtmpose-t"):
+        resolve_second(config(folder, cascade=True, **asked), pose, LISTENER)
+    second = resolve_second(config(folder, **asked), pose, LISTENER)
+    assert second is not None and second.name == "rtmpose-t"
 
 
 @pytest.fixture
