@@ -61,3 +61,8 @@ def is_text(path: str) -> bool:
 def to_uri(path: str) -> str:
     """An absolute path as it is, or percent-encoded as a file:// URI when it is not valid Unicode."""
     return path if is_text(path) else _FILE + quote(os.fsencode(path))
+
+
+def frame_mark(number: int) -> str:
+    """What follows the URI or name of a video in those of its frame `number`."""
+    return f"#{number:08d}"

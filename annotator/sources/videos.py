@@ -17,6 +17,7 @@ from annotator.media.video import VideoIndex, index_video
 from annotator.sources.folders import VIDEO_SUFFIXES
 from annotator.sources.listing import BLOCK_ROWS, Listing, image_id_of
 from annotator.sources.notes import Notes
+from annotator.sources.uris import frame_mark
 
 # A group of pictures is cut into several shards only where it is so many times larger than a shard should be:
 # each part decodes the group from its keyframe on.
@@ -173,7 +174,7 @@ class FramedRows:
         numbers = film.numbers[start:stop]
         frames = len(film.numbers)
         lost = slice(max(0, start - frames), max(0, stop - frames))
-        marks = [f"#{number:08d}" for number in numbers]
+        marks = [frame_mark(number) for number in numbers.tolist()]
         marks += [f"#lost-{a:.3f}-{b:.3f}" for a, b in film.lost[lost]]
         table = pa.table(
             [

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from annotator.errors import UserError
+from annotator.sources.uris import frame_mark
 from annotator.synth.annotations import PEOPLE_A_FILM, to_coco, track_id
 from annotator.synth.background import Background, sample_background
 from annotator.synth.camera import Camera
@@ -179,7 +180,7 @@ def _film_job(job: Job) -> tuple[dict, list[dict], list[dict]]:
         images.append(
             {
                 "id": image_id, "video_id": video_id, "frame_id": number, "time": round(number / fps, 6),
-                "file_name": f"{name}#{number}", "width": size[0], "height": size[1],
+                "file_name": name + frame_mark(number), "width": size[0], "height": size[1],
             }
         )  # fmt: skip
         for n, person in enumerate(people):

@@ -13,10 +13,13 @@ import pytest
 
 from annotator.cli.synth import synth
 from annotator.errors import UserError
+from annotator.evaluate.evaluation import evaluate
+from annotator.sources.plan import build_plan
 from annotator.synth import generate_image, stream
 from annotator.synth.dataset import write_images
 from annotator.synth.film import Film, frames, sample_film, write_films
 from annotator.synth.spread import over_processes
+from tests.conftest import MadeRun, Picture
 
 SIZE = (96, 72)
 
@@ -110,6 +113,21 @@ def test_a_film_on_disk_has_the_frames_its_truth_names(tmp_path):
     known = {image["id"] for image in coco["images"]}
     assert coco["annotations"] and all(a["image_id"] in known for a in coco["annotations"])
     assert len({a["id"] for a in coco["annotations"]}) == len(coco["annotations"])
+
+
+def test_a_run_of_a_film_is_evaluated_against_its_truth(tmp_path, people):
+    truth = write_films(tmp_path, 2, 3, (160, 120), seconds=1.0, fps=4.0, spread=map, quick=True)
+    coco = json.loads(truth.read_text())
+    plan = build_plan([str(tmp_path / "videos")], shard_size=4)
+    names = [item.file_name for shard in plan.shards for item in plan.items(shard)]
+    pictures = []
+    for name, image in zip(names, coco["images"], strict=True):
+        here = [one for one in coco["annotations"] if one["image_id"] == image["id"]]
+        keypoints = np.array([one["keypoints"] for one in here]).reshape(-1, 17, 3)[..., :2]
+        pictures.append(Picture(name, people([one["bbox"] for one in here], keypoints), size=(160, 120)))
+    found = evaluate(MadeRun(tmp_path / "run", pictures, 4).commit().open(), truth)
+    assert (found["matching"]["by"], found["matching"]["matched"]) == ("file_name", 8)
+    assert found["keypoints"]["AP"] == pytest.approx(1)
 
 
 def test_an_odd_film_is_refused(tmp_path):
