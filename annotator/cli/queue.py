@@ -67,6 +67,7 @@ def queue(
 ) -> None:
     """Rank people, those whose labels are most likely bad first, and images in which people are missed."""
     from annotator.cli import print_json
+    from annotator.quality.curve import NothingToFindError
     from annotator.quality.diagram import draw_curve
     from annotator.quality.missed import probably_missed
     from annotator.quality.queue import as_table, rank
@@ -77,7 +78,11 @@ def queue(
     ranked = rank(opened, tuple(by.split(",")), everybody)
     table = as_table(opened, ranked)
     missed = probably_missed(opened, Run(other) if other else None)
-    judged = _curve(opened, ranked, gt, reviews, bad_below)
+    judged, no_curve = None, None
+    try:
+        judged = _curve(opened, ranked, gt, reviews, bad_below)
+    except NothingToFindError as error:
+        no_curve = str(error)
     if to is not None:
         _write(to, table)
     if judged is not None and curve is not None:
@@ -85,10 +90,13 @@ def queue(
     seconds = pace if pace is not None else seconds_a_person(opened)
     left = undecided(opened, ranked)
     if as_json:
-        print_json(_json(table, missed, judged, seconds, left, top))
+        print_json(_json(table, missed, judged, no_curve, seconds, left, top))
     else:
         hidden = len(ranked.shown) - table.num_rows
-        print(_describe(run, table, hidden, ranked.signals, missed, judged, seconds, left, top, other))
+        text = _describe(
+            run, table, hidden, ranked.signals, missed, judged, no_curve, seconds, left, top, other
+        )
+        print(text)
 
 
 def _curve(run: Any, ranked: Any, gt: str | None, reviews: bool, bad_below: float) -> ReviewCurve | None:
@@ -123,6 +131,7 @@ def _json(
     table: Any,
     missed: list[MissedImage],
     judged: ReviewCurve | None,
+    no_curve: str | None,
     seconds: float | None,
     left: int,
     top: int,
@@ -148,6 +157,7 @@ def _json(
         "missed_images": len(missed),
         "missed": [asdict(one) for one in missed[:top]],
         "curve": truth,
+        "no_curve": no_curve,
     }
 
 
@@ -158,6 +168,7 @@ def _describe(
     signals: tuple[str, ...],
     missed: list[MissedImage],
     judged: ReviewCurve | None,
+    no_curve: str | None,
     seconds: float | None,
     left: int,
     top: int,
@@ -180,7 +191,7 @@ def _describe(
     for place, one in enumerate(missed[:top], 1):
         lines.append(f"  {place:>6,}  {one.strongest:>5.2f}  {one.candidates:>3} candidates  {one.file_name}")
     lines += ["  Whom no detector found is in neither list.", ""]
-    lines += _curve_lines(judged) if judged is not None else [f"  {PROMISE}"]
+    lines += _curve_lines(judged) if judged is not None else [f"  {no_curve or PROMISE}"]
     if seconds is not None:
         times = ", ".join(
             f"worst {share:.0%}: {seconds * min(left, round(share * table.num_rows)) / 60:,.0f} min"

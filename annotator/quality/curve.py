@@ -16,6 +16,10 @@ RESAMPLES = 1000
 _GRID = np.linspace(0, 1, 101)
 
 
+class NothingToFindError(UserError):
+    """All labels with truth are good, or all are bad: no order is better than another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Captured:
     """What the worst `share` of the queue hold.
@@ -71,11 +75,11 @@ def review_curve(risk: np.ndarray, bad: np.ndarray, images: np.ndarray, seed: in
         risk: (N,), higher is looked at first. bad: (N,) bool. images: (N,) which image each is in.
 
     Raises:
-        UserError: nobody is bad, or everybody: there is nothing to find.
+        NothingToFindError: nobody is bad, or everybody.
     """
     if not bad.any() or bad.all():
-        raise UserError(
-            f"{int(bad.sum())} of {len(bad)} people with ground truth are bad: there is no curve to draw"
+        raise NothingToFindError(
+            f"{int(bad.sum()):,} of {len(bad):,} labels with truth are bad, so there is no curve to draw"
         )
     order = np.argsort(-risk, kind="stable")
     risk, bad = risk[order], bad[order]

@@ -57,7 +57,7 @@ class Queue:
             bad_below: OKS under which a label is bad.
 
         Raises:
-            UserError: nobody of them is bad, or everybody.
+            NothingToFindError: nobody of them is bad, or everybody.
         """
         known = labelled.matched & labelled.judged & self.shown
         return review_curve(self.risk[known], labelled.oks[known] < bad_below, self.images[known])

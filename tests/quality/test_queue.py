@@ -12,7 +12,7 @@ import pytest
 from annotator.cli.queue import queue as command
 from annotator.errors import UserError
 from annotator.people import Poses
-from annotator.quality.curve import review_curve
+from annotator.quality.curve import NothingToFindError, review_curve
 from annotator.quality.missed import probably_missed
 from annotator.quality.queue import as_table, mean_rank, rank
 from annotator.quality.reviewed import reviewed, seconds_a_person, undecided, verdicts
@@ -112,7 +112,7 @@ def test_intervals_are_wider_when_people_of_an_image_are_alike() -> None:
 
 
 def test_no_curve_without_both_kinds() -> None:
-    with pytest.raises(UserError, match="0 of 3 people"):
+    with pytest.raises(NothingToFindError, match="0 of 3 labels"):
         review_curve(np.arange(3), np.zeros(3, bool), np.arange(3))
 
 
@@ -225,3 +225,33 @@ def test_the_command(run, tmp_path, capsys) -> None:
     text = capsys.readouterr().out
     assert "2 likely phantoms and suppressed doubles are not ranked" in text
     assert "at least half and the worst 30% at least 70%" in text
+
+
+def test_without_a_bad_label_there_is_a_queue_but_no_curve(run, tmp_path, capsys) -> None:
+    when = "2026-01-01T10:00:00+00:00"
+    write_layer(run.open(), [Review(1, 1000, "accepted", None, "ann", when)])
+    to, curve = tmp_path / "queue.parquet", tmp_path / "curve.png"
+    why = "0 of 1 labels with truth are bad, so there is no curve to draw"
+    for as_json in (True, False):
+        command(
+            str(run.path),
+            "score",
+            False,
+            2,
+            to,
+            None,
+            True,
+            0.75,
+            curve,
+            pace=None,
+            other=None,
+            as_json=as_json,
+        )
+        text = capsys.readouterr().out
+        if as_json:
+            told = json.loads(text)
+            assert (told["people"], told["curve"], told["no_curve"]) == (3, None, why)
+        else:
+            assert "3 people by score" in text and why in text
+        assert pq.read_table(str(to)).num_rows == 3 and not curve.exists()
+        to.unlink()
