@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from annotator.models.passes import Passes
 from annotator.pose.crops import crop_batch_cv2
 
 
@@ -22,7 +23,7 @@ class Spent:
 
 
 class CropsAhead:
-    """Crops of a list of people, the next batch made in a thread while the network has the one before."""
+    """Crops of a list of people, the next pass's made in a thread while the network has those before."""
 
     def __init__(
         self,
@@ -30,12 +31,13 @@ class CropsAhead:
         image_index: np.ndarray,
         matrices: np.ndarray,
         size: tuple[int, int],
+        passes: Passes,
         spent: Spent,
     ) -> None:
         self._images, self._index, self._matrices, self._size = images, image_index, matrices, size
-        self._spent = spent
+        self._passes, self._spent = passes, spent
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="crop")
-        self._next: tuple[int, int, Future[np.ndarray]] | None = None
+        self._next: tuple[slice, Future[np.ndarray]] | None = None
 
     def __enter__(self) -> CropsAhead:
         return self
@@ -43,19 +45,18 @@ class CropsAhead:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def take(self, start: int, count: int) -> np.ndarray:
-        """Crops (n, H, W, 3) uint8 of people from `start` on, at most `count`; those behind are begun."""
+    def take(self, part: slice) -> np.ndarray:
+        """Crops (n, H, W, 3) uint8 of the people of one pass; those of the pass behind it are begun."""
         began = time.perf_counter()
-        if self._next is not None and self._next[:2] == (start, count):
-            crops = self._next[2].result()
+        if self._next is not None and self._next[0] == part:
+            crops = self._next[1].result()
         else:
-            crops = self._crop(start, count)
+            crops = self._crop(part)
         self._spent.crop += time.perf_counter() - began
-        after = start + len(crops)
-        if after < len(self._matrices):
-            self._next = (after, count, self._pool.submit(self._crop, after, count))
+        if part.stop < len(self._matrices):
+            after = self._passes.part(part.stop, len(self._matrices))
+            self._next = (after, self._pool.submit(self._crop, after))
         return crops
 
-    def _crop(self, start: int, count: int) -> np.ndarray:
-        part = slice(start, start + count)
+    def _crop(self, part: slice) -> np.ndarray:
         return crop_batch_cv2(self._images, self._index[part], self._matrices[part], self._size)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -16,6 +16,7 @@ from annotator.errors import ItemError, UserError
 from annotator.models.engines.detector_engines import OnnxDetector, TorchDetector
 from annotator.models.openmmlab.build import build, default_scope
 from annotator.models.openmmlab.configs import dataset_of, test_pipeline, type_name
+from annotator.models.passes import Passes
 from annotator.models.sources import ModelSource
 from annotator.people import Detections
 
@@ -81,7 +82,7 @@ class Detector:
         self._network.extract_feat = self.engine
         self._score_threshold = score_threshold
         self._max_people = max_people
-        self._most = sys.maxsize
+        self._passes = Passes()
 
     def prepare(self, image: np.ndarray) -> DetectorInput:
         """The network's input of an image (H, W, 3) uint8 RGB; for decode threads, several at a time."""
@@ -112,21 +113,10 @@ class Detector:
                 found[place] = people
         return found
 
-    def _in_passes(self, inputs: Sequence[DetectorInput]) -> list[Detections]:
-        """People of images of one shape; passes halve for good when the device runs out of memory."""
-        found: list[Detections] = []
-        while len(found) < len(inputs):
-            part = inputs[len(found) : len(found) + self._most]
-            try:
-                found += self._detect(part)
-                continue
-            except torch.OutOfMemoryError:
-                if len(part) == 1:
-                    raise
-                self._most = len(part) // 2
-            # Only here does nothing hold on to the tensors of the failed attempt any more.
-            torch.cuda.empty_cache()
-        return found
+    def _in_passes(self, inputs: Sequence[DetectorInput]) -> Iterator[Detections]:
+        """People of images of one shape."""
+        passes = self._passes.over(len(inputs), lambda part: self._detect(inputs[part]))
+        return chain.from_iterable(passes)
 
     @torch.inference_mode()
     def _detect(self, inputs: Sequence[DetectorInput]) -> list[Detections]:

@@ -17,6 +17,7 @@ from annotator.models.engines.engine_choice import make_engine
 from annotator.models.engines.outputs import split
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
+from annotator.models.passes import Passes
 from annotator.models.skeleton import skeleton_of, subset
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
@@ -42,7 +43,6 @@ class TopDown:
         skeleton: of the keypoints that come out.
         input_size: (width, height) of the network's input in pixels.
         flip: whether the flip test is on.
-        batch_people: crops in one pass, at most; halved when the device runs out of memory.
         on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
         engine: carries out the network, with its normalisation.
         spent: where the time of `estimate` has gone since `take_figures`.
@@ -88,7 +88,7 @@ class TopDown:
             shift_coords=bool(test_config.get("shift_coords", True)),
             input_width=self.input_size[0],
         )
-        self.batch_people = batch_people
+        self._passes = Passes(batch_people)
         self.spent = Spent()
         self.engine: Engine = (
             make_engine(
@@ -103,6 +103,11 @@ class TopDown:
             if isinstance(engine, str)
             else engine
         )
+
+    @property
+    def batch_people(self) -> int:
+        """Crops in one pass, at most; halved when the device runs out of memory."""
+        return self._passes.most
 
     def estimate(self, images: Sequence[np.ndarray], boxes: Sequence[Detections | np.ndarray]) -> list[Poses]:
         """Keypoints of the people in some images.
@@ -191,25 +196,11 @@ class TopDown:
         self, images: Sequence[np.ndarray], image_index: np.ndarray, matrices: np.ndarray
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What `_look` finds in all crops, as numpy arrays, a batch at a time."""
-        start = 0
-        with CropsAhead(images, image_index, matrices, self.input_size, self.spent) as cropper:
-            while start < len(matrices):
-                # Passes of one size rather than full ones and a small rest.
-                left = len(matrices) - start
-                passes = -(-left // self.batch_people)
-                crops = cropper.take(start, -(-left // passes))
-                try:
-                    found = self._look(torch.from_numpy(crops))
-                except torch.OutOfMemoryError:
-                    if len(crops) == 1:
-                        raise
-                    self.batch_people = len(crops) // 2
-                else:
-                    yield tuple(part.cpu().numpy() for part in found)
-                    start += len(crops)
-                    continue
-                # Only here does nothing hold on to the tensors of the failed attempt any more.
-                torch.cuda.empty_cache()
+        with CropsAhead(images, image_index, matrices, self.input_size, self._passes, self.spent) as cropper:
+            for found in self._passes.over(
+                len(matrices), lambda part: self._look(torch.from_numpy(cropper.take(part)))
+            ):
+                yield tuple(one.cpu().numpy() for one in found)
 
     @torch.inference_mode()
     def _look(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,6 +12,7 @@ import torch
 
 from annotator.errors import ItemError, UserError
 from annotator.models.detector import Detector
+from annotator.models.passes import Passes
 from annotator.models.sources import resolve_detector
 
 
@@ -120,7 +121,7 @@ def test_the_device_running_out_of_memory_halves_the_batch_for_good(
         return whole(part)
 
     monkeypatch.setattr(detector, "_detect", small)
-    monkeypatch.setattr(detector, "_most", detector._most)
+    monkeypatch.setattr(detector, "_passes", Passes())
     for _ in range(2):
         for ours, theirs in zip(detector.detect(inputs), expected, strict=True):
             assert np.allclose(ours.bboxes, theirs.bboxes, atol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import torch
 
 from annotator.errors import UserError
+from annotator.models import crops_ahead
 from annotator.models.engines.engine import Normalization, TorchEngine
 from annotator.models.engines.outputs import split
 from annotator.models.skeleton import subset
 from annotator.models.sources import ModelSource, resolve_pose
 from annotator.models.topdown import TopDown
 from annotator.people import Detections
+from annotator.pose.crops import crop_batch_cv2
 from annotator.skeletons import COCO_17
 
 SKELETON = """dict(
@@ -174,6 +177,21 @@ def test_the_device_running_out_of_memory_halves_the_batch(source: ModelSource) 
 
     poses = TopDown(source, engine=Small(), batch_people=8).estimate(images(3), BOXES)
     assert [len(found) for found in poses] == [2, 0, 3] and sizes == [5, 2, 2, 1]
+
+
+def test_each_crop_is_made_once_and_ahead_of_its_pass(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[bool, int]] = []
+
+    def crop(images, image_index, *rest):
+        made.append((threading.current_thread() is threading.main_thread(), len(image_index)))
+        return crop_batch_cv2(images, image_index, *rest)
+
+    monkeypatch.setattr(crops_ahead, "crop_batch_cv2", crop)
+    model = TopDown(source, engine=Faulty(), batch_people=3)
+    model.estimate(images(1), [np.tile(BOXES[0][:1], (7, 1))])
+    assert made == [(True, 3), (False, 2), (False, 2)]
 
 
 @pytest.mark.parametrize(
