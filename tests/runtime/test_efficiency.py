@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from annotator.models.engines.speed_of_light import SpeedOfLight, _seconds_each
 from annotator.models.second_opinion import CascadeRule, SecondOpinion
+from annotator.models.topdown import TopDown
 from annotator.runtime import efficiency
 from annotator.runtime.efficiency import describe, efficiency_of, shard_figures
 from annotator.runtime.line import StageClock
@@ -59,6 +61,32 @@ def test_two_models_that_see_everybody_cost_both(monkeypatch: pytest.MonkeyPatch
     assert (found.seconds_a_person, found.flop_a_person) == (0.75, 7)
     cascade = SecondOpinion(first, second, ("ab", "abc"), CascadeRule(0, 0, 0))  # pyright: ignore[reportArgumentType]
     assert efficiency.measure(job, None, cascade) == SpeedOfLight()  # pyright: ignore[reportArgumentType]
+
+
+def test_a_network_that_runs_out_of_memory_is_measured_in_smaller_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = []
+
+    class Engine:
+        def __call__(self, crops: torch.Tensor, mirror: bool) -> None:
+            sizes.append(len(crops))
+            if len(crops) > room:
+                raise torch.OutOfMemoryError("out of memory")
+
+    class Pose(TopDown):
+        def __init__(self) -> None:
+            self.engine, self.flip, self.input_size = Engine(), False, (8, 8)  # type: ignore[assignment]
+
+    monkeypatch.setattr(efficiency, "BUDGET", 0.01)
+    monkeypatch.setattr(efficiency, "flop_of", lambda *_: None)
+    job = SimpleNamespace(pose="a", second=None, detector=None, config=SimpleNamespace(batch_people=32))
+    room = 20
+    found = efficiency.measure(job, None, Pose())  # pyright: ignore[reportArgumentType]
+    assert found.seconds_a_person and sizes[:4] == [1, 1, 32, 16] and set(sizes[4:]) == {16}
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        efficiency.measure(job, None, Pose())  # pyright: ignore[reportArgumentType]
 
 
 def test_given_boxes_need_no_detector() -> None:

@@ -78,10 +78,20 @@ def _waited(outputs: object, crops: torch.Tensor) -> object:
 
 
 def _seconds_each(call: Callable[[int], object], batch: int, budget: float) -> float:
-    """Seconds of `call(n)` divided by n, for n up to `batch`, the fastest of as many as fit the budget."""
+    """Seconds of `call(n)` divided by n, for n up to `batch`, the fastest of as many as fit the budget.
+
+    As in a run, n is halved until the device has memory for it.
+    """
+    from annotator.models.passes import Passes
+
     call(1)
     alone = _timed(call, 1)
     count = min(batch, max(1, int(budget / 3 / alone)))
+    return next(Passes(count).over(count, lambda part: _fastest(call, part.stop, alone, budget)))
+
+
+def _fastest(call: Callable[[int], object], count: int, alone: float, budget: float) -> float:
+    """Seconds of `call(count)` divided by `count`; `alone`: those of `call(1)`."""
     if count > 1:
         call(count)
     best, spent = (alone, alone) if count == 1 else (float("inf"), 0.0)
