@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from annotator.errors import ItemError, UserError
 from annotator.models.engines.engine import PRECISIONS, Normalization, check_precision
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
+from annotator.models.passes import Passes
 from annotator.models.skeleton import skeleton_of
 from annotator.models.sources import ModelSource
 from annotator.models.whole_image.head import Features, Found
@@ -103,7 +105,8 @@ class WholeImage:
         score_threshold: people whose score is below it are dropped; None keeps all that pass the model's own
             limits.
         max_people: at most this many people an image, best first; None: as many as the model finds.
-        batch_images: images in one pass of the network, at most; fewer where the network's input is large.
+        batch_images: images in one pass of the network, at most; fewer where the network's input is large,
+            halved when the device runs out of memory.
 
     Attributes:
         skeleton: of the keypoints that come out.
@@ -144,7 +147,7 @@ class WholeImage:
         self._network = _Backbone(built.network, model.get("data_preprocessor") or {}, device, precision)
         self._score_threshold = score_threshold
         self._max_people = max_people
-        self._batch_images = batch_images
+        self._passes = Passes(batch_images)
         self.on_batch: Callable[[], None] = lambda: None
 
     def prepare(self, image: np.ndarray) -> WholeImageInput:
@@ -182,14 +185,21 @@ class WholeImage:
         for place, one in enumerate(inputs):
             sizes.setdefault(one.placement.size, []).append(place)
         for size, places in sizes.items():
-            step = max(1, min(self._batch_images, _BATCH_PIXELS // (size[0] * size[1])))
-            for start in range(0, len(places), step):
-                part = places[start : start + step]
-                found = self._find(np.stack([inputs[place].pixels for place in part]), size)
-                self.on_batch()
-                for place, people in zip(part, found, strict=True):
-                    poses[place] = self._poses(people, inputs[place].placement)
+            found = self._in_passes([inputs[place].pixels for place in places], size)
+            for place, people in zip(places, found, strict=True):
+                poses[place] = self._poses(people, inputs[place].placement)
         return [one for one in poses if one is not None]
+
+    def _in_passes(self, pixels: Sequence[np.ndarray], size: tuple[int, int]) -> Iterator[Found]:
+        """People of images of one size."""
+
+        def look(part: slice) -> list[Found]:
+            found = self._find(np.stack(pixels[part]), size)
+            self.on_batch()
+            return found
+
+        room = max(1, _BATCH_PIXELS // (size[0] * size[1]))
+        return chain.from_iterable(self._passes.over(len(pixels), look, room))
 
     @torch.inference_mode()
     def _find(self, pixels: np.ndarray, size: tuple[int, int]) -> list[Found]:

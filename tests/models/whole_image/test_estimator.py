@@ -284,6 +284,25 @@ def test_joints_lie_in_the_box_that_is_made_of_them(models, photos):
             np.testing.assert_array_equal(whole.bboxes, extent(whole.keypoints))
 
 
+def test_the_device_running_out_of_memory_halves_the_batch_for_good(models, photos, monkeypatch):
+    estimator = WholeImage(models("rtmo-s"))
+    inputs = [estimator.prepare(photo) for photo in (*photos, photos[0])]
+    expected = estimator.find(inputs)
+    whole, sizes = estimator._find, []
+
+    def small(pixels, size):
+        sizes.append(len(pixels))
+        if len(pixels) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(pixels, size)
+
+    monkeypatch.setattr(estimator, "_find", small)
+    for _ in range(2):
+        for ours, theirs in zip(estimator.find(inputs), expected, strict=True):
+            np.testing.assert_allclose(ours.keypoints, theirs.keypoints, atol=0.05)
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
+
+
 def test_limits_on_people(models, photos):
     source = models("dekr-w32")
     everybody, good, two = (
