@@ -103,7 +103,9 @@ def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> RunRepo
         notes.append(f"{counts.error:,} errors of {base_dir} stay errors; `annotator retry` mends them there")
     what = f"boxes of {base_dir}; keypoints by {job.pose.name}" if anew else f"rows of {base_dir}, no model"
     opening = f"{len(plan):,} images in {len(plan.shards):,} shards; {what}"
-    return launch.begin(job, plan, opening, listener, notes)
+    # Numbers of items are the base's, with its gaps.
+    gone = base.info.forgotten and replace(base.info.forgotten, plan_sha256=plan.sha256)
+    return launch.begin(job, plan, opening, listener, notes, gone)
 
 
 def _different(before: RunConfig, now: RunConfig) -> frozenset[str]:
@@ -183,6 +185,7 @@ def _rewritten(config: RunConfig, base: Run, origin: Base, listener: Listener) -
     provenance = replace(
         before,
         config_sha256=config.sha256(),
+        plan_sha256=base.plan.sha256,
         code_version=__version__,
         calibration=ingredients.calibration_record(config, calibration),
         derived_from=_record(base, ("inputs", "errors", "boxes", "keypoints")),

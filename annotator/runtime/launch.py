@@ -28,6 +28,7 @@ from annotator.tracks.layer import follow_run
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
     from annotator.sources.plan import Plan
+    from annotator.store.run_info import Forgotten
 
 
 def launch(config: RunConfig, listener: Listener) -> RunReport:
@@ -73,12 +74,20 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
     return begin(job, plan, _opening(plan, pose, detector, config), listener)
 
 
-def begin(job: Job, plan: Plan, opening: str, listener: Listener, notes: Sequence[str] = ()) -> RunReport:
+def begin(
+    job: Job,
+    plan: Plan,
+    opening: str,
+    listener: Listener,
+    notes: Sequence[str] = (),
+    forgotten: Forgotten | None = None,
+) -> RunReport:
     """Start the run of a job, or go on with it.
 
     Args:
         opening: what is going to be done, for a person.
         notes: for the report, beside those of the plan.
+        forgotten: what is gone from the run that this one is made from, if anything.
 
     Raises:
         UserError, RunFailed: as `launch`.
@@ -86,7 +95,8 @@ def begin(job: Job, plan: Plan, opening: str, listener: Listener, notes: Sequenc
     from annotator.sources.plan import write_plan
 
     out = job.config.out
-    info = run_info.RunInfo(job.config.model_dump(mode="json"), job.provenance, len(plan), len(plan.shards))
+    settings = job.config.model_dump(mode="json")
+    info = run_info.RunInfo(settings, job.provenance, len(plan), len(plan.shards), forgotten=forgotten)
     if run_info.create(out, info):
         write_plan(plan, out)
     else:
@@ -165,7 +175,7 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
     try:
         read_plan(out)
     except UserError:
-        if standing.forgotten:
+        if plan.sha256 != standing.plan_sha256:
             raise  # the plan from these inputs would bring back what was forgotten
         # The first start died between run.json and the plan; the hash in run.json says that it is this one.
         write_plan(plan, out)

@@ -50,7 +50,8 @@ def run_rewrite(job: Job, tasks: Sequence[ShardTask], report: Report) -> None:
             clock.people += 0 if isinstance(result, ItemError) else len(result)
             clock.errors += isinstance(result, ItemError)
         stats = {"started": started, "seconds": time.perf_counter() - began, "people": clock.people}
-        ShardWriter(job.run_dir, task.shard, task.generation).commit(*rows.tables(), stats)
+        writer = ShardWriter(job.run_dir, task.shard, task.generation)
+        writer.commit(*rows.tables(), stats, may_be_empty=not items)
         report(Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats))
 
 

@@ -128,6 +128,11 @@ class RunInfo:
         """The settings of the first start."""
         return RunConfig(**self.config)
 
+    @property
+    def plan_sha256(self) -> str:
+        """Of the plan as it stands: the provenance names the one before anything was forgotten."""
+        return self.forgotten.plan_sha256 if self.forgotten else self.provenance.plan_sha256
+
 
 def _model(body: dict[str, Any]) -> ModelRecord:
     size = body["input_size"]

@@ -72,8 +72,7 @@ def _check_run_info(run_dir: str | Path, report: Report) -> run_info.RunInfo | N
     except RunFailed as error:
         report.add("unreadable", run_info.FILE_NAME, str(error))
         return None
-    known = info.forgotten.plan_sha256 if info.forgotten else info.provenance.plan_sha256
-    if read_plan(run_dir).sha256 != known:
+    if read_plan(run_dir).sha256 != info.plan_sha256:
         report.add("plan", "plan", "it is not the plan that run.json names (sha256 differs)")
     return info
 

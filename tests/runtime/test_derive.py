@@ -1,28 +1,40 @@
-"""A run from another run without any model: rows under new settings, people who go, and what is refused."""
+"""A run from another run: rows under new settings, people who go, what was forgotten, what is refused."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
+import cv2
 import numpy as np
 import pytest
 
 from annotator.config import load_config
 from annotator.errors import ItemError, UserError
-from annotator.people import Poses
+from annotator.models import sources
+from annotator.models.sources import ModelSource
+from annotator.people import Detections, Poses
+from annotator.privacy.forget import forget
 from annotator.quality.calibration import Calibration
 from annotator.quality.signals import measured
+from annotator.runtime import derive as deriving
+from annotator.runtime import ingredients, launch
 from annotator.runtime.derive import launch_from, settings_of
+from annotator.runtime.engine_settings import Resolved
+from annotator.runtime.job import Job
 from annotator.runtime.progress import ProgressBar
 from annotator.skeletons import COCO_17
+from annotator.sources.plan import build_plan
 from annotator.sources.stored_boxes import plan_with_boxes
 from annotator.store import run_info
 from annotator.store.commit import sweep
 from annotator.store.reader import Run
 from annotator.store.results import stored_results
-from annotator.store.schema import ModelRecord
+from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.verify import verify
 from annotator.store.visibility import EVIDENCE, Evidence
 from annotator.tracks.layer import follow_run
@@ -192,6 +204,145 @@ def test_people_in_a_film_are_followed_as_before(film_run, walkers, tmp_path) ->
         assert column(new, "instances", name) == column(made.open(), "instances", name)
     v = np.array(column(new, "instances", "keypoints")).reshape(-1, 17, 3)[..., 2]
     assert v.max() == 1
+
+
+FORGOTTEN = [("d.jpg",), ("a.jpg", "b.jpg"), ("c.jpg", "e.jpg"), ("*",)]
+
+
+def gone(run: Run) -> tuple[tuple[int, int], ...]:
+    assert run.info.forgotten is not None
+    return run.info.forgotten.ranges
+
+
+@pytest.mark.parametrize("boxes", ["detected", "given", "of the pose model"])
+@pytest.mark.parametrize("patterns", FORGOTTEN)
+def test_rows_of_what_is_left_after_a_forget(base, patterns, boxes) -> None:
+    """A part of a shard is gone, or all of the first or the last one, or everything."""
+    own = base.provenance if boxes == "of the pose model" else run_info.read(base.path).provenance
+    if boxes == "given":
+        own = replace(own, detector=None, boxes=run_info.FileRecord("b.json", "0" * 64))
+    run_info.update(base.path, provenance=own)
+    forget(str(base.path), patterns)
+    _, new = derive(base, visible_threshold=0.7)
+    report = verify(new.path)
+    assert report.ok, report.problems
+    assert column(new, "images", "index") == column(base.open(), "images", "index")
+    assert column(new, "instances", "bbox") == column(base.open(), "instances", "bbox")
+    assert gone(new) == gone(base.open())
+    assert new.info.provenance.plan_sha256 == new.plan.sha256
+
+    # More goes from the new run, and its first start is gone on with.
+    if patterns != ("*",):
+        forget(str(new.path), ["[abe].jpg"])
+        assert verify(new.path).ok and verify(new.path).forgotten > report.forgotten
+        assert derive(base, visible_threshold=0.7)[0].images == 0
+        assert verify(new.path).ok
+
+
+def test_a_start_that_died_before_its_plan_is_gone_on_with(base) -> None:
+    forget(str(base.path), ["d.jpg"])
+    _, new = derive(base, visible_threshold=0.7)
+    (new.path / "plan" / "items.parquet").unlink()
+    derive(base, visible_threshold=0.7)
+    assert verify(new.path).ok
+    forget(str(new.path), ["e.jpg"])
+    (new.path / "plan" / "items.parquet").unlink()
+    with pytest.raises(UserError, match="has no plan"):
+        derive(base, visible_threshold=0.7)
+
+
+def test_films_that_are_left_after_a_forget_are_followed(film_run, walkers, tmp_path) -> None:
+    films = [walkers(20, [(20.0, 100.0, 8.0)]), walkers(25, [(50.0, 90.0, 6.0), (400.0, 110.0, -8.0)])]
+    made = film_run(films, shard_size=15).commit()
+    follow_run(made.open())
+    sweep(made.path)
+    forget(str(made.path), ["0.mp4"])
+    given = {"out": str(tmp_path / "new"), "visible_threshold": 0.95}
+    config = load_config(None, given, [], settings_of(str(made.path), given))
+    launch_from(config, str(made.path), ProgressBar(quiet=True))
+    report = verify(tmp_path / "new")
+    assert report.ok, report.problems
+    assert (report.planned, report.forgotten) == (25, 20)
+    for name in ("id", "track_id"):
+        assert column(Run(tmp_path / "new"), "instances", name) == column(made.open(), "instances", name)
+
+
+class Models:
+    """As many people as the first pixel says, and a pose wherever there is a box."""
+
+    skeleton = COCO_17
+
+    def prepare(self, image):
+        return image
+
+    def detect(self, inputs):
+        return [_boxes(int(image[0, 0, 0])) for image in inputs]
+
+    def estimate(self, images, boxes):
+        return [self._poses(found) for found in boxes]
+
+    def _poses(self, found):
+        n = len(found)
+        sides = np.concatenate([found.bboxes[:, :2], found.bboxes[:, 2:] - found.bboxes[:, :2]], axis=1)
+        scores = np.full((n, 17), 0.8, np.float32)
+        return Poses(sides, found.scores, np.full((n, 17, 2), 5, np.float32), scores, found.scores)
+
+
+def _boxes(people: int) -> Detections:
+    corners = np.array([[1 + 3 * n, 2, 5 + 3 * n, 5 + people] for n in range(people)], float).reshape(-1, 4)
+    return Detections(corners, np.linspace(0.9, 0.5, people, dtype=np.float32))
+
+
+@pytest.fixture
+def photographed(tmp_path, monkeypatch) -> Run:
+    """Five real pictures in three shards: two people, nobody, an error, three people, one; by `Models`."""
+    module = ModuleType("models_of_these_runs")
+    module.build = lambda job, threads: (Models(), Models())  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    made = partial(Job, models="models_of_these_runs:build")
+    pose = ModelSource("m", "pose", "", None, "random")
+
+    def provenance(config, plan, *models):
+        return Provenance(ModelRecord("m"), ModelRecord("detector"), None, config.sha256(), plan.sha256)
+
+    monkeypatch.setattr(deriving, "Job", made)
+    monkeypatch.setattr(deriving, "resolve_engines", lambda config, *models: Resolved(config, ""))
+    monkeypatch.setattr(ingredients, "fetch_missing", lambda *arguments: None)
+    monkeypatch.setattr(ingredients, "make_provenance", provenance)
+    monkeypatch.setattr(sources, "needs_boxes", lambda source: True)
+    monkeypatch.setattr(sources, "resolve_pose", lambda *arguments, **more: pose)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, people in (("a", 2), ("b", 0), ("c", None), ("d", 3), ("e", 1)):
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((12, 16, 3), people or 0, np.uint8))
+        if people is None:
+            (folder / f"{name}.png").write_bytes(b"no picture")
+    given = {"inputs": (str(folder),), "out": str(tmp_path / "run"), "executor": "inline", "device": "cpu"}
+    config = load_config(None, given | {"shard_size": 2}, [])
+    plan = build_plan(config.inputs, shard_size=2)
+    launch.begin(
+        made(config, config.out, pose, None, provenance(config, plan)), plan, "", ProgressBar(quiet=True)
+    )
+    return Run(config.out)
+
+
+@pytest.mark.parametrize("patterns", [(), *FORGOTTEN])
+def test_a_new_pose_model_looks_at_the_boxes_that_are_left_after_a_forget(
+    photographed, tmp_path, patterns
+) -> None:
+    if patterns:
+        forget(photographed.place, [pattern.replace("jpg", "png") for pattern in patterns])
+    given = {"out": str(tmp_path / "new"), "pose": "other", "executor": "inline", "device": "cpu"}
+    config = load_config(None, given, [], settings_of(photographed.place, given))
+    launch_from(config, photographed.place, ProgressBar(quiet=True))
+    old, new = Run(photographed.place), Run(tmp_path / "new")
+    report = verify(new.path)
+    assert report.ok, report.problems
+    for name in ("index", "file_name", "status", "num_instances"):
+        assert column(new, "images", name) == column(old, "images", name), name
+    for name in ("id", "bbox"):
+        assert column(new, "instances", name) == column(old, "instances", name), name
+    assert (gone(new) if patterns else ()) == (gone(old) if patterns else ())
 
 
 def test_a_calibration_of_another_model_is_refused(base, tmp_path) -> None:
