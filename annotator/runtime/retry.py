@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from annotator.config import PLACEMENT_FIELDS
@@ -60,6 +61,9 @@ def retry(
     second = ingredients.resolve_second(config, pose, listener)
     calibration = ingredients.resolve_calibration(config, pose)
     provenance = ingredients.make_provenance(config, run.plan, pose, detector, second, calibration)
+    if provenance.plan_sha256 == info.plan_sha256:
+        # All rows name the plan that the run began with, whatever was forgotten since.
+        provenance = replace(provenance, plan_sha256=info.provenance.plan_sha256)
     now = run_info.RunInfo(config.model_dump(mode="json"), provenance, standing.items, standing.shards)
     different = run_info.differences(info, now)
     if different:

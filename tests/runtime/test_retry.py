@@ -1,0 +1,86 @@
+"""Error rows run again: after something was forgotten too, and what is refused."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from types import ModuleType
+
+import pytest
+
+from annotator.errors import ItemError, UserError
+from annotator.models.sources import ModelSource
+from annotator.privacy.forget import forget
+from annotator.runtime import ingredients
+from annotator.runtime import retry as retrying
+from annotator.runtime.job import Job
+from annotator.runtime.progress import ProgressBar
+from annotator.runtime.retry import retry
+from annotator.skeletons import COCO_17
+from annotator.sources.plan_file import save_plan
+from annotator.store import run_info
+from annotator.store.verify import verify
+
+INLINE = {"executor": "inline", "device": "cpu"}
+
+
+class Models:
+    """None of the pictures of these runs exist, so that nobody is ever asked for people."""
+
+    skeleton = COCO_17
+
+    def prepare(self, image):
+        return image
+
+
+@pytest.fixture
+def run(make_run, picture, people, monkeypatch):
+    """Seven pictures in shards of three: the second and the fifth are errors, of two kinds."""
+    module = ModuleType("models_of_a_retry")
+    module.build = lambda job, threads: (Models(), Models())  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    failed = {1: ItemError("decode", "corrupt", "bits fell"), 4: ItemError("pose", "no_memory", "too big")}
+    one = people([[9, 9, 20, 40]])
+    made = make_run([picture(f"{n}.jpg", failed.get(n, one)) for n in range(7)], shard_size=3).commit()
+    run_info.update(made.path, state="finished", finished_at=run_info.now())
+    monkeypatch.setattr(
+        ingredients, "resolve_models", lambda *_: (ModelSource("m", "pose", "", None, ""), None)
+    )
+    monkeypatch.setattr(
+        ingredients,
+        "make_provenance",
+        lambda config, plan, *_: replace(made.provenance, plan_sha256=plan.sha256),
+    )
+    monkeypatch.setattr(retrying, "Job", partial(Job, models="models_of_a_retry:build"))
+    return made
+
+
+def again(run, kinds=frozenset(), **placement):
+    return retry(str(run.path), INLINE | placement, ProgressBar(quiet=True), kinds)
+
+
+def errors(run) -> dict[int, str]:
+    rows = [row for batch in run.open().images() for row in batch.to_pylist()]
+    return {row["index"]: row["error_kind"] for row in rows if row["status"] == "error"}
+
+
+@pytest.mark.parametrize("pattern", ["0.jpg", "1.jpg", "[345].jpg"])
+def test_errors_are_run_again_after_something_was_forgotten(run, pattern) -> None:
+    forget(str(run.path), [pattern])
+    left = errors(run).keys()
+    assert again(run).images == len(left)
+    assert errors(run) == dict.fromkeys(left, "missing")
+    report = verify(run.path)
+    assert report.ok, report.problems
+    # All rows name one plan, and nothing keeps the next retry.
+    assert run.open().info.provenance == run.provenance
+    assert run.open().metadata["plan_sha256"] == run.provenance.plan_sha256
+    assert again(run).images == len(left)
+
+
+def test_a_plan_that_is_not_the_runs_is_refused(run) -> None:
+    about = {"shard_size": 3, "sha256": "45" * 32, "duplicates": 0, "notes": []}
+    save_plan(run.path, about, list(run.open().plan.tables()))
+    with pytest.raises(UserError, match="inputs: 7 planned before"):
+        again(run)
