@@ -109,7 +109,7 @@ class ShardWorker:
                 After an error its file stays, to tell what is to blame.
 
         Raises:
-            RunFailed: the rows cannot be written.
+            RunFailed: the rows cannot be written, or those that a retry starts from stand no more.
             DeviceLostError: the models' device has failed for good.
         """
         with intents or nullcontext():
@@ -120,6 +120,13 @@ class ShardWorker:
         if standing is not None and standing.generation >= task.generation:
             counts = standing.images, standing.people, sum(standing.errors.values())
             return Progress(task.shard, *counts, committed=True)
+        if task.only is not None and (standing is None or standing.generation != task.generation - 1):
+            # The rows of these items alone would be taken for the whole shard.
+            raise RunFailed(
+                f"the rows of shard {task.shard} of {self._job.run_dir} that the retry started from do not "
+                "stand any more: they are damaged, or another driver put them aside for that. Go on with "
+                "`annotator run` on the same inputs and --out, then retry again"
+            )
         items = self._plan.items(task.shard)
         if task.only is not None:
             items = [item for item in items if item.index in task.only]
@@ -246,11 +253,7 @@ class ShardWorker:
         """What was committed of a shard so far: by somebody else, or what a retry starts from."""
         try:
             return standing_record(self._job.run_dir, task.shard)
-        except FileNotFoundError:
-            return None
-        except CorruptRecordError:
-            if task.generation:
-                raise
+        except (FileNotFoundError, CorruptRecordError):
             return None
 
     def _commit(

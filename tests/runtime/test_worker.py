@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from annotator.config import RunConfig
-from annotator.errors import ItemError
+from annotator.errors import ItemError, RunFailed
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.quality.calibration import Calibration
@@ -26,6 +26,7 @@ from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
 from annotator.store.reader import Run
+from annotator.store.records import generations, record_name
 from annotator.store.schema import ModelRecord, Provenance
 
 
@@ -187,6 +188,35 @@ def test_a_retry_runs_only_what_it_is_told(job, models):
     done = worker.run(ShardTask(0, 1, frozenset({2, 8})), ignore)
     assert models.batches == [2]
     assert (done.images, done.errors) == (2, 0)
+    assert [row["status"] for row in images(job)] == ["ok"] * 10
+
+
+@pytest.mark.parametrize("damage", ["put aside", "torn", "made anew"])
+def test_a_retry_whose_rows_do_not_stand_any_more_commits_nothing(job, models, damage):
+    """Another driver found the shard damaged meanwhile: what was retried is not all of it."""
+    worker = ShardWorker(job)
+    bad = Care(condemned={2: ItemError("worker", "hung", "x"), 8: ItemError("worker", "hung", "x")})
+    worker.run(ShardTask(0), ignore, bad)
+    retried = ShardTask(0, 1, frozenset({2, 8}))
+    record = Path(job.run_dir) / record_name(0)
+    if damage == "put aside":
+        record.rename(record.with_name(".s000000-0123456789abcdef.corrupt"))
+    elif damage == "torn":
+        record.write_bytes(b"{")
+    else:
+        worker.run(retried, ignore)
+        # Of a later retry: both generations were put aside, and the shard made anew.
+        (Path(job.run_dir) / record_name(0, 1)).unlink()
+        retried = ShardTask(0, 2, frozenset({2}))
+    models.batches.clear()
+    with pytest.raises(RunFailed, match=r"shard 0 .* do not stand any more.* `annotator run`"):
+        worker.run(retried, ignore)
+    assert models.batches == []
+    assert generations(job.run_dir) == ({} if damage == "put aside" else {0: [0]})
+
+    # The driver that found it makes the shard anew; then a retry has whole rows to start from.
+    worker.run(ShardTask(0), ignore, bad)
+    worker.run(ShardTask(0, 1, frozenset({2, 8})), ignore)
     assert [row["status"] for row in images(job)] == ["ok"] * 10
 
 
