@@ -94,7 +94,7 @@ class TorchEngine:
         precision: "fp32", "bf16" or "fp16"; "auto" is fp32. Parameters and activations are of it, but for the
             layers that give the outputs, which stay float32.
         compiled: let `torch.compile` fuse the network: takes a minute at the first batch; smaller batches are
-            padded to the largest one seen.
+            padded to the largest one that succeeded, as long as there is memory for it.
 
     Raises:
         UserError: the precision is unknown, or the device cannot carry it out.
@@ -137,10 +137,17 @@ class TorchEngine:
         pixels = pixels.to(self._dtype, memory_format=torch.channels_last)
         if self._largest is None:
             return self._network(pixels)
-        count, self._largest = len(pixels), max(self._largest, len(pixels))
+        count = len(pixels)
         if count < self._largest:
             pixels = torch.cat([pixels, pixels.new_zeros(self._largest - count, *pixels.shape[1:])])
-        return split(self._network(pixels), count)[0]
+        try:
+            outputs = self._network(pixels)
+        except torch.OutOfMemoryError:
+            # Padded to what there was memory for once, the smaller batches that come now would fail alike.
+            self._largest = 0
+            raise
+        self._largest = len(pixels)
+        return split(outputs, count)[0]
 
 
 def compile_(network: nn.Module, device: torch.device) -> Any:

@@ -17,6 +17,7 @@ from annotator.models.engines.folding import fold_norms
 from annotator.models.engines.onnx_export import ExportError, exported
 from annotator.models.engines.outputs import split
 from annotator.models.engines.sharing import Sharing
+from annotator.models.passes import Passes
 
 SIZE = (24, 32)
 NORMALIZATION = Normalization((10.0, 20.0, 30.0), (1.0, 2.0, 4.0), rgb=False)
@@ -186,6 +187,32 @@ def test_compiled_batches_are_padded_to_the_largest_and_cut_again(monkeypatch: p
         for a, b in zip(ours(pictures), plain(pictures), strict=True):
             assert torch.allclose(a, b, atol=1e-4)
     assert seen == [4, 4, 4, 4]
+
+
+def test_compiled_batches_are_not_padded_to_one_that_had_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    room = 5
+
+    def call(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(len(pixels))
+        if len(pixels) > room:
+            raise torch.OutOfMemoryError("out of memory")
+        return pixels
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: call)
+    ours = engine("compile", Network())
+
+    def parts(count: int) -> list[int]:
+        return [len(found) for found in Passes().over(count, lambda part: ours(crops(count)[part]))]
+
+    assert parts(8) == [4, 4] and parts(3) == [3] and seen == [8, 4, 4, 4]
+    # What there was memory for once need not have it for ever.
+    room = 2
+    del seen[:]
+    assert parts(4) == [2, 2] and parts(1) == [1] and seen == [4, 2, 2, 2]
+    room = 1
+    del seen[:]
+    assert parts(2) == [1, 1] and seen == [2, 1, 1]
 
 
 class Normed(nn.Module):
