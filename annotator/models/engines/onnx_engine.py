@@ -24,7 +24,7 @@ PROVIDERS = {
     ("tensorrt", "cuda"): "TensorrtExecutionProvider",
 }
 
-
+_KINDS = {torch.float32: np.float32, torch.float16: np.float16}
 # Bytes of a file that is not worth a second copy in memory to be timed.
 _LARGE = 512 << 20
 
@@ -58,7 +58,7 @@ class OnnxSession:
         size: tuple[int, int] = (64, 64),
     ) -> None:
         self._device = device
-        self._shapes: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+        self._outputs: dict[tuple[int, int], list[Tensor]] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
         self.parts = 1
         self._session: Any = _session(path, device, engine, threads)
@@ -76,9 +76,9 @@ class OnnxSession:
     def __call__(self, pixels: Tensor) -> list[Tensor]:
         """The outputs, flat, for pixels (N, 3, H, W) on the device."""
         pixels = pixels.contiguous()
-        shapes = self._shapes_for(pixels)
         outputs = [
-            torch.empty(len(pixels), *shape, dtype=pixels.dtype, device=self._device) for shape in shapes
+            none.new_empty(len(pixels), *none.shape[1:], device=self._device)
+            for none in self._outputs_of_none(pixels)
         ]
         if self._device.type == "cuda":
             # ONNX Runtime has a stream of its own.
@@ -102,20 +102,23 @@ class OnnxSession:
 
     def _run(self, pixels: Tensor, outputs: list[Tensor]) -> None:
         binding = self._session.io_binding()
-        kind = np.float16 if pixels.dtype == torch.float16 else np.float32
-        place = (self._device.type, self._device.index or 0, kind)
-        binding.bind_input(INPUT, *place, tuple(pixels.shape), pixels.data_ptr())
+        place = (self._device.type, self._device.index or 0)
+        binding.bind_input(INPUT, *place, _KINDS[pixels.dtype], tuple(pixels.shape), pixels.data_ptr())
         for output, tensor in zip(self._names, outputs, strict=True):
-            binding.bind_output(output, *place, tuple(tensor.shape), tensor.data_ptr())
+            kind = _KINDS[tensor.dtype]
+            binding.bind_output(output, *place, kind, tuple(tensor.shape), tensor.data_ptr())
         self._session.run_with_iobinding(binding)
 
-    def _shapes_for(self, pixels: Tensor) -> list[tuple[int, ...]]:
-        """Shapes of the outputs of one picture, without the first axis; learnt once for each size."""
+    def _outputs_of_none(self, pixels: Tensor) -> list[Tensor]:
+        """The outputs for no picture of that size, which have the shapes and dtypes of all; learnt once.
+
+        A network in float16 gives float32 where its last layers stay exact.
+        """
         size = (pixels.shape[2], pixels.shape[3])
-        if size not in self._shapes:
+        if size not in self._outputs:
             found: list[Any] = self._session.run(None, {INPUT: pixels[:1].cpu().numpy()})  # type: ignore[assignment]
-            self._shapes[size] = [np.shape(part)[1:] for part in found]
-        return self._shapes[size]
+            self._outputs[size] = [torch.from_numpy(part[:0].copy()) for part in found]
+        return self._outputs[size]
 
 
 class OnnxEngine:

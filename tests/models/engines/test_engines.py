@@ -89,6 +89,17 @@ def test_onnx_equals_torch_for_any_number_of_crops_and_their_mirror_images() -> 
     assert plain[1].shape == mirrored[1].shape == (3, 2, 16, 12)
 
 
+def test_a_network_in_float16_gives_what_its_exact_layers_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only a GPU calculates in it; the CPU's provider converts, and serves to see what is bound.
+    monkeypatch.setattr(onnx_engine, "check_precision", lambda *_: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    pictures = crops(3)
+    found = engine("onnx", Network(), precision="fp16")(pictures)
+    for ours, exact in zip(found, engine("torch", Network())(pictures), strict=True):
+        assert ours.dtype == torch.float32
+        assert torch.allclose(ours, exact, atol=0.02 * float(exact.abs().max()))
+
+
 def test_an_export_is_kept_and_found_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = exported(Network(), "net", SIZE)
     assert first.is_file() and cache in first.parents
