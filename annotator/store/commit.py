@@ -110,10 +110,7 @@ class ShardWriter:
             standing = self._standing()
             if standing is not None:
                 return CommitOutcome(False, standing)
-            entries = {name: self._write(table, names[name]) for name, table in tables.items()}
-            figures = stats() if callable(stats) else stats
-            record = _record(self._shard, self._generation, self._attempt, entries, images, figures)
-            winner = self._publish(record)
+            winner = self._try(tables, names, stats)
         except BaseException as error:
             # A record that may appear yet needs its files.
             if not isinstance(error, UnsettledError):
@@ -129,6 +126,27 @@ class ShardWriter:
     def _stem(self) -> str:
         generation = f"-g{self._generation:03d}" if self._generation else ""
         return f"s{self._shard:06d}{generation}-{self._attempt}"
+
+    def _try(
+        self,
+        tables: dict[str, pa.Table],
+        names: dict[str, str],
+        stats: dict[str, Any] | Callable[[], dict[str, Any]],
+    ) -> CommitRecord:
+        """Write the tables and publish their record; returns the winner's."""
+        try:
+            entries = {name: self._write(table, names[name]) for name, table in tables.items()}
+            figures = stats() if callable(stats) else stats
+            images = tables["images"]
+            return self._publish(
+                _record(self._shard, self._generation, self._attempt, entries, images, figures)
+            )
+        except FileNotFoundError:
+            # A file was swept away before it was in place, by somebody who saw the shard committed.
+            standing = self._standing()
+            if standing is None:
+                raise
+            return standing
 
     def _write(self, table: pa.Table, name: str) -> FileEntry:
         data = parquet_bytes(table)

@@ -82,6 +82,36 @@ def test_a_loser_that_had_written_its_files_removes_them(run, monkeypatch) -> No
     assert data_files(run.path) == named_by(rivals[1].record)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_loser_whose_file_was_swept_before_it_was_in_place_has_lost(run, monkeypatch, number: int) -> None:
+    """The other driver commits and sweeps between this one's write and its rename."""
+    late, calls, rivals = ShardWriter(run.path, 0), [], []
+    rename = os.rename
+
+    def swept_away(source, target):
+        calls.append(target)
+        if len(calls) == number:
+            rivals.append(ShardWriter(run.path, 0).commit(*run.tables(0), {}))
+            sweep(run.path)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", swept_away)
+    outcome = late.commit(*run.tables(0), {})
+    assert not outcome.won and rivals[0].won and outcome.record == rivals[0].record
+    assert data_files(run.path) == named_by(rivals[0].record)
+
+
+def test_a_file_that_vanishes_without_a_winner_is_a_failure(run, monkeypatch) -> None:
+    def vanish(source, target):
+        os.unlink(source)  # noqa: PTH108
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+
+    monkeypatch.setattr(os, "rename", vanish)
+    with pytest.raises(RunFailed, match="No such file"):
+        ShardWriter(run.path, 0).commit(*run.tables(0), {})
+    assert data_files(run.path) == []
+
+
 def test_threads_race_for_one_shard(run) -> None:
     tables = run.tables(0)
     with ThreadPoolExecutor(16) as pool:
