@@ -40,9 +40,9 @@ def shard_figures(light: SpeedOfLight, clock: StageClock) -> dict[str, float]:
     """What a commit record keeps: seconds the networks alone would have needed, and what they calculated."""
     figures = {}
     if light.seconds_a_person is not None:
-        figures["alone_pose"] = clock.people * light.seconds_a_person
+        figures["alone_pose"] = clock.posed * light.seconds_a_person
         figures["alone_detect"] = clock.detected * (light.seconds_an_image or 0.0)
-    flop = light.flop(clock.people, clock.detected)
+    flop = light.flop(clock.posed, clock.detected)
     if flop is not None:
         figures["flop"] = flop
     return figures
@@ -53,7 +53,8 @@ class Efficiency:
     """Figures of a run, or of a start of it.
 
     Attributes:
-        people, images: done.
+        people: posed, kept or not.
+        images: done.
         worker_seconds: that workers worked on shards, added up.
         alone_seconds: that their networks alone would have needed; None: not measured.
         busy: share of the workers' time in which a network was at work.
@@ -128,7 +129,8 @@ def efficiency_of(stats: Iterable[Mapping[str, Any]]) -> Efficiency | None:
     known = total("wait") + total("detect") + total("pose") + total("signals") + total("write")
     lost["other"] = seconds - known
     return Efficiency(
-        people=int(total("people")),
+        # Records of older versions do not tell posed people from those kept.
+        people=int(sum(float(one.get("posed", one.get("people", 0))) for one in shards)),
         images=int(total("images")),
         worker_seconds=seconds,
         alone_seconds=total("alone_pose") + total("alone_detect") if measured else None,

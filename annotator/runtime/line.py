@@ -48,7 +48,13 @@ class WholeImageEstimator(Protocol):
 
 @dataclass
 class StageClock:
-    """Seconds a shard spent in each stage, and what it made; `detected`: images the detector looked at."""
+    """Seconds a shard spent in each stage, and what it made.
+
+    Attributes:
+        detected: images that the detector looked at.
+        posed: people who came out of the pose model.
+        people: those of them who are kept.
+    """
 
     wait: float = 0.0
     detect: float = 0.0
@@ -56,6 +62,7 @@ class StageClock:
     signals: float = 0.0
     images: int = 0
     detected: int = 0
+    posed: int = 0
     people: int = 0
     errors: int = 0
     error_kinds: dict[str, int] = field(default_factory=dict)
@@ -248,6 +255,8 @@ def _outcome(
 ) -> Outcome:
     size = (entry.image.width, entry.image.height) if isinstance(entry, Decoded) else None
     if isinstance(entry, Decoded) and isinstance(result, Poses):
+        # Before `judge` drops some: they were work too.
+        clock.posed += len(result)
         result = _in_full_image(result, item, entry.image.scale)
         start = time.perf_counter()
         result = judge(result)

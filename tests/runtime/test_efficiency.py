@@ -18,9 +18,10 @@ from annotator.skeletons import COCO_17
 LIGHT = SpeedOfLight(0.01, 0.02, 2e9, 1e9)
 
 
-def shard(people: int, images: int, seconds: float, **spent: float) -> dict[str, float]:
-    clock = StageClock(images=images, people=people, detected=images)
-    return {"people": people, "images": images, "seconds": seconds} | shard_figures(LIGHT, clock) | spent
+def shard(posed: int, images: int, seconds: float, **spent: float) -> dict[str, float]:
+    clock = StageClock(images=images, posed=posed, people=posed // 2, detected=images)
+    counts = {"posed": clock.posed, "people": clock.people, "images": images}
+    return counts | {"seconds": seconds} | shard_figures(LIGHT, clock) | spent
 
 
 def test_the_share_of_the_networks_own_speed_and_what_held_it_back() -> None:
@@ -47,7 +48,9 @@ def test_what_was_not_measured_is_not_made_up() -> None:
     found = efficiency_of([{"people": 0, "images": 3, "seconds": 1.0, "pose": 0.7}])
     assert found is not None and found.share is None and found.flop_per_second is None
     assert found.busy == 0.7 and found.cost_per_1000_people(1.0) is None
-    assert shard_figures(SpeedOfLight(), StageClock(people=3)) == {}
+    assert shard_figures(SpeedOfLight(), StageClock(posed=3)) == {}
+    older = efficiency_of([{"people": 4, "images": 3, "seconds": 1.0}])
+    assert older is not None and older.people == 4
 
 
 def test_two_models_that_see_everybody_cost_both(monkeypatch: pytest.MonkeyPatch) -> None:

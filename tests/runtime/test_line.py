@@ -162,6 +162,11 @@ def test_a_failure_costs_nobody_else() -> None:
     assert clock.error_kinds == {"decode/broken": 1, "pose/RuntimeError": 1}
 
 
+def test_people_who_are_dropped_were_posed_all_the_same() -> None:
+    _, clock, _ = run([3, 1, 0], judge=lambda poses: poses.of(np.arange(len(poses)) < 1))
+    assert (clock.posed, clock.people) == (4, 2)
+
+
 def test_around_is_entered_for_the_detector_and_for_all_who_are_posed() -> None:
     seen = []
 
