@@ -85,7 +85,8 @@ def forget(
     Raises:
         UserError: no finished run, a driver is at work on it, no input is meant, a review layer is damaged,
             or the review's database cannot be reached.
-        RunFailed: something cannot be read or written; running again goes on.
+        RunFailed: something cannot be read or written, or another program changes the run; running again goes
+            on.
     """
     if not patterns or not all(pattern.strip() for pattern in patterns):
         raise UserError("forget needs --source: the name of an input, of a folder, or a pattern in quotes")
@@ -186,13 +187,18 @@ class _Forgetting:
                 tracks = self._read(record, "tracks")
                 films = [film not in self._inputs for film in tracks["video_uri"].to_pylist()]
                 tracks = tracks.filter(pa.array(films, pa.bool_()))
-            ShardWriter(self._run.place, shard, record.generation + 1).commit(
+            outcome = ShardWriter(self._run.place, shard, record.generation + 1).commit(
                 images.filter(pa.array(~gone)),
                 instances.filter(pa.array(kept)),
                 record.stats,
                 tracks,
                 may_be_empty=True,
             )
+            if not outcome.won:
+                raise RunFailed(
+                    f"shard {shard} of {self._run.place} was changed by another program meanwhile, so what "
+                    "was begun stays unfinished: wait until the other has ended, then run this again"
+                )
         return done
 
     def _read(self, record: CommitRecord, table: str) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
@@ -121,20 +121,36 @@ def carry_out(
         RunFailed: tasks are left that could not be carried out; what was committed stays.
     """
     out = job.config.out
+    if not tasks and run_info.read(out).state == "finished":
+        _put_in_order(out, listener)
+        return report(out, notes=notes)
     started = time.perf_counter()
     tally = Tally()
-    if tasks:
-        again = sum(len(task.only) for task in tasks if task.only is not None)
-        before = standing.images - again
-        listener.begin(standing.items, before, standing.people, standing.error - again)
+    again = sum(len(task.only) for task in tasks if task.only is not None)
+    before = standing.images - again
+    # Until the last write: who reads its signs of life may change the run once this driver has ended.
+    with Journal(out, standing.items, before) as journal:
         try:
-            with Journal(out, standing.items, before) as journal:
+            if tasks:
+                listener.begin(standing.items, before, standing.people, standing.error - again)
                 _executor(job)(job, tasks, _all(tally, listener, journal))
+            seconds = time.perf_counter() - started
+            stats = _stats(out, tasks)
+            _put_in_order(out, listener)
         except (AnnotatorError, Stopped, SystemError) as error:
             failure = str(why_stopped(error))
             run_info.update(out, state="failed", failure=failure, finished_at=run_info.now())
             raise
-    seconds = time.perf_counter() - started
+        run_info.update(out, state="finished", failure=None, finished_at=run_info.now())
+    return report(out, tally, seconds, stats, notes, finished=True)
+
+
+def _stats(out: str, tasks: Sequence[ShardTask]) -> list[dict[str, Any]]:
+    """What the records of the shards say about the work.
+
+    Raises:
+        RunFailed: one is not committed.
+    """
     after = Run(out).committed()
     missing = [
         task.shard
@@ -145,19 +161,15 @@ def carry_out(
         raise RunFailed(
             f"{len(missing)} shards are not committed, the first is {missing[0]}; run again to go on"
         )
-    try:
-        follow_run(Run(out), listener.stage)
-    except AnnotatorError as error:
-        run_info.update(out, state="failed", failure=str(error), finished_at=run_info.now())
-        raise
+    return [after[task.shard].stats for task in tasks]
+
+
+def _put_in_order(out: str, listener: Listener) -> None:
+    """All shards are committed: follow people through films, and remove what nobody needs any more."""
+    follow_run(Run(out), listener.stage)
     sweep(out)
     sweep_cases(out)
     intents.sweep(out)
-    if not tasks and run_info.read(out).state == "finished":
-        return report(out, notes=notes)
-    run_info.update(out, state="finished", failure=None, finished_at=run_info.now())
-    stats = [after[task.shard].stats for task in tasks]
-    return report(out, tally, seconds, stats, notes, finished=True)
 
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:

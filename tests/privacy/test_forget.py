@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
 import pyarrow.parquet as pq
 import pytest
 
-from annotator.errors import UserError
+from annotator.errors import RunFailed, UserError
+from annotator.privacy import forget as forgetting
 from annotator.privacy.forget import forget
 from annotator.privacy.matching import Matcher
 from annotator.report.page import write_report
@@ -16,7 +18,7 @@ from annotator.review.layers import Review, read, write_layer
 from annotator.runtime.journal import Journal
 from annotator.sources.plan import read_plan
 from annotator.store import run_info
-from annotator.store.commit import sweep
+from annotator.store.commit import ShardWriter, sweep
 from annotator.store.local import LocalStorage
 from annotator.store.status import summarise
 from annotator.store.verify import verify
@@ -171,6 +173,26 @@ def test_interrupted_at_any_write_it_is_finished_by_the_next_call(run, monkeypat
         shutil.copytree(tmp_path / "whole", run.path)
         point += 1
     assert point > 20
+
+
+def test_rows_that_another_program_committed_meanwhile_are_no_success(run, monkeypatch):
+    """A driver that was not seen gives the shard its next generation, with the rows that were to go."""
+    images, people = rows(run, "images"), rows(run, "instances")
+
+    class Late(ShardWriter):
+        def commit(self, *arguments, **options):
+            with contextlib.suppress(StopIteration):
+                rival = next(rivals)
+                assert ShardWriter(run.path, rival, 1).commit(*run.tables(rival), {}).won
+            return super().commit(*arguments, **options)
+
+    rivals = iter([0])
+    monkeypatch.setattr(forgetting, "ShardWriter", Late)
+    with pytest.raises(RunFailed, match=r"shard 0 of .* was changed by another program .* run this again"):
+        forget(str(run.path), ["anna"])
+    assert verify(run.path).counts["forgetting"] == 1
+    forget(str(run.path), ["anna"])
+    check(run, images, people)
 
 
 def test_films_are_one_input_and_patterns_mean_what_they_say():
