@@ -25,6 +25,9 @@ _PAUSE_SECONDS = 0.2
 
 REVIEWER_VARIABLE = "ANNOTATOR_REVIEWER"
 
+# In `visible_set`: a joint whose visibility is as predicted.
+UNSET = -1
+
 
 def reviewer() -> str:
     """Who decides in this process: `annotator review open --reviewer NAME`, else the user of the machine."""
@@ -64,7 +67,8 @@ def set_visibility(
 ) -> int:
     """Say that joints are not labelled (0), hidden (1) or visible (2), beside what was predicted.
 
-    That is a correction: who decided about a person, and when, stays as it is.
+    That is a correction: who decided about a person, and when, stays as it is, and so does what was set of
+    other joints.
 
     Args:
         dataset, people, by: as in `decide`.
@@ -75,7 +79,7 @@ def set_visibility(
         How many people it was written onto.
     """
     wanted, count = set(people), 0
-    for person, was in _visibilities(dataset, wanted):
+    for person, was in _visible_set(dataset, wanted):
         values = [visibility if joint in joints else v for joint, v in enumerate(was)]
         stamp = {"visible_set": values, "visible_by": by or reviewer(), "visible_at": _now()}
         count += _set(dataset, [person], stamp)
@@ -171,14 +175,14 @@ def _update(
     return found, collection.bulk_write(updates, ordered=False).matched_count if updates else 0
 
 
-def _visibilities(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int]]]:
-    """Of each person: its visibilities as set before, else as predicted."""
+def _visible_set(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int]]]:
+    """Of each person: the visibilities set before, `UNSET` where nobody set any."""
     places = list({image_of(person) for person in people})
     wanted = {f"{KEYPOINT_LIST}.{name}": 1 for name in ("person", "visible", "visible_set")}
     for document in dataset._sample_collection.find({"index": {"$in": places}}, wanted):
         for label in document[KEYPOINTS]["keypoints"]:
             if label["person"] in people:
-                yield label["person"], label.get("visible_set") or label["visible"]
+                yield label["person"], label.get("visible_set") or [UNSET] * len(label["visible"])
 
 
 def _now() -> datetime.datetime:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.review import layers
-from annotator.review.decisions import SENT_BACK
+from annotator.review.decisions import SENT_BACK, UNSET
 from annotator.review.documents import Document, drawn
 from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
@@ -190,7 +190,9 @@ def _correction(
     # Somebody who moves a joint sees it, or knows where it is: it is labelled from now on.
     visible[moved & (visible == 0)] = 2
     if label.get("visible_set"):
-        visible = np.array(label["visible_set"], np.float32)
+        # Databases of before hold a value for every joint, as it was predicted then where nobody set any.
+        wanted = np.array(label["visible_set"], np.float32)
+        visible = np.where(wanted == UNSET, visible, wanted)
     changed = moved | (visible != row[:, 2])
     if not changed.any():
         return {}

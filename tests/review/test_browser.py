@@ -158,7 +158,7 @@ def test_the_form_of_visibility_is_about_the_joints_that_were_chosen(page, revie
     page.get_by_role("option", name="left_wrist").click()
     page.get_by_role("option").first.wait_for(state="detached")
     form(page).get_by_role("button", name="Execute").click()
-    wanted = [1 if joint == LEFT_WRIST else 2 for joint in range(17)]
+    wanted = [1 if joint == LEFT_WRIST else decisions.UNSET for joint in range(17)]
     assert wait_for(
         page, lambda: [label.get("visible_set") for label in people_of(review, HIDDEN)] == [wanted] * 2
     )

@@ -95,12 +95,44 @@ def test_a_joint_without_label_gets_one_when_it_is_moved(run, place, dataset) ->
 def test_visibility_is_set_without_moving_anything(run, place, dataset) -> None:
     assert decisions.set_visibility(dataset, [C], [9, 10], 1) == 1
     decisions.set_visibility(dataset, [C], [0], 0)
+    # The others go with the prediction, whatever a later load renews.
+    stored = dataset._sample_collection.find_one({"index": 3})["keypoints"]["keypoints"][0]
+    assert stored["visible_set"] == [0] + [decisions.UNSET] * 8 + [1, 1] + [decisions.UNSET] * 6
     pull(run.open(), place)
     review = layers.read(run.open())[C]
     assert review.moved_joints == (0, 9, 10) and review.moved_by == (0, 0, 0)
     keypoints = np.array(review.keypoints, np.float32).reshape(17, 3)
     assert np.array_equal(keypoints[:, :2], two_people().keypoints[0])
     assert keypoints[[0, 9, 10, 11], 2].tolist() == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("drag_first", [True, False])
+def test_a_dragged_joint_is_labelled_whatever_was_set_of_others(
+    run, place, dataset, drag_first: bool
+) -> None:
+    if drag_first:
+        drag(dataset, 3, D, 4, 2, (0.5, 0.5))  # the right ankle, which the model did not see
+    decisions.set_visibility(dataset, [D], [0], 1)
+    if not drag_first:
+        drag(dataset, 3, D, 4, 2, (0.5, 0.5))
+    pull(run.open(), place)
+    review = layers.read(run.open())[D]
+    assert review.moved_joints == (0, 16)
+    visible = np.array(review.keypoints).reshape(17, 3)[:, 2]
+    assert visible.tolist() == [1] + [2] * 11 + [0] * 4 + [2]
+
+
+def test_visibilities_of_a_database_of_before_mean_what_they_meant(run, place, dataset) -> None:
+    """There, whoever set one joint stored the others as they were predicted."""
+    copy = [1] + [2] * 11 + [0] * 5
+    stored = {"keypoints.keypoints.1.visible_set": copy, "last_modified_at": datetime.datetime(2030, 1, 1)}
+    dataset._sample_collection.update_one({"index": 3}, {"$set": stored})
+    decisions.set_visibility(dataset, [D], [9], 1)
+    pull(run.open(), place)
+    review = layers.read(run.open())[D]
+    assert review.moved_joints == (0, 9)
+    visible = np.array(review.keypoints).reshape(17, 3)[:, 2]
+    assert visible.tolist() == [1] + [2] * 8 + [1] + [2] * 2 + [0] * 5
 
 
 def test_setting_visibility_leaves_decision_and_decider_alone(run, place, dataset, fo) -> None:
