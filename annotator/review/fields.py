@@ -31,6 +31,8 @@ DECISION = {
     "visible_set": "ints",
     "visible_by": "str",
     "visible_at": "datetime",
+    "edited_by": "str",
+    "edited_at": "datetime",
 }
 # What a load says about a decision that was made on other rows than today's.
 AGED = {"stale": "bool", "gone": "bool"}
@@ -40,7 +42,7 @@ _SAMPLE = {
     "index": "int", "image_id": "int", "file_name": "str", "uri": "str", "status": "str", "shard": "int",
     "num_people": "int", "risk": "float", "missed_people": "int", "error_stage": "str", "error_kind": "str",
     "error_message": "str", "video_uri": "str", "frame_index": "int", "time": "float",
-    "loaded_at": "datetime", "edited_by": "str", "edited_at": "datetime",
+    "loaded_at": "datetime",
 }  # fmt: skip
 
 # Columns of a row that have a place of their own, or no meaning for a reviewer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
     dataset = fo.load_dataset(name)
     run = Snapshot(run)
     known = {row for file in layers.layers(run) for row in layers.read_layer(run, file)}
-    before = layers.merge(known)
-    found = list(_reviews(run, dataset._sample_collection, before))
+    found = list(_reviews(run, dataset._sample_collection, known))
     new = [row for row in found if row not in known]
     layer = layers.write_layer(run, new) if new else None
     merged = layers.merge([*known, *new])
@@ -86,9 +86,16 @@ def pull(run: Run, place: Workplace) -> Pulled:
     )
 
 
-def _reviews(run: Snapshot, collection: Any, before: dict[int, Review]) -> Iterator[Review]:
-    """What the samples that somebody touched say, shard by shard."""
+def _reviews(run: Snapshot, collection: Any, known: set[Review]) -> Iterator[Review]:
+    """What the samples that somebody touched say, shard by shard.
+
+    Args:
+        known: what was pulled before, from any database.
+    """
     touched = _touched(collection)
+    before: dict[int, list[Review]] = defaultdict(list)
+    for row in known:
+        before[row.instance_id].append(row)
     mirror = mirror_of(run.skeleton)
     for record, images, instances in run.shards():
         documents = touched.get(record.shard, [])
@@ -123,7 +130,7 @@ def _of_image(
     size: tuple[int, int] | None,
     predicted: dict[int, np.ndarray],
     mirror: Mirror,
-    before: dict[int, Review],
+    before: dict[int, list[Review]],
 ) -> Iterator[Review]:
     poses = {pose.get("person"): pose for pose in (document.get(POSES) or {}).get("polylines") or ()}
     for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
@@ -135,14 +142,17 @@ def _of_image(
         correction: dict[str, Any] = {}
         if size is not None and row is not None:
             correction = _correction(label, poses.get(person), row, size, mirror, flags)
-        earlier = before.get(person)
+        earlier = before.get(person, [])
         if correction or "broken" in flags:
             dragged = "broken" in flags or any(correction["moved_by"])
-            by, at = _last_hand(document, label, dragged)
+            by, at, own = _last_hand(document, label, dragged)
+            if not own and (same := _the_same(earlier, correction, flags)):
+                # Whoever touched the picture since then need not have touched this person.
+                by, at = same.corrected_by, same.corrected_at
             correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
-        elif earlier and earlier.keypoints:
-            by, at = _last_hand(document, label, dragged=True)
-            if (at or "") > (earlier.corrected_at or ""):
+        elif earlier and (latest := layers.merge(earlier)[person]).keypoints:
+            by, at, _ = _last_hand(document, label, dragged=True)
+            if (at or "") > (latest.corrected_at or ""):
                 # Joints were put back where they had been, or are as visible as they had been.
                 correction = {"corrected_by": by, "corrected_at": at}
         review = Review(
@@ -159,12 +169,26 @@ def _of_image(
             yield review
 
 
-def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str | None, str | None]:
-    """Who set a person's visibilities or, if they were `dragged`, joints last, and when; None if unknown."""
-    edited, was_set = document.get("edited_at"), label.get("visible_at")
-    if dragged and edited is not None and (was_set is None or edited > was_set):
-        return document.get("edited_by"), _iso(edited)
-    return label.get("visible_by"), _iso(was_set)
+def _the_same(earlier: list[Review], correction: dict[str, Any], flags: list[str]) -> Review | None:
+    """The first of a person's earlier reviews with this very correction."""
+    keypoints, broken = correction.get("keypoints"), "broken" in flags
+    same = (row for row in earlier if row.keypoints == keypoints and ("broken" in row.flags) == broken)
+    return min(
+        (row for row in same if row.corrected_at), key=lambda row: row.corrected_at or "", default=None
+    )
+
+
+def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str | None, str | None, bool]:
+    """Who set a person's visibilities or, if they were `dragged`, joints last, and when; None if unknown.
+
+    The third value says whether it was this person for sure: databases of before name for each picture only
+    who dragged last, whoever it was that was dragged.
+    """
+    edited = label if label.get("edited_at") else document
+    moved, was_set = edited.get("edited_at"), label.get("visible_at")
+    if dragged and moved is not None and (was_set is None or moved > was_set):
+        return edited.get("edited_by"), _iso(moved), edited is label
+    return label.get("visible_by"), _iso(was_set), was_set is not None
 
 
 def _correction(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,14 @@ def drag(dataset, index: int, person: int, chain: int, place: int, to) -> None:
     line = next(p for p in sample.poses.polylines if p.person == person)
     line.points[chain][place] = to
     sample.save()
+
+
+def signed(dataset, fo, index: int, by: str, hour: int) -> None:
+    """Say who dragged, as databases of before did: once for the whole picture."""
+    dataset.add_sample_field("edited_by", fo.StringField)
+    dataset.add_sample_field("edited_at", fo.DateTimeField)
+    edited = {"edited_by": by, "edited_at": datetime.datetime(2030, 1, 1, hour)}
+    dataset._sample_collection.update_one({"index": index}, {"$set": edited})
 
 
 def test_nothing_was_done(run, place, dataset) -> None:
@@ -165,14 +174,34 @@ def test_visibility_that_is_set_back_is_no_correction_any_more(run, place, datas
     assert pull(run.open(), place).layer is None
 
 
-def test_who_set_visibility_last_is_not_who_dragged_somebody_else(run, place, dataset) -> None:
+def test_who_set_visibility_last_is_not_who_dragged_somebody_else(run, place, dataset, fo) -> None:
     drag(dataset, 3, D, 2, 1, (0.5, 0.25))
-    edited = {"edited_by": "anna", "edited_at": datetime.datetime(2030, 1, 1)}
-    dataset._sample_collection.update_one({"index": 3}, {"$set": edited})
+    signed(dataset, fo, 3, "anna", hour=10)
     decisions.set_visibility(dataset, [C], [9], 1, by="ben")
     pull(run.open(), place)
     found = layers.read(run.open())
     assert (found[C].corrected_by, found[D].corrected_by) == ("ben", "anna")
+
+
+def test_a_newer_correction_stays_when_somebody_else_is_corrected(run, place, dataset, fo) -> None:
+    """In a database of before, which says of each picture only who dragged last."""
+    drag(dataset, 3, C, 2, 1, (0.5, 0.25))
+    signed(dataset, fo, 3, "anna", hour=10)
+    pull(run.open(), place)
+    hers = layers.read(run.open())[C]
+    assert (hers.corrected_by, hers.corrected_at) == ("anna", "2030-01-01T10:00:00.000Z")
+    # From another database.
+    keypoints = hers.keypoints and (0.0, *hers.keypoints[1:])
+    at = "2030-01-01T11:00:00.000Z"
+    better = replace(hers, keypoints=keypoints, corrected_by="cleo", corrected_at=at)
+    layers.write_layer(run.open(), [better])
+
+    drag(dataset, 3, D, 2, 1, (0.5, 0.25))
+    signed(dataset, fo, 3, "anna", hour=12)
+    assert pull(run.open(), place).new == 1
+    found = layers.read(run.open())
+    assert found[C] == better
+    assert (found[D].corrected_by, found[D].corrected_at) == ("anna", "2030-01-01T12:00:00.000Z")
 
 
 def test_a_broken_pose_is_flagged_and_not_guessed(run, place, dataset) -> None:
