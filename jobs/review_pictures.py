@@ -19,7 +19,7 @@ import numpy as np
 
 from annotator.review.app import app
 from annotator.review.views import WORST
-from annotator.review.workplace import dataset_name, workplace
+from annotator.review.workplace import workplace
 from annotator.store.reader import Run
 from annotator.synth.dataset import IMAGES_DIR
 
@@ -67,8 +67,7 @@ def take(run: Run, browser_path: str) -> None:
     """The grid, an image with the panel, and a pose being corrected."""
     from playwright.sync_api import sync_playwright
 
-    name = dataset_name(run)
-    with app(workplace(run.path), name, reviewer="anna") as served, sync_playwright() as playwright:
+    with app(workplace(run.path), run, reviewer="anna") as served, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": VIEW[0], "height": VIEW[1]})
         page.set_default_timeout(MILLISECONDS)

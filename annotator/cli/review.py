@@ -99,11 +99,10 @@ def open_app(
 ) -> None:
     """Serve FiftyOne's App with a loaded run on this machine, until Ctrl-C."""
     from annotator.review.app import app as serve
-    from annotator.review.workplace import dataset_name
 
     opened, place = _opened(run, database_dir)
     try:
-        with serve(place, dataset_name(opened), reviewer, port) as served:
+        with serve(place, opened, reviewer, port) as served:
             print(f"{served.url}\n  open it in a browser; Ctrl-C ends it", flush=True)
             served.process.wait()
     except KeyboardInterrupt:

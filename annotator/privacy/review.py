@@ -8,7 +8,7 @@ from collections.abc import Collection
 from annotator.errors import UserError
 from annotator.review.database import ADDRESS_VARIABLE, NAME_VARIABLE, database
 from annotator.review.identifiers import Identifiers, Kind
-from annotator.review.workplace import dataset_name, run_key, workplace
+from annotator.review.workplace import datasets_of, run_key, workplace
 from annotator.store.reader import Run
 
 _AT_ONCE = 10_000
@@ -25,7 +25,7 @@ def remove_copies(run: Run, indices: Collection[int]) -> int:
 
 
 def remove_samples(run: Run, indices: Collection[int], database_dir: str | None = None) -> int:
-    """Remove the samples of items from the run's dataset, with all decisions on them; returns how many.
+    """Remove the samples of items from the run's datasets, with all decisions on them; returns how many.
 
     Args:
         database_dir: of the review's database, where it is not beside the run.
@@ -44,13 +44,12 @@ def remove_samples(run: Run, indices: Collection[int], database_dir: str | None 
     try:
         with database(place.database) as address, MongoClient(address) as client:
             known = client[os.environ.get(NAME_VARIABLE) or "fiftyone"]
-            dataset = known.datasets.find_one({"name": dataset_name(run)})
-            if dataset is None:
-                return 0
-            samples = known[dataset["sample_collection_name"]]
-            for start in range(0, len(ids), _AT_ONCE):
-                some = {"$in": ids[start : start + _AT_ONCE]}
-                removed += samples.delete_many({"_id": some}).deleted_count
+            names = datasets_of(run, known.datasets.distinct("name"))
+            for dataset in known.datasets.find({"name": {"$in": names}}):
+                samples = known[dataset["sample_collection_name"]]
+                for start in range(0, len(ids), _AT_ONCE):
+                    some = {"$in": ids[start : start + _AT_ONCE]}
+                    removed += samples.delete_many({"_id": some}).deleted_count
     except PyMongoError as error:
         raise UserError(f"the review's database in {place.database} does not answer: {error}") from error
     return removed

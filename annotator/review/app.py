@@ -20,7 +20,8 @@ from annotator.review import plugin_folder
 from annotator.review.database import NAME_VARIABLE, database
 from annotator.review.decisions import REVIEWER_VARIABLE
 from annotator.review.fiftyone_process import settings
-from annotator.review.workplace import Workplace
+from annotator.review.workplace import Workplace, datasets_of
+from annotator.store.reader import Run
 
 # FiftyOne's own port, where bookmarks point to.
 USUAL_PORT = 5151
@@ -40,13 +41,11 @@ class App:
 
 
 @contextlib.contextmanager
-def app(
-    place: Workplace, dataset: str, reviewer: str | None = None, port: int | None = None
-) -> Iterator[App]:
+def app(place: Workplace, run: Run, reviewer: str | None = None, port: int | None = None) -> Iterator[App]:
     """Serve the App on 127.0.0.1 while the context lasts; the database too, unless others use it already.
 
     Args:
-        dataset: its name.
+        run: that was loaded.
         reviewer: whose decisions these are; None for the user of the machine.
         port: None for FiftyOne's usual one, or a free one if that is taken.
 
@@ -57,7 +56,7 @@ def app(
     with contextlib.ExitStack() as stack:
         uri = stack.enter_context(database(place.database))
         environment = os.environ | settings(uri, place)
-        _check_loaded(uri, environment[NAME_VARIABLE], dataset)
+        dataset = _dataset(uri, environment[NAME_VARIABLE], run)
         plugin_folder.install(Path(environment["FIFTYONE_PLUGINS_DIR"]))
         if reviewer:
             environment[REVIEWER_VARIABLE] = reviewer
@@ -94,13 +93,17 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     raise RunFailed(f"the App's server did not answer in {_START_SECONDS} s")
 
 
-def _check_loaded(uri: str, database_name: str, dataset: str) -> None:
+def _dataset(uri: str, database_name: str, run: Run) -> str:
+    """The name of the run's dataset."""
     from pymongo import MongoClient
 
     with MongoClient(uri) as client:
-        found = client[database_name].datasets.find_one({"name": dataset})
-    if found is None:
-        raise UserError(f"{dataset} is not in this database yet; `annotator review load RUN` brings it there")
+        names = datasets_of(run, client[database_name].datasets.distinct("name"))
+    if not names:
+        raise UserError(
+            f"{run.path} is not in this database yet; `annotator review load {run.path}` brings it there"
+        )
+    return names[0]
 
 
 def _port(wanted: int | None) -> int:

@@ -25,7 +25,7 @@ from annotator.review.risk import Risk, assess
 from annotator.review.snapshot import Snapshot
 from annotator.review.tags import tags_of
 from annotator.review.truth import RunTruth, read_truth
-from annotator.review.workplace import Workplace, dataset_name, run_key
+from annotator.review.workplace import Workplace, dataset_name, datasets_of, run_key
 from annotator.review.writing import writer
 from annotator.store.reader import Run
 
@@ -86,17 +86,19 @@ def load(
         raise UserError(f"{run.path}: nothing was committed yet; `annotator run` goes on with it")
     fo = import_fiftyone(place)
     plugin_folder.install(Path(fo.config.plugins_dir))
-    name = dataset_name(run)
-    fresh = not fo.dataset_exists(name)
-    dataset = fo.Dataset(name, persistent=True) if fresh else fo.load_dataset(name)
-    gt = gt or (dataset.info.get("annotator") or {}).get("gt")
+    names = datasets_of(run, fo.list_datasets())
+    fresh = not names
+    dataset = fo.Dataset(dataset_name(run), persistent=True) if fresh else fo.load_dataset(names[0])
+    about = dataset.info.get("annotator") or {}
+    gt = gt or about.get("gt")
     truth = read_truth(run, gt) if gt else None
     if fresh:
         dataset.media_type = "image"
     fields.declare(dataset, truth is not None)
-    state = _state(records, gt, max_copies)
+    # Copies of pictures lie beside the run: where it has moved, samples are told so.
+    state = _state(records, gt, max_copies) | {"run": str(run.path.absolute())}
     done = _Done()
-    if (dataset.info.get("annotator") or {}).get("state") != state["state"]:
+    if any(about.get(name) != state[name] for name in ("state", "run")):
         paths = list(fields.sortable(truth is not None))
         # Each sample renewed would move its people in two dozen indexes: building them anew is quicker.
         _without_indexes(dataset, paths)
@@ -106,11 +108,11 @@ def load(
         fields.dress(dataset, run, truth is not None)
         views.save(dataset, truth is not None)
         annotation.prepare(dataset)
-        dataset.info["annotator"] = state | {"run": str(run.path.absolute()), "counts": done.counts()}
+        dataset.info["annotator"] = state | {"counts": done.counts()}
         dataset.save()
     counts = dataset.info["annotator"]["counts"]
     return Loaded(
-        dataset=name,
+        dataset=dataset.name,
         images=counts["images"],
         people=counts["people"],
         new=done.new,

@@ -23,7 +23,7 @@ from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.layers import Review, as_float32
 from annotator.review.mirror import MOVED, Mirror, mirror_of, to_fractions, to_pixels
 from annotator.review.snapshot import Snapshot
-from annotator.review.workplace import Workplace, dataset_name
+from annotator.review.workplace import Workplace, datasets_of
 from annotator.store.durable import replace_file
 from annotator.store.reader import Run
 
@@ -59,10 +59,12 @@ def pull(run: Run, place: Workplace) -> Pulled:
         UserError: the run is not in this database.
     """
     fo = import_fiftyone(place)
-    name = dataset_name(run)
-    if not fo.dataset_exists(name):
-        raise UserError(f"{name} is not in this database; `annotator review load {run.path}` brings it there")
-    dataset = fo.load_dataset(name)
+    names = datasets_of(run, fo.list_datasets())
+    if not names:
+        raise UserError(
+            f"{run.path} is not in this database; `annotator review load {run.path}` brings it there"
+        )
+    dataset = fo.load_dataset(names[0])
     run = Snapshot(run)
     known = {row for file in layers.layers(run) for row in layers.read_layer(run, file)}
     found = list(_reviews(run, dataset._sample_collection, known))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,21 @@ def run_key(run: Run) -> bytes:
 
 
 def dataset_name(run: Run) -> str:
-    """The run's dataset in FiftyOne: its folder's name and a part of its key."""
+    """What a new dataset of the run is called: its folder's name, for people, and a part of its key."""
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.path.absolute().name)[:60]
-    return f"{name}-{run_key(run).hex()[:8]}"
+    return name + _ending(run)
+
+
+def datasets_of(run: Run, names: Iterable[str]) -> list[str]:
+    """The run's datasets among all `names` in a database, whatever its folder was called when they were made.
+
+    There is one at most, unless copies of the run share the database; that of the folder's name comes first.
+    """
+    own = dataset_name(run)
+    return sorted(
+        (name for name in names if name.endswith(_ending(run))), key=lambda name: (name != own, name)
+    )
+
+
+def _ending(run: Run) -> str:
+    return f"-{run_key(run).hex()[:8]}"

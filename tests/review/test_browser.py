@@ -61,7 +61,7 @@ def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
     run.commit()
     place = workplace(run.path, str(review_home / "database"))
     dataset = fiftyone.load_dataset(load(run.open(), place, quiet=True).dataset)
-    with app(place, dataset.name, reviewer="anna") as served:
+    with app(place, run.open(), reviewer="anna") as served:
         yield Review(run, place, dataset, served.url)
 
 

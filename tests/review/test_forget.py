@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from annotator.privacy.forget import forget
+from annotator.review import decisions
 from annotator.review.load import load
+from annotator.review.pull import pull
+from annotator.review.workplace import workplace
+from annotator.store.reader import Run
 from annotator.store.verify import verify
 
 
@@ -24,3 +28,20 @@ def test_samples_of_a_forgotten_input_go_and_the_others_stay(run, place, fo) -> 
     # A load brings nothing of it back, and what it counts is what is left.
     assert load(run.open(), place, quiet=True).images == 5
     assert sorted(fo.load_dataset(name).values("index")) == [0, 2, 3, 4, 5]
+
+
+def test_a_run_that_was_renamed_keeps_its_dataset_and_forgets_there_too(run, place, fo) -> None:
+    dataset = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
+    decisions.decide(dataset, [3 << 12 | 1], decisions.ACCEPTED)
+    final = run.path.with_name("final")
+    run.path.rename(final)
+    moved = workplace(final, str(place.database))
+    assert pull(Run(final), moved).decisions == {"accepted": 1}
+    # The copies of pictures have moved too: the samples are told.
+    again = load(Run(final), moved, quiet=True)
+    assert (again.dataset, again.new, again.renewed) == (dataset.name, 0, 6)
+    assert load(Run(final), moved, quiet=True).renewed == 0
+
+    assert forget(str(final), ["3.png"], database_dir=str(place.database)).samples == 1
+    dataset.reload()
+    assert sorted(dataset.values("index")) == [0, 1, 2, 4, 5]

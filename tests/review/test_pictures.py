@@ -70,7 +70,7 @@ def review(review_home, tmp_path_factory) -> Iterator[Review]:
     loaded = load(run, place, quiet=True)
     assert (loaded.images, loaded.left_out, loaded.unreadable) == (2 + FRAMES, 0, 0)
     dataset = fiftyone.load_dataset(loaded.dataset)
-    with app(place, dataset.name) as served:
+    with app(place, run) as served:
         yield Review(run, place, dataset, served.url)
 
 
