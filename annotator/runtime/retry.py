@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from annotator.config import PLACEMENT_FIELDS
+from annotator.config import PLACEMENT_FIELDS, load_config
 from annotator.errors import UserError
 from annotator.runtime import ingredients, launch
 from annotator.runtime.engine_settings import check_device
@@ -31,7 +31,8 @@ def retry(
         kinds: only errors of these, as "stage/kind"; empty: all.
 
     Raises:
-        UserError: not a run, one that is not finished, or models that are not the same any more.
+        UserError: not a run, one that is not finished, a placement that cannot be, a kind that is not among
+            its errors, or models that are not the same any more.
         RunFailed: shards are left that could not be carried out; their old rows stay.
     """
     info = run_info.read(run_dir)
@@ -39,7 +40,7 @@ def retry(
     unknown = given.keys() - PLACEMENT_FIELDS
     if unknown:
         raise UserError(f"retry keeps the settings of the run; it cannot change {', '.join(sorted(unknown))}")
-    config = info.run_config.model_copy(update=given | {"out": run_dir})
+    config = load_config(None, given | {"out": run_dir}, [], info.config)
     check_device(config)
     if info.provenance.derived_from is not None:
         raise UserError(
@@ -52,6 +53,11 @@ def retry(
         raise UserError(
             f"{run_dir} is not finished ({standing.shards_done} of {standing.shards} shards); go on with it "
             "first: annotator run with the same inputs and --out"
+        )
+    if standing.errors and (absent := kinds - standing.errors.keys()):
+        raise UserError(
+            f"{run_dir} has no errors of kind {', '.join(sorted(absent))}; those it has: "
+            f"{', '.join(standing.errors)}"
         )
     run = Run(run_dir)
     tasks = _tasks(run, kinds)

@@ -84,3 +84,29 @@ def test_a_plan_that_is_not_the_runs_is_refused(run) -> None:
     save_plan(run.path, about, list(run.open().plan.tables()))
     with pytest.raises(UserError, match="inputs: 7 planned before"):
         again(run)
+
+
+@pytest.mark.parametrize(
+    ("placement", "message"),
+    [({"workers": -1}, "workers: .*got -1"), ({"executor": "rays"}, "executor"), ({"limit": 3}, "limit")],
+)
+def test_a_placement_that_cannot_be_is_refused_as_by_run(run, placement, message) -> None:
+    with pytest.raises(UserError, match=message):
+        again(run, **placement)
+    assert run.open().info.state == "finished"
+
+
+def test_a_kind_that_the_run_does_not_have_is_named_beside_those_it_has(run) -> None:
+    for kinds in ({"decode/corupt"}, {"decode/corrupt", "decode/corupt"}):
+        with pytest.raises(
+            UserError, match=r"no errors of kind decode/corupt; those it has: .*decode/corrupt"
+        ):
+            again(run, frozenset(kinds))
+    assert again(run, frozenset({"decode/corrupt"})).images == 1
+    assert errors(run) == {1: "missing", 4: "no_memory"}
+
+
+def test_without_any_errors_there_is_nothing_to_do(make_run, picture) -> None:
+    made = make_run([picture("a.jpg")]).commit()
+    for kinds in (frozenset(), frozenset({"read/missing"})):
+        assert (again(made, kinds).images, again(made, kinds).exit_code) == (0, 0)
