@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
-from annotator.runtime import ingredients, intents
+from annotator.runtime import ingredients, intents, scores
 from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
 from annotator.runtime.engine_settings import check_device, resolve_engines
@@ -105,6 +105,8 @@ def begin(
     tasks = [ShardTask(shard) for shard in plan.shards if shard not in before]
     resumed = f"; {len(before):,} shards committed before" if before else ""
     listener.stage(f"{opening}{resumed}; executor {job.config.executor}")
+    for warning in scores.warnings(job):
+        listener.stage(warning)
     return carry_out(job, tasks, summarise(out), listener, (*plan.notes, *notes))
 
 
