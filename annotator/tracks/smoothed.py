@@ -17,7 +17,7 @@ from annotator.tracks.smooth import smooth
 
 # Frames of context on either side of what is smoothed at once; farther ones have no say any more.
 _CONTEXT = 64
-# Longest gap of a track that is filled.
+# Longest gap of a track that is filled; frames as the run sampled them.
 FILL_FRAMES, FILL_SECONDS = 10, 0.5
 
 SMOOTHED = pa.schema(
@@ -174,7 +174,6 @@ def _filled(
 ) -> pa.Table:
     """People in the short gaps of their tracks, only in frames that were read and are wanted."""
     times = part.frames["time"].to_numpy()
-    numbers = part.frames["frame_index"].to_numpy()
     good = part.mine & (part.frames["status"].to_numpy(zero_copy_only=False) != "error")
     sizes = np.stack([part.frames[side].fill_null(0).to_numpy() for side in ("width", "height")], axis=1)
     image_ids, index = part.frames["image_id"].to_numpy(), part.frames["index"].to_numpy()
@@ -185,7 +184,7 @@ def _filled(
     for before, after in zip(order[:-1].tolist(), order[1:].tolist(), strict=True):
         start, stop = int(part.row[before]), int(part.row[after])
         same = part.numbers[before] == part.numbers[after]
-        gap = numbers[stop] - numbers[start] - 1
+        gap = stop - start - 1
         if not same or gap < 1 or gap > FILL_FRAMES or times[stop] - times[start] > FILL_SECONDS:
             continue
         for row in range(start + 1, stop):

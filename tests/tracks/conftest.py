@@ -105,13 +105,19 @@ def _walkers() -> Callable[..., Frames]:
 
 @pytest.fixture
 def film_run(tmp_path: Path) -> Callable[..., FilmRun]:
-    """`film_run(films, shard_size, name, track)`: films one after the other in shards of equal size.
+    """`film_run(films, shard_size, name, track, every)`: films one after the other in shards of equal size.
+
+    Each shows `FPS` frames a second, with `every` one film frame in so many.
 
     An error in place of a film's frames: a video that could not be indexed.
     """
 
     def make(
-        films: list[Frames | ItemError], shard_size: int = 10, name: str = "run", track: bool = True
+        films: list[Frames | ItemError],
+        shard_size: int = 10,
+        name: str = "run",
+        track: bool = True,
+        every: int = 1,
     ) -> FilmRun:
         path = tmp_path / name
         items: list[Item] = []
@@ -123,7 +129,8 @@ def film_run(tmp_path: Path) -> Callable[..., FilmRun]:
                     Item(index, 1000 + index, uri, f"{number}.mp4", index // shard_size, video_uri=uri)
                 )
                 continue
-            for frame in range(len(film)):
+            for moment in range(len(film)):
+                frame = moment * every
                 index = len(items)
                 items.append(
                     Item(
@@ -135,7 +142,7 @@ def film_run(tmp_path: Path) -> Callable[..., FilmRun]:
                         video_uri=uri,
                         frame_index=frame,
                         pts=frame,
-                        time=frame / FPS,
+                        time=moment / FPS,
                         keyframe_pts=0,
                     )
                 )

@@ -121,6 +121,15 @@ def test_short_gaps_are_filled_and_flagged_long_ones_are_not(film, walkers, tmp_
         assert person["keypoint_scores"] == [0] * 17
 
 
+def test_gaps_count_the_frames_of_the_run_not_those_of_the_film(film_run, walkers, tmp_path):
+    frames = walkers(30, WALK, frozenset([(12, 0)]))
+    run = film_run([frames], every=15).commit()
+    follow_run(run.open())
+    sweep(run.path)
+    filled = [person for person in exported(run, tmp_path, smooth=True) if person.get("filled")]
+    assert [person["frame"] for person in filled] == [12 * 15]
+
+
 def test_shard_borders_hardly_show(film_run, walkers, tmp_path):
     frames = walkers(70, WALK)
     rng = np.random.default_rng(0)
