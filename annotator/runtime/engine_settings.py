@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from annotator.store import run_info
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
+
+log = logging.getLogger(__name__)
 
 FIELDS = ("engine", "precision", "second_engine", "detector_engine", "detector_precision")
 
@@ -36,7 +39,7 @@ def resolve_engines(
     """
     from annotator.models.engines.engine_choice import choose_detector, choose_pose
 
-    config = config.model_copy(update=_standing(config))
+    config = settle_device(config.model_copy(update=_standing(config)))
     device = workers_device(config)
     chosen = choose_pose(pose, device, config.engine, config.precision)
     update = {"engine": chosen.engine, "precision": chosen.precision}
@@ -59,11 +62,15 @@ def _standing(config: RunConfig) -> dict[str, str]:
         before = run_info.read(config.out).config
     except UserError:
         return {}
-    return {
+    standing = {
         name: before[name]
         for name in FIELDS
         if getattr(config, name) == "auto" and before.get(name, "auto") != "auto"
     }
+    # That a run had GPUs of a cluster stands as well: they may just be gone.
+    if config.device == "auto" and _joins(config) and before.get("address") and before["device"] == "cuda":
+        standing["device"] = "cuda"
+    return standing
 
 
 def check_device(config: RunConfig) -> None:
@@ -84,11 +91,31 @@ def workers_device(config: RunConfig) -> str:
     """ "cpu" or "cuda...": what the workers of a run will calculate on, as far as this process can tell."""
     if config.device != "auto":
         return config.device
-    if config.executor == "ray" and config.address is not None:
-        from annotator.runtime.ray.session import ray_session
-
-        with ray_session(config.address) as ray:
-            return "cuda" if ray.cluster_resources().get("GPU", 0) > 0 else "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def settle_device(config: RunConfig) -> RunConfig:
+    """`auto` on a cluster becomes cuda or cpu, once: nodes come and go, the run is to be carried out alike.
+
+    Raises:
+        RunFailed: the cluster cannot be reached.
+    """
+    if config.device != "auto" or not _joins(config):
+        return config
+    from annotator.runtime.ray.session import ray_session
+
+    with ray_session(config.address) as ray:
+        device = "cuda" if ray.cluster_resources().get("GPU", 0) > 0 else "cpu"
+    if device == "cpu":
+        log.warning(
+            "no node of the cluster has a GPU now: this run calculates on CPUs, also when GPUs join. "
+            "`--device cuda` waits for GPUs, which is what makes an autoscaler bring them; `--device cpu` "
+            "says that CPUs are meant"
+        )
+    return config.model_copy(update={"device": device})
+
+
+def _joins(config: RunConfig) -> bool:
+    return config.executor == "ray" and config.address is not None

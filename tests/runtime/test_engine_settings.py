@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,7 @@ from annotator.models.engines.engine_choice import Choice, choose_detector, choo
 from annotator.models.engines.onnx_export import ExportError
 from annotator.models.sources import resolve_pose
 from annotator.runtime.derive import launch_from
-from annotator.runtime.engine_settings import check_device, resolve_engines, workers_device
+from annotator.runtime.engine_settings import check_device, resolve_engines, settle_device, workers_device
 from annotator.runtime.launch import launch
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.retry import retry
@@ -102,6 +104,44 @@ def test_rules_by_device_precision_and_kind(pose, exports) -> None:
         choose_pose(whole, "cpu", "onnx")
     assert choose_detector(pose, "cuda").engine == "torch"
     assert choose_detector(pose, "cpu", "onnx", "fp32") == Choice("onnx", "fp32", "")
+
+
+@pytest.fixture
+def gpus(monkeypatch) -> dict[str, float]:
+    """Resources of a cluster that can be joined, to be changed."""
+    resources = {"CPU": 8.0}
+
+    @contextmanager
+    def session(address):
+        yield SimpleNamespace(cluster_resources=lambda: resources)
+
+    monkeypatch.setattr("annotator.runtime.ray.session.ray_session", session)
+    return resources
+
+
+def test_on_a_cluster_auto_is_settled_once_and_never_the_cpu_without_a_word(settings, gpus, caplog) -> None:
+    auto = settings(device="auto", executor="ray", address="auto")
+    assert settle_device(auto).device == "cpu"
+    assert "`--device cuda` waits for GPUs" in caplog.text and "`--device cpu`" in caplog.text
+    caplog.clear()
+    for asked in ("cpu", "cuda"):
+        assert settle_device(settings(device=asked, executor="ray", address="auto")).device == asked
+    gpus["GPU"] = 4.0
+    assert settle_device(auto).device == "cuda"
+    assert settle_device(settings(device="auto", executor="ray")).device == "auto"
+    assert not caplog.text
+
+
+def test_a_run_that_had_gpus_waits_for_them_when_it_goes_on(settings, gpus, pose, tmp_path: Path) -> None:
+    auto = {"device": "auto", "executor": "ray", "address": "auto"}
+    gpus["GPU"] = 4.0
+    started = resolve_engines(settings(**auto), pose, None).config
+    provenance = Provenance(ModelRecord("m"), None, None, started.sha256(), "")
+    run_info.create(tmp_path / "run", run_info.RunInfo(started.model_dump(mode="json"), provenance, 1, 1))
+    gpus["GPU"] = 0.0
+    again = resolve_engines(settings(**auto), pose, None).config
+    assert (again.device, again.engine) == ("cuda", started.engine)
+    assert resolve_engines(settings(**auto | {"device": "cpu"}), pose, None).config.device == "cpu"
 
 
 def test_the_workers_device_is_the_one_asked_for(settings) -> None:

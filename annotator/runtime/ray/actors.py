@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from annotator.runtime.intents import InFlight, IntentLog, in_flight, read_crash, write_crashes_to
 from annotator.runtime.job import Job, Progress, ShardTask
 from annotator.runtime.line import DeviceLostError
+from annotator.runtime.ray.room import threads_here
 from annotator.runtime.scheduling.blame import Care, Cause, Death
 from annotator.store.locations import is_remote
 
@@ -58,11 +59,13 @@ class ShardActor:
         self._logs: dict[int, IntentLog] = {}
         self._marks = 0
 
-    def load(self, threads: int) -> Place:
-        """Build the models. Not done by the constructor, so that an error arrives as what it is."""
+    def load(self, gpus: int, cpus: int) -> Place:
+        """Build the models, with what was asked for. Not done by the constructor, so that an error arrives as
+        what it is."""
         from annotator.runtime.worker import ShardWorker
 
         write_crashes_to(self._job.run_dir, self._name)
+        threads = threads_here(self._job.config, gpus, cpus)
         self._worker = ShardWorker(self._job, threads, overlapping=self._depth)
         return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 
@@ -119,7 +122,7 @@ class Crew:
         return self._places.get(worker)
 
     def start(self, worker: int, gpus: int, cpus: int) -> None:
-        """Ask for an actor; `wait` tells when it has built its models."""
+        """Ask for an actor; `wait` tells with a `Beat` that it runs, and when it has built its models."""
         actor = (
             ray.remote(
                 max_restarts=0,
@@ -130,7 +133,10 @@ class Crew:
             .remote(self.job, self.name(worker), self.depth)
         )
         self._actors[worker] = actor
-        self._calls[actor.load.options(concurrency_group="work").remote(cpus)] = (worker, None)
+        load = actor.load.options(concurrency_group="work")
+        self._calls[load.remote(gpus, cpus)] = (worker, None)
+        # Ray keeps the question until the actor has a place.
+        self.ask(worker)
 
     def lease(self, worker: int, lease: int, task: ShardTask, care: Care) -> None:
         """Let an actor carry out a shard; `wait` tells when it has."""

@@ -15,13 +15,15 @@ from dataclasses import replace
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from annotator.errors import AnnotatorError, RunFailed
+from annotator.errors import AnnotatorError, RunFailed, UserError
 from annotator.runtime import intents
 from annotator.runtime.cases import forget_cases, load_cases, save_cases
+from annotator.runtime.engine_settings import settle_device
 from annotator.runtime.job import Job, Progress, Report, ShardTask, WorkerNews
 from annotator.runtime.line import DeviceLostError
 from annotator.runtime.ray.actors import Beat, Crew, Place
 from annotator.runtime.ray.metrics import counted
+from annotator.runtime.ray.room import room
 from annotator.runtime.ray.session import ray_session
 from annotator.runtime.scheduling.blame import Death, Ledger
 from annotator.runtime.scheduling.leases import Scheduler
@@ -30,20 +32,32 @@ from annotator.runtime.scheduling.policy import Command, Lease, Policy, Start
 TICK_SECONDS = 0.5
 LOOK_AROUND_SECONDS = 5.0
 BEATS_A_SECOND = 100
-QUIET_SECONDS = 60.0
+# Without a worker this is said after so long, then after twice as long, and so on.
+QUIET_SECONDS, LONGEST_QUIET = 60.0, 1800.0
 
 log = logging.getLogger(__name__)
 
 
 def run_on_ray(job: Job, tasks: Sequence[ShardTask], report: Report) -> None:
     """Carry out `tasks` on Ray actors; see `runtime.job.Executor`."""
+    job = replace(job, config=settle_device(job.config))
     with ray_session(job.config.address):
+        if job.config.address is None and job.config.device.startswith("cuda"):
+            _check_gpu()
         try:
             Dispatcher(job, tasks, report, _policy(job)).carry_out()
         except RayError as error:
             raise RunFailed(
                 f"the connection to Ray broke: {error}. What was committed is safe: run again to go on"
             ) from error
+
+
+def _check_gpu() -> None:
+    """Refuse to wait for a GPU where no node will join."""
+    if not any(node["Resources"].get("GPU") for node in ray.nodes()):
+        raise UserError(
+            "--device cuda: Ray finds no GPU on this machine; use --device cpu, or see `annotator doctor`"
+        )
 
 
 def _policy(job: Job) -> Policy:
@@ -67,7 +81,8 @@ class Dispatcher:
         self._workers: set[int] = set()
         self._beat_due = self._look_due = 0.0
         self._gpus, self._cpus = 0, 1
-        self._alone_since = time.monotonic()
+        self._most = 0
+        self._alone_since, self._patience = time.monotonic(), QUIET_SECONDS
 
     def carry_out(self) -> None:
         """Returns when every task is committed.
@@ -116,6 +131,8 @@ class Dispatcher:
         if isinstance(answer, Place):
             self._scheduler.ready(worker, now)
             self._tell(worker, "ready", f"pid {answer.pid}")
+        elif isinstance(answer, Beat) and self._crew.place(worker) is None:
+            self._scheduler.placed(worker, now)
         elif isinstance(answer, Beat):
             self._scheduler.progressed(worker, answer.marks, now)
             for progress in answer.shards:
@@ -178,11 +195,12 @@ class Dispatcher:
         """What the cluster offers now; nodes join and leave."""
         now = time.monotonic()
         if self._scheduler.alive:
-            self._alone_since = now
-        elif now - self._alone_since > QUIET_SECONDS:
-            self._alone_since = now
+            self._alone_since, self._patience = now, QUIET_SECONDS
+        elif now - self._alone_since > self._patience:
+            self._alone_since, self._patience = now, min(2 * self._patience, LONGEST_QUIET)
             log.warning(
-                "no worker runs yet: each asks for %d GPU and %d CPU, of which the cluster has %s free",
+                "no worker is ready: each asks for %d GPU and %d CPU, of which the cluster has %s free; "
+                "those without a place wait for a node to join",
                 self._gpus,
                 self._cpus,
                 {kind: ray.available_resources().get(kind, 0) for kind in ("GPU", "CPU")},
@@ -190,7 +208,10 @@ class Dispatcher:
         if now < self._look_due:
             return
         self._look_due = now + LOOK_AROUND_SECONDS
-        workers, self._gpus, self._cpus = room(self._job)
+        workers, self._gpus, self._cpus = room(self._job.config)
+        if self._gpus:
+            # GPUs that were there are asked for again, which is what makes an autoscaler bring them.
+            workers = self._most = max(workers, self._most)
         self._scheduler.set_capacity(workers)
 
     def _tell(self, worker: int, event: str, detail: str = "") -> None:
@@ -198,23 +219,3 @@ class Dispatcher:
         shards = tuple(self._scheduler.holding(worker).values())
         node = f"{place.host}/{place.node[:8]}" if place else ""
         self._report(WorkerNews(self._crew.name(worker), event, node, detail, shards))
-
-
-def room(job: Job) -> tuple[int, int, int]:
-    """How many workers the cluster has room for now, and the GPUs and CPUs that each asks for.
-
-    One a GPU; without any, one a node. As many as `workers` says, if it says: those that find no place wait
-    for a node to join, which is also what tells an autoscaler to bring one.
-    """
-    config = job.config
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
-    if config.device != "cpu" and (with_gpus or config.device.startswith("cuda")):
-        shares = [int(node.get("CPU", 1) // node["GPU"]) for node in with_gpus]
-        # No node gives an actor more CPUs than it has; a worker starts its `decode_threads` all the same.
-        cpus = min([config.decode_threads or 16, *shares])
-        return config.workers or max(1, sum(int(node["GPU"]) for node in with_gpus)), 1, max(1, cpus)
-    shares = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
-    workers = config.workers or max(1, len(shares))
-    together = -(-workers // max(1, len(shares)))  # workers on one node
-    return workers, 0, max(1, min(shares, default=1) // together)

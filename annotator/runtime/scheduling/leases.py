@@ -1,8 +1,9 @@
 """Who works on which shard: leases, replacements, stragglers and deadlines.
 
-No Ray, no threads, no clock of its own. An executor tells the scheduler what happened (`ready`, `progressed`,
-`done`, `failed`, `died`), asks it what to do (`decide`), and does that. Every call takes the time, in seconds
-of any monotonic clock. What is left to do is in `backlog`, who is there to do it in `roster`.
+No Ray, no threads, no clock of its own. An executor tells the scheduler what happened (`placed`, `ready`,
+`progressed`, `done`, `failed`, `died`), asks it what to do (`decide`), and does that. Every call takes the
+time, in seconds of any monotonic clock. What is left to do is in `backlog`, who is there to do it in
+`roster`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ class Scheduler:
     def set_capacity(self, workers: int) -> None:
         """How many workers there is room for now; nodes join and leave."""
         self._capacity = workers
+
+    def placed(self, worker: int, now: float) -> None:
+        """A started worker has found a place and builds its models."""
+        self._advance(now)
+        entry = self._roster.get(worker)
+        if entry is not None:
+            self._roster.placed(entry, self._time)
 
     def ready(self, worker: int, now: float) -> None:
         """A started worker can take leases."""
@@ -199,7 +207,7 @@ class Scheduler:
         if not self._roster.may_start(self._time):
             return []
         wanted = min(self._capacity, self.unfinished) - len(self._roster)
-        return [Start(self._roster.start(self._time).number) for _ in range(wanted)]
+        return [Start(self._roster.start().number) for _ in range(wanted)]
 
     def _next_lease(self) -> Lease | None:
         backlog, roster = self._backlog, self._roster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -28,14 +29,15 @@ class Worker:
 
     Attributes:
         number: not used twice.
-        deadline: seconds of the scheduler's clock; to be ready, then to make progress.
+        deadline: seconds of the scheduler's clock; to be ready, from the time it has a place, then to make
+            progress.
         armed: the heap has an entry for its hang deadline.
         mark: its progress as it last showed it.
         held: its leases, the one under way first.
     """
 
     number: int
-    deadline: float
+    deadline: float = math.inf
     state: State = State.STARTING
     armed: bool = False
     mark: Hashable = None
@@ -72,13 +74,18 @@ class Roster:
 
     # Coming and going
 
-    def start(self, now: float) -> Worker:
+    def start(self) -> Worker:
         """A new one."""
-        worker = Worker(next(self._numbers), now + self._policy.start_seconds)
+        worker = Worker(next(self._numbers))
         self._workers[worker.number] = worker
         self.starting += 1
-        heapq.heappush(self._deadlines, (worker.deadline, worker.number, True))
         return worker
+
+    def placed(self, worker: Worker, now: float) -> None:
+        """Its process runs, and has until its deadline to come up."""
+        if worker.state is State.STARTING and worker.deadline == math.inf:
+            worker.deadline = now + self._policy.start_seconds
+            heapq.heappush(self._deadlines, (worker.deadline, worker.number, True))
 
     def may_start(self, now: float) -> bool:
         """Whether no pause is under way after failed starts."""

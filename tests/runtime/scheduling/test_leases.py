@@ -155,7 +155,21 @@ def test_a_jump_of_the_clock_ends_nobody(jump):
 def test_a_worker_that_does_not_come_up_is_given_up():
     run = Clocked(4, workers=1, start_seconds=60)
     assert run.decide() == [Start(0)]
-    assert run.wait(70) == [End(0), Start(1)]
+    run.scheduler.placed(0, run.now)
+    run.wait(30)
+    run.scheduler.placed(0, run.now)
+    assert run.wait(40) == [End(0), Start(1)]
+
+
+def test_a_worker_without_a_place_waits_for_a_node_to_join():
+    """Of a cluster that has lost all its nodes, or has none yet, nobody can say that its workers fail."""
+    run = Clocked(4, workers=3, start_seconds=60, failed_starts=3)
+    assert run.decide() == [Start(0), Start(1), Start(2)]
+    assert run.wait(10_000) == []
+    run.scheduler.placed(1, run.now)
+    assert run.wait(50) == []
+    run.scheduler.ready(1, run.now)
+    assert [lease.worker for lease in leases(run.wait(200))] == [1]
 
 
 def test_failed_starts_in_a_row_fail_the_run_and_say_why():

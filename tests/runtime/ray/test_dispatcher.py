@@ -1,0 +1,50 @@
+"""What the dispatcher makes of a cluster that changes; no Ray is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotator.config import RunConfig
+from annotator.errors import UserError
+from annotator.models.sources import ModelSource
+from annotator.runtime.job import Job, ShardTask
+from annotator.runtime.ray import executor
+from annotator.runtime.ray.actors import Beat
+from annotator.runtime.ray.executor import Dispatcher
+from annotator.runtime.scheduling.policy import End, Policy, Start
+from annotator.store.schema import ModelRecord, Provenance
+
+
+@pytest.fixture
+def dispatcher(tmp_path) -> Dispatcher:
+    config = RunConfig(inputs=("/data",), out=str(tmp_path), device="cuda", address="auto")
+    provenance = Provenance(ModelRecord("fake"), None, None, "01" * 32, "23" * 32)
+    job = Job(config, str(tmp_path), ModelSource("fake", "pose", "", None, "random"), None, provenance)
+    tasks = [ShardTask(shard) for shard in range(9)]
+    return Dispatcher(job, tasks, lambda news: None, Policy(start_seconds=0))
+
+
+def test_the_time_to_get_ready_begins_with_the_first_sign_of_life(dispatcher):
+    scheduler = dispatcher._scheduler
+    scheduler.set_capacity(1)
+    assert scheduler.decide(0) == [Start(0)]
+    dispatcher._workers.add(0)
+    assert scheduler.decide(5) == []
+    dispatcher._hear(0, None, Beat(0, ()))
+    assert End(0) in scheduler.decide(10)
+
+
+def test_gpus_that_left_are_asked_for_again(dispatcher, monkeypatch):
+    """That is what makes an autoscaler bring them."""
+    monkeypatch.setattr(executor, "LOOK_AROUND_SECONDS", 0)
+    for found, asked in ((0, 1), (4, 4), (2, 4), (0, 4), (6, 6)):
+        nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}}] * found
+        monkeypatch.setattr(executor.ray, "nodes", lambda nodes=nodes: nodes)
+        dispatcher._look_around()
+        assert (dispatcher._scheduler._capacity, dispatcher._gpus) == (asked, 1)
+
+
+def test_a_gpu_that_this_machine_lacks_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(executor.ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 8.0}}])
+    with pytest.raises(UserError, match="finds no GPU on this machine; use --device cpu"):
+        executor._check_gpu()
