@@ -67,6 +67,7 @@ def queue(
 ) -> None:
     """Rank people, those whose labels are most likely bad first, and images in which people are missed."""
     from annotator.cli import print_json
+    from annotator.errors import UserError
     from annotator.quality.curve import NothingToFindError
     from annotator.quality.diagram import draw_curve
     from annotator.quality.missed import probably_missed
@@ -74,6 +75,8 @@ def queue(
     from annotator.quality.reviewed import seconds_a_person, undecided
     from annotator.store.reader import Run
 
+    if curve is not None and gt is None and not reviews:
+        raise UserError(f"--curve {curve}: a curve needs a truth to be drawn against: --gt, or --reviews")
     opened = Run(run)
     ranked = rank(opened, tuple(by.split(",")), everybody)
     table = as_table(opened, ranked)

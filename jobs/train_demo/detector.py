@@ -10,10 +10,10 @@ custom_imports = dict(imports=["arrays", "losses", "muon", "perturb", "precision
 model = dict(backbone=dict(frozen_stages=1, norm_eval=False), bbox_head=dict(type="Float32RTMDetSepBNHead"))
 
 # Pictures are 4:3: nothing is padded but what the strides need.
-size = (416, 320)
+size = (480, 384)
 
 train_pipeline = [
-    dict(type="RandomView", size=size, scale=(0.78, 1.43), smallest=5),
+    dict(type="RandomView", size=size, scale=(0.8, 1.55), smallest=5),
     dict(type="Perturb", amount=0.3, patches=0.3, largest=0.25),
     dict(type="PackDetInputs", meta_keys=("img_shape", "scale_factor")),
 ]
@@ -46,5 +46,6 @@ ema = dict(
 # The first minutes see parts of pictures, four times as many in the same time (`train.py --input`).
 smaller = {
     "192x160": {"train_pipeline.0.size": (192, 160), "train_pipeline.0.scale": (0.4, 1.0)},
+    "416x320": {"train_pipeline.0.size": (416, 320), "train_pipeline.0.scale": (0.78, 1.43)},
     "320x256": {"train_pipeline.0.size": (320, 256), "train_pipeline.0.scale": (0.6, 1.1)},
 }

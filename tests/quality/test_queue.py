@@ -216,11 +216,13 @@ def test_the_command(run, tmp_path, capsys) -> None:
         "reviews": False,
         "bad_below": 0.75,
     }
-    command(str(run.path), to=to, top=2, curve=curve, pace=6.0, other=None, as_json=True, **options)
+    with pytest.raises(UserError, match="a curve needs a truth"):
+        command(str(run.path), to=None, top=2, curve=curve, pace=6.0, other=None, as_json=True, **options)
+    command(str(run.path), to=to, top=2, curve=None, pace=6.0, other=None, as_json=True, **options)
     told = json.loads(capsys.readouterr().out)
     assert told["people"] == 3 and len(told["queue"]) == 2 and told["queue"][0]["id"] == 2
     assert told["minutes_left"] == pytest.approx(0.3) and told["curve"] is None
-    assert pq.read_table(str(to)).num_rows == 3 and not curve.exists()
+    assert pq.read_table(str(to)).num_rows == 3
     command(str(run.path), to=None, top=2, curve=None, pace=None, other=None, as_json=False, **options)
     text = capsys.readouterr().out
     assert "2 likely phantoms and suppressed doubles are not ranked" in text
