@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import os
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ IMAGE_SUFFIXES = frozenset(_SUFFIXES.split())
 _FILMS = """.mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .3gp .wmv .flv"""
 VIDEO_SUFFIXES = frozenset(_FILMS.split())
 INPUT_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+
+# Of a .ts file, to tell film from text: a few packets of a transport stream.
+_HEAD_BYTES = 1024
 
 
 def suffix(name: str) -> str:
@@ -74,15 +78,22 @@ def walk(folder: str, notes: Notes, keep: frozenset[str] | None = INPUT_SUFFIXES
 
 
 def _is_source_code(path: str) -> bool:
-    """Whether a .ts file is TypeScript: packets of a transport stream begin with 0x47, at byte 0 or 4."""
+    """Whether a .ts file is TypeScript: text. A transport stream, wherever it begins, is not."""
     if suffix(path) != ".ts":
         return False
     try:
         with open(path, "rb") as file:
-            head = file.read(5)
+            head = file.read(_HEAD_BYTES)
     except OSError:
         return False
-    return bool(head) and 0x47 not in (head[0], head[-1])
+    if not head or b"\0" in head:
+        return False
+    try:
+        # The head may end within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _listing(folder: str) -> list[tuple[str, bool]]:

@@ -159,6 +159,18 @@ def test_typescript_is_no_video(tmp_path):
     assert made.notes == ("skipped in folders: 1 .ts",)
 
 
+def test_a_stream_that_begins_within_a_packet_is_a_video_and_text_of_any_kind_is_not(tmp_path):
+    whole = write_film(tmp_path / "whole.ts", 12).read_bytes()
+    (tmp_path / "whole.ts").unlink()
+    for start in (1, 3, 100, 187):
+        (tmp_path / f"{start}.ts").write_bytes(whole[start:])
+    for start in range(3):  # one of them has a character on the border of what is looked at
+        (tmp_path / f"text{start}.ts").write_text("G" * start + "日" * 2000)
+    made = build_plan([str(tmp_path)], shard_size=100)
+    assert {item.video_uri for item in items(made)} == {str(tmp_path / f"{at}.ts") for at in (1, 3, 100, 187)}
+    assert made.notes[-1] == "skipped in folders: 3 .ts"
+
+
 def test_a_film_that_is_cut_off_is_told(tmp_path):
     whole = write_film(tmp_path / "whole.mkv", 200).read_bytes()
     (tmp_path / "whole.mkv").unlink()
