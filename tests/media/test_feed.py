@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -192,6 +193,27 @@ def test_waiting_is_measured(reader):
     with ImageFeed(items(1)) as feed:
         list(feed)
     assert feed.wait_seconds > 0.02 and feed.decode_seconds > 0.02
+
+
+def test_lost_stretches_of_a_film_are_told_by_one_look_at_it(monkeypatch):
+    """To index a film is to read it from end to end."""
+    looked = []
+
+    def index(uri):
+        looked.append(uri)
+        time.sleep(0.02)
+        return SimpleNamespace(lost=[(float(at), at + 0.5) for at in range(9)])
+
+    monkeypatch.setattr(feed_module, "index_video", index)
+    lost = [
+        Item(at, at, f"{film}#{at}", f"{film}#{at}", 0, video_uri=film, time=float(at))
+        for film in ("/a.ts", "/b.ts")
+        for at in range(9)
+    ]
+    with ImageFeed(lost, threads=4) as feed:
+        assert [getattr(error, "kind", None) for _, error in feed] == ["lost_stretch"] * 18
+    assert sorted(set(looked)) == ["/a.ts", "/b.ts"]
+    assert len(looked) < 9  # threads may meet where one film ends and the next begins
 
 
 def wait_until(condition, seconds: float = 5) -> None:
