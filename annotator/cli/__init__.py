@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from annotator.errors import AnnotatorError
+from annotator.errors import AnnotatorError, RunFailed
 from annotator.runtime.stopping import Stopped
 
 app = typer.Typer(
@@ -75,6 +75,11 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno is None or error.filename is None:
+            raise
+        # A disk that does not answer, a file that went away meanwhile: no mistake in the program.
+        fail(RunFailed(f"{error.filename}: {error.strerror}"))
     sys.exit(0)
 
 

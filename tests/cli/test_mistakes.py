@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -114,3 +115,13 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
     assert "annotate" in done.stdout.lower()
+
+
+def test_a_disk_that_does_not_answer_is_one_line_too(call, monkeypatch, tmp_path):
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error", f"{tmp_path}/plan/items.parquet")
+
+    monkeypatch.setattr("annotator.store.verify.verify", broken)
+    code, out, err = call("verify", tmp_path)
+    assert (code, out) == (1, "")
+    assert err == f"annotator: {tmp_path}/plan/items.parquet: Input/output error\n"
