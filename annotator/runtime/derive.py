@@ -22,6 +22,7 @@ from annotator.runtime.job import Base, Job
 from annotator.runtime.progress import Listener
 from annotator.runtime.rewrite import kept_people
 from annotator.runtime.run_report import RunReport
+from annotator.store import run_info
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.schema import RunRecord
@@ -82,6 +83,10 @@ def launch_from(config: RunConfig, base_dir: str, listener: Listener) -> RunRepo
         raise UserError(f"--out {config.out} is the run of --from: name another folder, it stays as it is")
     if not summarise(base_dir).complete:
         raise UserError(f"--from {base_dir} is not finished: go on with it first")
+    if run_info.is_forgetting(base_dir):
+        raise UserError(
+            f"--from {base_dir}: something is being forgotten from it; finish `annotator forget` first"
+        )
     different = _different(ingredients.located(base.info.run_config), config)
     _check(base_dir, base, config, different)
     warning = check_writable(config.out)

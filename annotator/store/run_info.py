@@ -209,6 +209,15 @@ def update(run_dir: str | Path, **changes: Any) -> RunInfo:
     return info
 
 
+def is_forgetting(run_dir: str | Path) -> bool:
+    """Whether something is being forgotten, or was begun to be."""
+    try:
+        storage_at(run_dir).size(FORGETTING)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def differences(old: RunInfo, new: RunInfo) -> list[str]:
     """What keeps `new` from going on with the run of `old`: one line a difference, empty when it may.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: Report) -> None:
     """Rows were checked against the plan, from which the items are gone; here are the other layers."""
     storage = storage_at(run_dir)
-    with contextlib.suppress(FileNotFoundError):
-        storage.size(run_info.FORGETTING)
+    if run_info.is_forgetting(run_dir):
         message = "forgetting is not finished; `annotator forget` goes on"
         report.add("forgetting", run_info.FORGETTING, message)
     if info is None or not info.forgotten:

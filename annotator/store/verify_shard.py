@@ -42,15 +42,15 @@ def check_shard(
     report.images += len(index)
 
     wanted, ids = plan.index[expected], plan.image_id[expected]
-    place = np.clip(np.searchsorted(wanted, index), 0, len(wanted) - 1)
-    known = wanted[place] == index
+    known = np.isin(index, wanted)
+    place = np.searchsorted(wanted, index)
     rows = np.bincount(place[known], minlength=len(wanted))
     rows_of[expected] = np.minimum(rows, 255)
     for stranger in index[~known]:
         report.add("foreign", where, f"its images hold item {stranger}, which the plan does not put there")
     for row in np.flatnonzero(rows > 1):
         report.add("doubled", where, f"item {wanted[row]} has {rows[row]} rows in images")
-    for item in index[known & (ids[place] != image_id)]:
+    for item in index[known][ids[place[known]] != image_id[known]]:
         report.add("mismatch", where, f"item {item} has another image_id than in the plan")
     if np.any(np.diff(index) <= 0):
         report.add("mismatch", where, "its images are not in the order of the plan")

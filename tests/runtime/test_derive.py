@@ -239,6 +239,12 @@ def test_rows_of_what_is_left_after_a_forget(base, patterns, boxes) -> None:
         assert verify(new.path).ok
 
 
+def test_a_run_that_is_being_forgotten_from_is_no_base(base) -> None:
+    (base.path / run_info.FORGETTING).write_text('{"patterns": ["d.jpg"]}')
+    with pytest.raises(UserError, match="being forgotten"):
+        derive(base, visible_threshold=0.7)
+
+
 def test_a_start_that_died_before_its_plan_is_gone_on_with(base) -> None:
     forget(str(base.path), ["d.jpg"])
     _, new = derive(base, visible_threshold=0.7)

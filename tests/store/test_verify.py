@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import ItemError, UserError
+from annotator.privacy.forget import forget
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.records import CommitRecord, FileEntry, read_record, record_name
@@ -91,6 +92,13 @@ def test_an_image_that_the_plan_does_not_know(run) -> None:
     rewrite(run.path, "images", 1, lambda t: with_values(t, "index", [2, 77]))
     report = verify(run.path)
     assert report.missing == 1 and report.counts["foreign"] == 1
+
+
+def test_images_that_come_back_to_a_shard_of_which_all_was_forgotten(run) -> None:
+    before = pq.read_table(data_file(run.path, "images", 1))
+    forget(str(run.path), ["2.jpg", "3.jpg"])
+    rewrite(run.path, "images", 1, lambda t: before)
+    assert verify(run.path).counts["foreign"] == 2
 
 
 def test_an_image_of_another_shard(run) -> None:
