@@ -13,8 +13,7 @@ from annotator.errors import ItemError, UserError
 from annotator.privacy.forget import forget
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
-from annotator.store.records import CommitRecord, FileEntry, read_record, record_name
-from annotator.store.storage import storage_at
+from annotator.store.records import CommitRecord, FileEntry, record_name, standing_record
 from annotator.store.verify import verify
 from annotator.store.verify_report import EXAMPLES
 
@@ -34,7 +33,7 @@ def kinds(run_dir: Path) -> dict[str, int]:
 
 
 def data_file(run_dir: Path, table: str, shard: int) -> Path:
-    return run_dir / read_record(storage_at(run_dir), shard).files[table].name
+    return run_dir / standing_record(run_dir, shard).files[table].name
 
 
 def rewrite(run_dir: Path, table: str, shard: int, change) -> None:
@@ -46,10 +45,10 @@ def rewrite(run_dir: Path, table: str, shard: int, change) -> None:
     changed = change(pq.read_table(path))
     pq.write_table(changed, path)
     data = path.read_bytes()
-    record = read_record(storage_at(run_dir), shard)
+    record = standing_record(run_dir, shard)
     entry = FileEntry(record.files[table].name, changed.num_rows, len(data), hashlib.sha256(data).hexdigest())
     record = replace(record, files={**record.files, table: entry})
-    (run_dir / record_name(shard)).write_bytes(record.to_json())
+    (run_dir / record_name(shard, record.generation)).write_bytes(record.to_json())
 
 
 def with_values(table: pa.Table, column: str, values: list) -> pa.Table:
