@@ -3,13 +3,16 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url
 
-.PHONY: setup lock check format test chaos demo clean help
+.PHONY: setup dev lock check format test chaos demo clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.installed  ## make .venv and install everything from requirements.lock
+
+dev: .venv/.dev  ## the same and what tests, checks and comparisons need, from requirements-dev.lock
 
 .venv/.installed: requirements.lock pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed and was not found; set PYTHON=/path/to/python3.11"; exit 2; }
@@ -22,23 +25,27 @@ setup: .venv/.installed  ## make .venv and install everything from requirements.
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-lock:  ## resolve the dependencies of pyproject.toml into requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
-		--extra dev pyproject.toml -o requirements.lock
+.venv/.dev: .venv/.installed requirements-dev.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode -r requirements-dev.lock
+	@touch $@
 
-check: setup  ## ruff and the type checker
+lock: setup  ## resolve the dependencies of pyproject.toml into requirements.lock, for tests into requirements-dev.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+
+check: dev  ## ruff and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: setup  ## let ruff rewrite the code
+format: dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup  ## all tests but the long campaign
+test: dev  ## all tests but the long campaign
 	$(BIN)/python -m pytest
 
-chaos: setup  ## the long campaign: 200 faults at random; what was lost, doubled or wrongly condemned
+chaos: dev  ## the long campaign: 200 faults at random; what was lost, doubled or wrongly condemned
 	$(BIN)/python tests/faults/campaign.py --faults 200
 
 demo: setup  ## annotate 40 synthetic pictures and a film, offline, in 3 minutes

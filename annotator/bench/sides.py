@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from annotator.bench.photos import Photo
-from annotator.errors import RunFailed
+from annotator.errors import RunFailed, UserError
 from annotator.media.feed import ImageFeed
 from annotator.models.detector import Detector
 from annotator.models.openmmlab.build import build, default_scope
@@ -148,7 +148,10 @@ class Rtmlib:
     name = "rtmlib"
 
     def __init__(self, path: str, input_size: tuple[int, int]) -> None:
-        from rtmlib import RTMPose
+        try:
+            from rtmlib import RTMPose
+        except ImportError:
+            raise UserError("--against rtmlib: it is not installed; `make dev` installs it") from None
 
         with Path(os.devnull).open("w") as quiet, redirect_stdout(quiet):
             self._pose = RTMPose(path, model_input_size=input_size, backend="onnxruntime", device="cpu")
