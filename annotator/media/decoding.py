@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -185,8 +187,7 @@ class FrameReader:
         return self._image(frame)
 
     def _image(self, frame: VideoFrame) -> Image:
-        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        pixels = np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
+        pixels = _upright(self._reformatter.reformat(frame, format="rgb24").to_ndarray(), frame)
         return Image(pixels, pixels.shape[1], pixels.shape[0])
 
     def _find(self, item: Item) -> tuple[VideoFrame | None, bool]:
@@ -266,6 +267,28 @@ def _timed(found: Iterable[tuple[int | None, VideoFrame, bool]]) -> Iterator[tup
         if pts is not None and (last is None or pts > last):
             last = pts
             yield pts, frame, damaged
+
+
+def _upright(pixels: np.ndarray, frame: VideoFrame) -> np.ndarray:
+    """Pixels (H, W, 3) as the display matrix says, in quarter turns, mirrored or not."""
+    a, b, c, d = _display_matrix(frame)
+    # The pixel at (x, y) is shown at (ax + cy, bx + dy).
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+    try:
+        found = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV has no name for some of what frames carry, such as EXIF in Motion JPEG. The angle it knows.
+        angle = math.radians(frame.rotation)
+        return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+    if found is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(found))
+    return a, b, c, d
 
 
 def _line(error: Exception) -> str:

@@ -164,24 +164,66 @@ def test_seeking_spares_most_of_a_long_film(tmp_path, monkeypatch):
 # Orientation
 
 
-def turned(source: str, path: Path, degrees: int) -> str:
-    """The film with a display matrix in its track header: degrees counter-clockwise to be upright."""
+# Display matrices and what the ffmpeg command makes of a picture with them.
+MATRICES: dict[str, tuple[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]]] = {
+    "a quarter left": ((0, -1, 1, 0), lambda pixels: np.rot90(pixels)),
+    "half a turn": ((-1, 0, 0, -1), lambda pixels: pixels[::-1, ::-1]),
+    "a quarter right": ((0, 1, -1, 0), lambda pixels: np.rot90(pixels, -1)),
+    "left and right": ((-1, 0, 0, 1), lambda pixels: pixels[:, ::-1]),
+    "top and bottom": ((1, 0, 0, -1), lambda pixels: pixels[::-1]),
+    "one diagonal": ((0, 1, 1, 0), lambda pixels: pixels.transpose(1, 0, 2)),
+    "the other diagonal": ((0, -1, -1, 0), lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2)),
+}
+
+
+def with_matrix(source: str, path: Path, matrix: tuple[float, float, float, float]) -> str:
+    """The film with a display matrix in its track header."""
     data = bytearray(Path(source).read_bytes())
     at = data.index(b"tkhd") + 4 + 40
-    matrix = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}[degrees]
-    a, b, c, d = (value * 65536 for value in matrix)
+    a, b, c, d = (round(value * 65536) for value in matrix)
     numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
     data[at : at + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in numbers)
     path.write_bytes(data)
     return str(path)
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_frames_are_upright(film, tmp_path, degrees):
-    path = turned(film("b-frames.mp4"), tmp_path / "turned.mp4", degrees)
+@pytest.mark.parametrize("name", MATRICES)
+def test_frames_are_upright_and_not_mirrored(film, tmp_path, name):
+    matrix, shown = MATRICES[name]
+    path = with_matrix(film("b-frames.mp4"), tmp_path / "turned.mp4", matrix)
     found = read(path, items_of(path, index_video(path)))
-    assert_equal(found, [np.rot90(pixels, degrees // 90) for pixels in straight(path)])
-    assert (found[0].width, found[0].height) == ((64, 48) if degrees == 180 else (48, 64))
+    expected = [shown(pixels) for pixels in straight(path)]
+    assert_equal(found, expected)
+    assert all((image.height, image.width) == expected[0].shape[:2] for image in found)
+
+
+def test_a_tilt_is_no_quarter_turn(film, tmp_path):
+    for sign in (-1, 1):
+        path = with_matrix(film("b-frames.mp4"), tmp_path / "tilted.mp4", (1, 0.035 * sign, -0.035 * sign, 1))
+        assert_equal(read(path, items_of(path, index_video(path))), straight(path))
+
+
+def test_motion_jpeg_stands_as_its_exif_says(tmp_path):
+    import io
+
+    import PIL.Image
+
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    jpeg = io.BytesIO()
+    PIL.Image.fromarray(picture(0)).save(jpeg, "JPEG", exif=exif)
+    path = str(tmp_path / "camera.avi")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream, packet.time_base = stream, Fraction(1, RATE)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = True
+            container.mux(packet)
+    found = read(path, items_of(path, index_video(path)))
+    assert_equal(found, [np.rot90(pixels, -1) for pixels in straight(path)])
 
 
 # Damage
