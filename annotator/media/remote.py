@@ -18,8 +18,8 @@ from annotator.store.locations import Location, location
 
 # Local copies of videos that one process keeps, at most, and of the free space of the disk.
 MOST_BYTES, SHARE_OF_FREE = 8 << 30, 0.5
-# So long a new one waits for those that are being read; then it may go beyond the bound if the disk has room,
-# as their readers may be waiting for its own.
+# So long a new one waits for those that are being read, as their readers may be waiting for its own; then it
+# goes beyond the bound, or fails where the disk has no room.
 PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 
@@ -121,8 +121,11 @@ class _Copies:
     def _fits(self, size: int, patient: bool) -> bool:
         """Whether there is room for `size` bytes, once the oldest copies that nobody reads are gone.
 
+        Args:
+            patient: whether to wait for the copies that are being fetched and read.
+
         Raises:
-            OSError: there is none, and nothing to wait for.
+            OSError: the disk has none, and there is nothing to wait for, or no patience left.
         """
         where = tempfile.gettempdir()
         missing = sum(bytes_ - os.fstat(file.fileno()).st_size for file, bytes_ in self._under_way)
@@ -139,11 +142,11 @@ class _Copies:
                 held, free = held - bytes_, free + bytes_
         if held + size <= most:
             return True
-        if size <= free:
-            return not patient or not held
-        if not held:
+        if held and patient:
+            return False
+        if size > free:
             raise OSError(errno.ENOSPC, f"no space for a local copy of {size:,} bytes in {where}")
-        return False
+        return True
 
 
 def _descriptors() -> Counter[tuple[int, int]]:

@@ -82,23 +82,41 @@ def test_readers_that_wait_for_each_other_do_not_wait_for_ever(fetched, monkeypa
         assert file.read() == b"xxx"
 
 
-def test_a_disk_without_room_is_waited_for_only_where_others_may_give_it_back(fetched, monkeypatch):
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.0)
-    free = 4
-    monkeypatch.setattr(remote.shutil, "disk_usage", lambda where: SimpleNamespace(free=free))
+@pytest.fixture
+def disk(monkeypatch) -> SimpleNamespace:
+    """The disk of the copies, with 4 bytes free."""
+    usage = SimpleNamespace(free=4)
+    monkeypatch.setattr(remote.shutil, "disk_usage", lambda where: usage)
+    return usage
 
-    def read() -> bytes:
-        with opened("2") as file:
-            return file.read()
 
+def content(name: str) -> bytes:
+    with opened(name) as file:
+        return file.read()
+
+
+def test_a_disk_without_room_is_waited_for_where_others_may_give_it_back(fetched, disk):
     with ThreadPoolExecutor(1) as pool:
         with opened("1"):
-            free = 1
-            waiting = pool.submit(read)
+            disk.free = 1
+            waiting = pool.submit(content, "2")
             time.sleep(0.1)
             assert not waiting.done()
         assert waiting.result(10) == b"xxx"
-    monkeypatch.setattr(remote, "_copies", remote._Copies())
-    with pytest.raises(ItemError, match="no space") as caught, opened("3"):
-        pass
+
+
+def test_a_disk_without_room_is_an_error_once_waiting_was_in_vain(fetched, disk, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.1)
+    with ThreadPoolExecutor(1) as pool, opened("1"):
+        disk.free = 1
+        waiting = pool.submit(content, "2")
+        with pytest.raises(ItemError, match="no space") as caught:
+            waiting.result(10)
+    assert caught.value.kind == "too_large"
+
+
+def test_a_disk_without_room_and_without_copies_is_an_error_at_once(fetched, disk):
+    disk.free = 1
+    with pytest.raises(ItemError, match="no space") as caught:
+        content("1")
     assert caught.value.kind == "too_large"
