@@ -29,7 +29,7 @@ def to_path(text: str, where: str) -> str:
     if scheme[1].lower() != "file":
         raise UserError(
             f"{where}: {redacted(text)} cannot be read here: local paths, file:// URIs and, for inputs, "
-            "s3://, gs:// and az:// can; copy or mount the data and name it by its path"
+            "s3://, gs:// and az:// can; download, copy or mount the data and name it by its path"
         )
     host = urlsplit(text).netloc
     if host not in ("", "localhost"):

@@ -294,6 +294,10 @@ def broken(tmp_path: Path):
     yield str(tmp_path / "*.jpg"), r"nothing matches the pattern .*\*.jpg"
     yield str(tmp_path / "song*/*"), "matches no picture"
     yield "ftp://host/a", "ftp://host/a cannot be read here: local paths, file://"
+    yield (
+        "https://host/a.jpg",
+        "https://host/a.jpg cannot be read here: .* download, copy or mount",
+    )
     yield "file://server/a", "host 'server'"
     yield put("blank.txt", "# nothing\n\n"), "blank.txt names nothing"
     yield put("far.txt", "ok.jpg\nhttp://x/1.jpg\n"), "far.txt: line 2: http://x/1.jpg"
