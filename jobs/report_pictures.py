@@ -15,8 +15,11 @@ from functools import partial
 from pathlib import Path
 
 WIDTHS = {"wide": 1400, "narrow": 400}
-# A page is long: the documentation shows the part that says the most.
-FROM = {"report": "body", "report-evaluation": "#evaluation"}
+# A page is long: the documentation shows the parts that say the most, each from where it begins.
+PARTS = {
+    "wide": {"report": "body", "report-evaluation": "#evaluation"},
+    "narrow": {"report-evaluation": "#evaluation"},
+}
 HEIGHT = {"wide": 1500, "narrow": 1700}
 
 
@@ -43,7 +46,7 @@ def annotator(folder: Path, *arguments: object) -> None:
 
 
 def take(page: Path, folder: Path, browser: str) -> None:
-    """Take each part at each width; fails if a page is wider than its window."""
+    """Take the parts of each width; fails if a page is wider than its window."""
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,7 @@ def take(page: Path, folder: Path, browser: str) -> None:
             wide = tab.evaluate("document.documentElement.scrollWidth")
             if wide > width:
                 raise SystemExit(f"the page is {wide} px wide in a window of {width} px")
-            for name, start in FROM.items():
+            for name, start in PARTS[width_name].items():
                 top = tab.evaluate(f"document.querySelector('{start}').getBoundingClientRect().top")
                 tab.screenshot(
                     path=folder / f"{name}-{width_name}.jpg",
