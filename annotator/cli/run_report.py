@@ -39,8 +39,8 @@ def describe(report: RunReport, price_per_hour: float | None = None) -> str:
     if report.images:
         lines.append(
             f"  {report.images:,} images in {duration(report.seconds)}: "
-            f"{report.images / report.seconds:.1f} images/s, {report.people / report.seconds:.1f} people/s. "
-            f"Workers' time: {_shares(report.stages)}."
+            f"{report.images / report.seconds:.1f} images/s, "
+            f"{report.people / report.seconds:.1f} people/s kept. Workers' time: {_shares(report.stages)}."
         )
     if report.efficiency is not None:
         from annotator.runtime.efficiency import describe as describe_efficiency

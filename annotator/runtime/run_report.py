@@ -26,7 +26,8 @@ class RunReport:
     Attributes:
         run: the run folder.
         totals: the whole run as it stands now.
-        images, people, seconds: of this start alone; no images or people when all were annotated before.
+        images, people, seconds: of this start alone, people kept; no images or people when all were
+            annotated before.
         stages: seconds the workers of this start spent by stage.
         efficiency: of the workers of this start; None where nothing was done or measured.
         confident: people of the whole run whose box has a score of at least `CONFIDENT`.
