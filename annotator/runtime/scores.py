@@ -17,9 +17,15 @@ _REMEDIES = {
     "fits v to labelled people",
 }
 
+# A mean so near to the least score is hardly ever seen.
+_NEAR = 0.1
+
 
 def warnings(job: Job) -> list[str]:
-    """What the settings of a job leave unjudged: a line for each model whose scores never fall so low."""
+    """What the settings of a job leave unjudged: a line for each model whose scores never fall so low.
+
+    Another one where the choice of a cascade is left unjudged.
+    """
     config, said = job.config, []
     for source in (job.pose, job.second if config.cascade else None):
         # Rows that are only rewritten have no config at hand.
@@ -35,6 +41,12 @@ def warnings(job: Job) -> list[str]:
             said.append(
                 f"warning: {source.name} gives no joint a score below {least:g}, so "
                 f"{' and '.join(unjudged)}; {_REMEDIES[least]} (docs/quality.md)"
+            )
+        if source is job.pose and config.cascade and config.cascade_pose_score <= least + _NEAR:
+            said.append(
+                f"warning: {source.name} gives no joint a score below {least:g}, so that by "
+                f"cascade_pose_score={config.cascade_pose_score:g} the cascade is sure of nearly everybody; "
+                "docs/second-opinion.md says what to set"
             )
     return said
 

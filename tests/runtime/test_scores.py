@@ -117,3 +117,14 @@ def test_of_a_second_model_it_is_said_where_its_poses_stay() -> None:
     assert warnings(job("rtmpose-t", DEEPPOSE)) == []
     (told,) = warnings(job("rtmpose-t", DEEPPOSE, cascade=True))
     assert "score below 1" in told
+
+
+@pytest.mark.parametrize(("pose", "enough"), [(MSPN, 1.1), (DEEPPOSE, 2.0)])
+def test_a_cascade_whose_first_model_is_sure_of_everybody_is_named(pose: str, enough: float) -> None:
+    def of_the_cascade(**settings: Any) -> list[str]:
+        return [line for line in warnings(job(pose, "rtmpose-t", **settings)) if "cascade_pose_score" in line]
+
+    (told,) = of_the_cascade(cascade=True)
+    assert "by cascade_pose_score=0.6 the cascade is sure of nearly everybody" in told
+    assert of_the_cascade(cascade=True, cascade_pose_score=enough) == []
+    assert of_the_cascade() == []
