@@ -15,10 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from annotator.errors import RunFailed
+from annotator.errors import RunFailed, UserError
 from annotator.runtime.stopping import handlers_kept
 
 START_ATTEMPTS = 3
+# Ray's way, on any platform in spite of the name: "0" takes 127.0.0.1 for the address of this node.
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 def prepare_environment(local: bool) -> None:
@@ -30,13 +32,23 @@ def prepare_environment(local: bool) -> None:
 
     Args:
         local: Ray will serve this machine only: its ports listen on loopback and nowhere else.
+
+    Raises:
+        UserError: Ray was imported unprepared, and would listen on all interfaces or leave its token behind.
     """
+    named = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    imported = "ray" in sys.modules
+    if local and imported and not (named and os.environ.get(LOOPBACK) == "0"):
+        raise UserError(
+            "this process imported Ray before its ports and its token were seen to: call "
+            "`annotator.runtime.ray.session.prepare_environment(local=True)` before anything imports Ray, "
+            "use --executor inline, or join a cluster with --address"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if local:
-        # Ray's way, on any platform in spite of the name, to take 127.0.0.1 for the address of this node.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    if "ray" in sys.modules or "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        os.environ[LOOPBACK] = "0"
+    if imported or named:
         return
     os.environ["RAY_AUTH_MODE"] = "token"
     if local:
@@ -57,6 +69,7 @@ def ray_session(address: str | None) -> Iterator[ModuleType]:
 
     Raises:
         RunFailed: Ray cannot be started or reached.
+        UserError: see `prepare_environment`.
     """
     prepare_environment(local=address is None)
     import ray
