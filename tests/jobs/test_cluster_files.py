@@ -13,9 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def validated(config: dict) -> dict:
-    from annotator.runtime.ray.session import prepare_environment
-
-    prepare_environment(local=True)
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     prepared = prepare_config(config)
@@ -135,8 +132,12 @@ def test_the_ray_job_has_published_fields_and_hangs_together():
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+    entrypoint = job["spec"]["entrypoint"]
     for group in cluster["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        # Without an autoscaler that is asked for all of them, only `replicas` counts.
+        assert cluster["enableInTreeAutoscaling"] is True
+        assert f"--device cuda --workers {group['maxReplicas']} " in entrypoint
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
         assert limits["nvidia.com/gpu"] == "1"
     misspelt = yaml.safe_load(text.replace("shutdownAfterJobFinishes", "shutdownAfterJobFinish"))
