@@ -92,8 +92,9 @@ class _Copies:
                 file.writelines(pieces(place))
                 file.flush()
             except BaseException:
-                file.close()
+                # Others look at what is under way; it must be open.
                 self._settle(copy)
+                file.close()
                 raise
         except OSError as error:
             raise _item_error(error) from None

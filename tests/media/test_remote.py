@@ -120,3 +120,32 @@ def test_a_disk_without_room_and_without_copies_is_an_error_at_once(fetched, dis
     with pytest.raises(ItemError, match="no space") as caught:
         content("1")
     assert caught.value.kind == "too_large"
+
+
+def test_a_film_that_fails_does_not_fail_those_that_wait(fetched, monkeypatch):
+    begun, fail = threading.Event(), threading.Event()
+    settle = remote._copies._settle
+
+    def pieces(place):
+        if place.key == "bad":
+            begun.set()
+            fail.wait(10)
+            raise OSError("connection lost")
+        yield b"xxx"
+
+    def slowly(copy):
+        time.sleep(0.1)
+        settle(copy)
+
+    monkeypatch.setattr(remote, "MOST_BYTES", 4)
+    monkeypatch.setattr("annotator.store.objects.pieces", pieces)
+    monkeypatch.setattr(remote._copies, "_settle", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        bad = pool.submit(content, "bad")
+        assert begun.wait(10)
+        good = pool.submit(content, "good")
+        time.sleep(0.05)
+        fail.set()
+        with pytest.raises(ItemError, match="connection lost"):
+            bad.result(10)
+        assert good.result(10) == b"xxx"
