@@ -67,9 +67,10 @@ def _standing(config: RunConfig) -> dict[str, str]:
         for name in FIELDS
         if getattr(config, name) == "auto" and before.get(name, "auto") != "auto"
     }
-    # That a run had GPUs of a cluster stands as well: they may just be gone.
-    if config.device == "auto" and _joins(config) and before.get("address") and before["device"] == "cuda":
-        standing["device"] = "cuda"
+    # What a run on a cluster calculates on stands as well: its GPUs may just be gone, and for GPUs that have
+    # joined its engines were not chosen.
+    if config.device == "auto" and _joins(config) and before.get("address"):
+        standing["device"] = before["device"]
     return standing
 
 

@@ -132,16 +132,20 @@ def test_on_a_cluster_auto_is_settled_once_and_never_the_cpu_without_a_word(sett
     assert not caplog.text
 
 
-def test_a_run_that_had_gpus_waits_for_them_when_it_goes_on(settings, gpus, pose, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("device", "before", "now"), [("cuda", 4.0, 0.0), ("cpu", 0.0, 4.0)])
+def test_a_run_goes_on_with_the_device_that_it_began_with(
+    settings, gpus, pose, exports, tmp_path: Path, device, before, now
+) -> None:
     auto = {"device": "auto", "executor": "ray", "address": "auto"}
-    gpus["GPU"] = 4.0
+    gpus["GPU"] = before
     started = resolve_engines(settings(**auto), pose, None).config
     provenance = Provenance(ModelRecord("m"), None, None, started.sha256(), "")
     run_info.create(tmp_path / "run", run_info.RunInfo(started.model_dump(mode="json"), provenance, 1, 1))
-    gpus["GPU"] = 0.0
+    gpus["GPU"] = now
     again = resolve_engines(settings(**auto), pose, None).config
-    assert (again.device, again.engine) == ("cuda", started.engine)
-    assert resolve_engines(settings(**auto | {"device": "cpu"}), pose, None).config.device == "cpu"
+    assert (again.device, again.engine) == (device, started.engine)
+    for asked in ("cpu", "cuda"):
+        assert resolve_engines(settings(**auto | {"device": asked}), pose, None).config.device == asked
 
 
 def test_the_workers_device_is_the_one_asked_for(settings) -> None:
