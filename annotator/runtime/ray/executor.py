@@ -115,6 +115,9 @@ class Dispatcher:
         if isinstance(command, Start):
             self._workers.add(command.worker)
             crew.start(command.worker, self._gpus, self._cpus)
+            if self._job.config.address is None:
+                # No node will join a Ray of our own: what does not come up there fails.
+                self._scheduler.placed(command.worker, time.monotonic())
             self._tell(command.worker, "started")
         elif isinstance(command, Lease):
             crew.lease(command.worker, command.lease, self._tasks[command.shard], command.care)

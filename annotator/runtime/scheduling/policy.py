@@ -15,7 +15,8 @@ class Policy:
         depth: leases a worker holds while there is plenty to do; the second starts decoding behind the first.
         hang_seconds: a worker with leases that shows no progress for so long is ended.
         start_seconds: a worker that has found a place and is not ready after so long is given up. Until it
-            has found one it waits, for a node to join.
+            has found one it waits, for a node to join; on a Ray of our own none will, and its time begins at
+            once.
         failed_starts: in a row, after which no worker is started for `backoff_seconds` (doubled each time, up
             to `longest_backoff`), or, when none lives, the run fails.
         fruitless: deaths in a row of workers on one shard that taught nothing, after which it is set aside.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from annotator.config import RunConfig
@@ -9,19 +11,38 @@ from annotator.errors import UserError
 from annotator.models.sources import ModelSource
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.ray import executor
-from annotator.runtime.ray.actors import Beat
+from annotator.runtime.ray.actors import Beat, Crew
 from annotator.runtime.ray.executor import Dispatcher
 from annotator.runtime.scheduling.policy import End, Policy, Start
 from annotator.store.schema import ModelRecord, Provenance
 
 
 @pytest.fixture
-def dispatcher(tmp_path) -> Dispatcher:
-    config = RunConfig(inputs=("/data",), out=str(tmp_path), device="cuda", address="auto")
-    provenance = Provenance(ModelRecord("fake"), None, None, "01" * 32, "23" * 32)
-    job = Job(config, str(tmp_path), ModelSource("fake", "pose", "", None, "random"), None, provenance)
-    tasks = [ShardTask(shard) for shard in range(9)]
-    return Dispatcher(job, tasks, lambda news: None, Policy(start_seconds=0))
+def dispatch(tmp_path):
+    """`dispatch(**settings)`: a dispatcher with nine shards to do."""
+
+    def make(**settings) -> Dispatcher:
+        config = RunConfig(inputs=("/data",), out=str(tmp_path), **settings)
+        provenance = Provenance(ModelRecord("fake"), None, None, "01" * 32, "23" * 32)
+        job = Job(config, str(tmp_path), ModelSource("fake", "pose", "", None, "random"), None, provenance)
+        tasks = [ShardTask(shard) for shard in range(9)]
+        return Dispatcher(job, tasks, lambda news: None, Policy(start_seconds=0))
+
+    return make
+
+
+@pytest.fixture
+def dispatcher(dispatch) -> Dispatcher:
+    return dispatch(device="cuda", address="auto")
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict[int, tuple[int, int]]:
+    """GPUs and CPUs that were asked for, by worker that did not end; nobody answers."""
+    asked: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(Crew, "start", lambda crew, worker, *demand: asked.__setitem__(worker, demand))
+    monkeypatch.setattr(Crew, "end", lambda crew, worker: asked.pop(worker, None))
+    return asked
 
 
 def test_the_time_to_get_ready_begins_with_the_first_sign_of_life(dispatcher):
@@ -32,6 +53,17 @@ def test_the_time_to_get_ready_begins_with_the_first_sign_of_life(dispatcher):
     assert scheduler.decide(5) == []
     dispatcher._hear(0, None, Beat(0, ()))
     assert End(0) in scheduler.decide(10)
+
+
+@pytest.mark.parametrize(("address", "given_up"), [(None, True), ("auto", False)])
+def test_a_place_is_waited_for_only_where_nodes_may_join(dispatch, asked, address, given_up):
+    dispatcher = dispatch(address=address)
+    scheduler = dispatcher._scheduler
+    scheduler.set_capacity(1)
+    for command in scheduler.decide(time.monotonic()):
+        dispatcher._obey(command)
+    assert asked == {0: (0, 1)}
+    assert (End(0) in scheduler.decide(time.monotonic() + 1)) is given_up
 
 
 def test_gpus_that_left_are_asked_for_again(dispatcher, monkeypatch):
