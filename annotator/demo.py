@@ -58,6 +58,15 @@ class Demo:
         """The run as a COCO file."""
         return self.out / "annotations.json"
 
+    @property
+    def report(self) -> Path:
+        """The report of the run."""
+        return self.run / "report.html"
+
+    def to_dict(self) -> dict[str, str]:
+        """Where everything is, in plain JSON form."""
+        return {name: str(getattr(self, name)) for name in ("run", "truth", "annotations", "report")}
+
     def config(self, inputs: tuple[str, ...]) -> RunConfig:
         """Settings of the run: the defaults, in small shards."""
         given = {

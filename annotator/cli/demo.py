@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,22 +24,24 @@ def demo(
     detector: Annotated[str, Hidden] = "demo-detector",
     detector_weights: Annotated[str | None, Hidden] = None,
     executor: Annotated[Literal["ray", "inline"], typer.Option(help="Ray, or this process alone.")] = "ray",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make 40 pictures and a film of synthetic people, annotate, verify, evaluate, export and report them.
 
     Needs no network: the two small models come with the package.
     """
+    from annotator.cli import print_json
     from annotator.demo import Demo, run_demo
 
     plan = Demo(out, pictures, seconds, pose, pose_weights, detector, detector_weights, executor)
-    print(f"Everything is written to {out}/", flush=True)
-    run_demo(plan, _say)
-    print(_what_next(plan.run / "report.html", plan.annotations, plan.run / "instances"))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    progress = sys.stderr if as_json else sys.stdout
+    say = partial(print, end="", file=progress, flush=True)
+    say(f"Everything is written to {out}/\n")
+    evaluation = run_demo(plan, say)
+    if as_json:
+        print_json(plan.to_dict() | {"evaluation": evaluation})
+    else:
+        print(_what_next(plan.report, plan.annotations, plan.run / "instances"))
 
 
 def _what_next(report: Path, annotations: Path, rows: Path) -> str:

@@ -41,8 +41,10 @@ def export(
     with_images: Annotated[
         bool, typer.Option("--with-images", help="hugging-face: the pictures too, not only their names.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write the people of a run in another format: annotation tools, trainers, data sets, films."""
+    from annotator.cli import print_json
     from annotator.export import format_writer
     from annotator.export.doubtful import RunWithout, count_doubtful
     from annotator.export.selected import selected
@@ -51,10 +53,15 @@ def export(
     write = format_writer(format_name, with_images)
     source = selected(Run(run), drop, reviewed, smooth or format_name == "smoothed")
     written = write(source, to, min_score=min_score, smooth=smooth)
+    dropped = source.left_out if isinstance(source, RunWithout) else None
+    doubtful = count_doubtful(source) if dropped is None else {}
+    if as_json:
+        print_json(written.to_dict() | {"dropped": dropped, "doubtful": doubtful})
+        return
     print(f"{to}: {written.images:,} images, {written.people:,} people")
-    if isinstance(source, RunWithout):
-        print(f"  {source.left_out:,} people are left out by --drop {drop}")
-    elif doubtful := {kind: count for kind, count in count_doubtful(source).items() if count}:
+    if dropped is not None:
+        print(f"  {dropped:,} people are left out by --drop {drop}")
+    elif doubtful := {kind: count for kind, count in doubtful.items() if count}:
         among = " and ".join(f"{count:,} likely {kind}" for kind, count in doubtful.items())
         print(f"  among them {among}; --drop {','.join(doubtful)} leaves them out")
     if written.no_joints:

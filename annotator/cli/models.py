@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from annotator.models.zoo.cards import Card
+    from annotator.models.zoo.catalogue import Entry
 
 app = typer.Typer(help="The catalogue of pose models and detectors, and advice.", no_args_is_help=True)
 
@@ -105,8 +108,10 @@ def show(
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
     weights_dir: WeightsDir = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch official weights, checked against the sha256 in their file names."""
+    from annotator.cli import print_json
     from annotator.errors import UserError
     from annotator.models.weights import fetch
     from annotator.models.zoo.catalogue import find
@@ -116,9 +121,13 @@ def pull(
     for entry in entries:
         if entry.url is None and entry.weights is None:
             raise UserError(f"{entry.name}: no weights are published for it")
+    urls = list(dict.fromkeys(entry.url for entry in entries if entry.url))
     with ProgressBar() as bar:
-        fetched = fetch.fetch_all([entry.url for entry in entries if entry.url], weights_dir, bar.download)
-    for path, sha256 in fetched:
+        fetched = dict(zip(urls, fetch.fetch_all(urls, weights_dir, bar.download), strict=True))
+    if as_json:
+        print_json({"models": [_pulled(entry, fetched) for entry in entries]})
+        return
+    for path, sha256 in fetched.values():
         print(f"{path}  sha256 {sha256}")
     for entry in entries:
         if entry.weights is not None:
@@ -144,6 +153,17 @@ def recommend(
         print_json(advice.to_dict())
     else:
         print(advice.text())
+
+
+def _pulled(entry: Entry, fetched: dict[str, tuple[Path, str]]) -> dict[str, str]:
+    """A model's weights, fetched from its address or shipped with the package."""
+    from annotator.models.weights.fetch import sha256_of
+
+    if entry.weights is not None:
+        path, sha256 = entry.weights, sha256_of(entry.weights)
+    else:
+        path, sha256 = fetched[str(entry.url)]
+    return {"name": entry.name, "weights": str(path), "sha256": sha256}
 
 
 def _group(card: Card) -> str:

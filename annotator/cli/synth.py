@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +24,14 @@ def synth(
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of a film.")] = 4.0,
     fps: Annotated[float, typer.Option(min=1, help="Frames a second of a film.")] = 12.0,
     quick: Annotated[bool, typer.Option("--quick", help="Films of pasted people, for load tests.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make pictures and films of synthetic people with exact COCO ground truth."""
     from contextlib import nullcontext
 
     from tqdm import tqdm
 
+    from annotator.cli import print_json
     from annotator.errors import UserError
     from annotator.synth.dataset import write_images
     from annotator.synth.film import write_films
@@ -43,15 +46,21 @@ def synth(
         spreading = over_ray(address)
     else:
         spreading = nullcontext(over_processes(workers))
+    progress = sys.stderr if as_json else sys.stdout
+    made: dict[str, dict[str, int | str] | None] = {"pictures": None, "films": None}
     with spreading as spread:
         if images:
             with tqdm(total=images, unit="image", desc="pictures") as bar:
                 path = write_images(out, images, seed, area, spread, start, bar.update)
-            print(f"pictures: {images:,}, truth in {path}")
+            print(f"pictures: {images:,}, truth in {path}", file=progress)
+            made["pictures"] = {"count": images, "truth": str(path)}
         if videos:
             with tqdm(total=videos, unit="film", desc="films") as bar:
                 path = write_films(out, videos, seed, area, seconds, fps, spread, start, quick, bar.update)
-            print(f"films: {videos:,}, truth in {path}")
+            print(f"films: {videos:,}, truth in {path}", file=progress)
+            made["films"] = {"count": videos, "truth": str(path)}
+    if as_json:
+        print_json(made)
 
 
 def _parse_size(size: str) -> tuple[int, int]:

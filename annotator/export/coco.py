@@ -48,6 +48,10 @@ class Exported:
     no_file: int = 0
     no_name: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON form."""
+        return asdict(self) | {"path": str(self.path)}
+
 
 @dataclass(slots=True)
 class Tally:

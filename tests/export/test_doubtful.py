@@ -65,6 +65,20 @@ def test_they_are_left_out_when_asked_and_their_images_stay(run, exported, kinds
     assert sum(batch.num_rows for batch in run.open().instances()) == 4
 
 
+def test_programs_are_told_the_same(run, tmp_path, capsys) -> None:
+    path = tmp_path / "people.xml"
+
+    def told(**options) -> dict:
+        export(str(run.path), str(path), "cvat", as_json=True, **options)
+        return json.loads(capsys.readouterr().out)
+
+    written = {"path": str(path), "images": 2, "errors": 0, "no_joints": 0, "no_file": 0, "no_name": 0}
+    everybody = {"people": 4, "below_score": 0, "dropped": None}
+    assert told() == written | everybody | {"doubtful": {"phantoms": 2, "duplicates": 1}}
+    assert told(drop="phantoms") == written | {"people": 2, "below_score": 0, "dropped": 2, "doubtful": {}}
+    assert told(min_score=0.5)["below_score"] == 2
+
+
 @pytest.mark.parametrize("name", ["coco-results", "cvat", "label-studio", "hugging-face"])
 def test_every_format_leaves_them_out(run, tmp_path, name: str) -> None:
     source = RunWithout(run.open(), ["phantoms", "duplicates"])

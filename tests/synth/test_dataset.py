@@ -189,6 +189,14 @@ def test_the_verb(tmp_path, capsys):
         synth(tmp_path)
 
 
+def test_programs_are_told_what_was_made(tmp_path, capsys):
+    synth(tmp_path, images=2, seed=1, size="64x48", workers=1, as_json=True)
+    out, err = capsys.readouterr()
+    truth = str(tmp_path / "person_keypoints.json")
+    assert json.loads(out) == {"pictures": {"count": 2, "truth": truth}, "films": None}
+    assert "pictures: 2" in err
+
+
 def test_ray_gives_the_same_files_and_leaves_no_token_behind(tmp_path):
     here = write_images(tmp_path / "here", 9, 6, (64, 48), map)
     home, there = tmp_path / "home", tmp_path / "there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import threading
@@ -73,6 +74,16 @@ def test_pulled_weights_are_those_of_the_network(served: Path, monkeypatch: pyte
     loaded = build(source).network.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
     assert list(served.parent.glob("cache/**/*.safetensors"))
+
+
+def test_programs_are_told_what_was_pulled(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = publish(served, {"state_dict": {}}, monkeypatch)
+    done = CliRunner().invoke(app, ["pull", NAME, "demo-pose", "--json"])
+    assert done.exit_code == 0, done.output
+    fetched, shipped = json.loads(done.stdout)["models"]
+    assert fetched["name"] == catalogue.find_pose(NAME).name
+    for one, sha256 in (fetched, digest), (shipped, shipped["sha256"]):
+        assert hashlib.sha256(Path(one["weights"]).read_bytes()).hexdigest() == sha256 == one["sha256"]
 
 
 def test_pulled_weights_that_would_run_code_are_refused(
