@@ -206,10 +206,15 @@ def write_films(
     `images` of the file are frames (`video_id`, `frame_id`, `time` in seconds); annotations carry `track_id`.
 
     Raises:
-        UserError: a side is odd (H.264 cannot store it), or the folder cannot be written.
+        UserError: a side is odd (H.264 cannot store it), a film would have no frame, or the folder cannot be
+            written.
     """
     if size[0] % 2 or size[1] % 2 or min(size) < 32:
         raise UserError(f"a film of {size[0]}x{size[1]} is not possible: sides must be even and 32 at least")
+    if round(seconds * fps) < 1:
+        raise UserError(
+            f"a film of {seconds:g} s has no frame at {fps:g} frames a second: {1 / fps:g} s is the least"
+        )
     out = Path(out)
     try:
         (out / VIDEOS_DIR).mkdir(parents=True, exist_ok=True)
