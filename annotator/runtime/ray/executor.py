@@ -79,6 +79,8 @@ class Dispatcher:
             self._report = counted(report, job.run_dir, lambda: self._scheduler.alive)
         self._crew = Crew(job, secrets.token_hex(4), policy.depth)
         self._workers: set[int] = set()
+        # What those of them asked for (GPUs, CPUs) that have given no sign of life yet.
+        self._unplaced: dict[int, tuple[int, int]] = {}
         self._beat_due = self._look_due = 0.0
         self._gpus, self._cpus = 0, 1
         self._most = 0
@@ -114,6 +116,7 @@ class Dispatcher:
         crew = self._crew
         if isinstance(command, Start):
             self._workers.add(command.worker)
+            self._unplaced[command.worker] = self._gpus, self._cpus
             crew.start(command.worker, self._gpus, self._cpus)
             if self._job.config.address is None:
                 # No node will join a Ray of our own: what does not come up there fails.
@@ -131,6 +134,7 @@ class Dispatcher:
         now = time.monotonic()
         if worker not in self._workers:
             return
+        self._unplaced.pop(worker, None)
         if isinstance(answer, Place):
             self._scheduler.ready(worker, now)
             self._tell(worker, "ready", f"pid {answer.pid}")
@@ -181,6 +185,7 @@ class Dispatcher:
 
     def _forget(self, worker: int) -> None:
         self._workers.discard(worker)
+        self._unplaced.pop(worker, None)
         self._crew.end(worker)
         intents.forget_crash(self._job.run_dir, self._crew.name(worker))
 
@@ -216,6 +221,10 @@ class Dispatcher:
             # GPUs that were there are asked for again, which is what makes an autoscaler bring them.
             workers = self._most = max(workers, self._most)
         self._scheduler.set_capacity(workers)
+        for worker, asked in self._unplaced.items():
+            if asked != (self._gpus, self._cpus):
+                # The nodes are others now, and may never have what it asks for.
+                self._scheduler.withdraw(worker)
 
     def _tell(self, worker: int, event: str, detail: str = "") -> None:
         place = self._crew.place(worker)

@@ -58,6 +58,12 @@ class Scheduler:
         if entry is not None:
             self._roster.placed(entry, self._time)
 
+    def withdraw(self, worker: int) -> None:
+        """What a started worker waits for will not come: end it, so that another is started."""
+        if self._roster.get(worker) is not None:
+            self._roster.remove(worker)
+            self._ends.append(End(worker))
+
     def ready(self, worker: int, now: float) -> None:
         """A started worker can take leases."""
         self._advance(now)

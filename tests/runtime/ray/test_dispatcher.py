@@ -19,14 +19,14 @@ from annotator.store.schema import ModelRecord, Provenance
 
 @pytest.fixture
 def dispatch(tmp_path):
-    """`dispatch(**settings)`: a dispatcher with nine shards to do."""
+    """`dispatch(start_seconds, **settings)`: a dispatcher with nine shards to do."""
 
-    def make(**settings) -> Dispatcher:
+    def make(start_seconds: float = 0, **settings) -> Dispatcher:
         config = RunConfig(inputs=("/data",), out=str(tmp_path), **settings)
         provenance = Provenance(ModelRecord("fake"), None, None, "01" * 32, "23" * 32)
         job = Job(config, str(tmp_path), ModelSource("fake", "pose", "", None, "random"), None, provenance)
         tasks = [ShardTask(shard) for shard in range(9)]
-        return Dispatcher(job, tasks, lambda news: None, Policy(start_seconds=0))
+        return Dispatcher(job, tasks, lambda news: None, Policy(start_seconds=start_seconds))
 
     return make
 
@@ -74,6 +74,25 @@ def test_gpus_that_left_are_asked_for_again(dispatcher, monkeypatch):
         monkeypatch.setattr(executor.ray, "nodes", lambda nodes=nodes: nodes)
         dispatcher._look_around()
         assert (dispatcher._scheduler._capacity, dispatcher._gpus) == (asked, 1)
+
+
+def test_workers_without_a_place_ask_for_what_the_nodes_have_now(dispatch, asked, monkeypatch):
+    """Those with a place keep it."""
+    dispatcher = dispatch(60, device="cpu", address="auto", workers=2)
+    monkeypatch.setattr(executor, "LOOK_AROUND_SECONDS", 0)
+
+    def see(*cpus: float) -> dict[int, tuple[int, int]]:
+        nodes = [{"Alive": True, "Resources": {"CPU": count}} for count in cpus]
+        monkeypatch.setattr(executor.ray, "nodes", lambda: nodes)
+        dispatcher._look_around()
+        for command in dispatcher._scheduler.decide(time.monotonic()):
+            dispatcher._obey(command)
+        return asked
+
+    assert see(16, 16) == {0: (0, 16), 1: (0, 16)}
+    dispatcher._hear(0, None, Beat(0, ()))
+    assert see(16, 16) == {0: (0, 16), 1: (0, 16)}
+    assert see(16, 8) == {0: (0, 16), 2: (0, 8)}
 
 
 def test_a_gpu_that_this_machine_lacks_is_not_waited_for(monkeypatch):
