@@ -110,15 +110,19 @@ def _not_opened(path: str, error: Exception) -> ItemError:
     return ItemError("decode", "not_a_video", "it is none of the video formats that can be read")
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet | None]:
-    """Packets of the stream in the order of the file; None in place of a stretch that cannot be read."""
+def packets(container: InputContainer, *streams: VideoStream) -> Iterator[Packet | None]:
+    """Packets in the order of the file, None in place of a stretch that cannot be read.
+
+    Args:
+        streams: those wanted; all if none is named.
+    """
     from av.error import EOFError as EndOfFile
     from av.error import FFmpegError
 
     failures = 0
     while failures < _MOST_FAILURES:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(*streams):
                 if packet.size:
                     failures = 0
                     yield packet

@@ -105,7 +105,7 @@ def _index(uri: str, container: InputContainer, stream: VideoStream) -> VideoInd
     lost, undecodable = 0.0, 0
     cut: tuple[tuple[float, float], ...] = ()
     if timed:
-        lost = _lost_seconds(container, stream, float(end * base))
+        lost = _lost_seconds(uri, container, stream, float(end * base))
         undecodable = int(np.searchsorted(pts, starts[0]))
         pts = pts[undecodable:]
         if container.format.name == "mpegts" and ends_within_a_frame(uri, stream.id) and pts[0] < shown[-1]:
@@ -132,18 +132,35 @@ def _is_hidden(stream: VideoStream, packet: Packet) -> bool:
     return stream.codec_context.name in ("vp8", "libvpx") and not bytes(packet)[0] & 0x10
 
 
-def _lost_seconds(container: InputContainer, stream: VideoStream, end: float) -> float:
-    """How much sooner the video ends than its header says; less than a second is nothing."""
+def _lost_seconds(uri: str, container: InputContainer, stream: VideoStream, end: float) -> float:
+    """How much sooner the video ends than its header says; nothing if that is less than a second."""
+    whole = False
     if container.format.name == "avi":
         # Of a file that was cut off, FFmpeg makes the duration smaller; the header's number of frames stays.
         said = float((stream.start_time or 0) + stream.frames) * float(stream.time_base or 0)
-    elif stream.duration:
+    elif stream.duration and container.format.name != "asf":
         said = float((stream.start_time or 0) + stream.duration) * float(stream.time_base or 0)
     elif container.duration:
         said = (max(container.start_time or 0, 0) + container.duration) / 1e6
+        # Of the whole file (WMV says it of each stream): sound and subtitles may be longer than the picture.
+        whole = said - end > 1 >= said - _end_of_all(uri)
     else:
         return 0.0
-    return said - end if said - end > 1 else 0.0
+    return said - end if said - end > 1 and not whole else 0.0
+
+
+def _end_of_all(uri: str) -> float:
+    """When the last packet of any stream ends, in seconds."""
+    container, _ = open_video(uri)
+    with container:
+        return max(
+            (
+                float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                for packet in packets(container)
+                if packet is not None and packet.pts is not None and packet.time_base
+            ),
+            default=0.0,
+        )
 
 
 def _without_lost(uri: str, index: VideoIndex) -> VideoIndex:

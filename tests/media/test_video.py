@@ -259,6 +259,44 @@ def test_an_mkv_cut_off_keeps_what_is_there_and_says_what_is_not(film, tmp_path)
     assert not any(isinstance(image, ItemError) for image in read(str(path), items_of(str(path), index)[:-1]))
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [
+        ("film.mkv", "libx264", "aac"),
+        ("film.webm", "libvpx", "libopus"),
+        ("film.flv", "libx264", "aac"),
+        ("film.wmv", "wmv2", "wmav2"),
+    ],
+)
+def test_sound_may_last_longer_than_the_picture(tmp_path, name, codec, sound):
+    path, rng = tmp_path / name, np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=RATE)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.gop_size = GROUP
+        audio = container.add_stream(sound, rate=48000, layout="mono")
+        audio.bit_rate = 64_000
+        for number in range(100):
+            frame = av.VideoFrame.from_ndarray(picture(number % FRAMES), format="rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        noise = av.AudioFrame.from_ndarray(
+            rng.normal(0, 0.1, (1, 7 * 48000)).astype(np.float32), format="fltp", layout="mono"
+        )
+        noise.sample_rate, noise.pts = 48000, 0
+        container.mux(audio.encode(noise))
+        container.mux(audio.encode(None))
+    index = index_video(str(path))
+    assert (len(index), index.lost) == (100, ())
+    if name == "film.wmv":  # of one that was cut off, FFmpeg makes the duration smaller
+        return
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3])
+    index = index_video(str(path))
+    assert 3 < len(index) < 90
+    assert index.lost_seconds == pytest.approx(7 - len(index) / RATE, abs=0.3)
+
+
 @pytest.mark.parametrize("name", ["open-gop.mkv", "open-gop.ts"])
 def test_a_stretch_that_is_gone_has_its_times_and_what_follows_is_whole(tmp_path, name):
     path = tmp_path / name
