@@ -46,7 +46,8 @@ class Sampling:
         times = index.times
         keep = np.ones(len(index), bool)
         # Time stamps are rounded to the stream's clock: a frame at 11.9999 s is the one at 12 s.
-        slack = float(index.time_base) / 2
+        unit = float(index.time_base)
+        slack = unit / 2
         if self.start is not None:
             keep &= times >= self.start - slack
         if self.end is not None:
@@ -55,7 +56,8 @@ class Sampling:
             keep &= index.keys
         chosen = np.flatnonzero(keep)
         if self.fps is not None and len(chosen):
-            slots = np.floor((times[chosen] - times[chosen[0]] + slack) * self.fps)
+            # Between two of them it is nearly a unit; a whole one is a frame where the clock counts frames.
+            slots = np.floor((times[chosen] - times[chosen[0]] + 0.999 * unit) * self.fps)
             chosen = chosen[np.append(True, np.diff(slots) > 0)]
         return chosen[:: self.every or 1].astype(np.int64)
 

@@ -12,6 +12,7 @@ import pytest
 from annotator.errors import UserError
 from annotator.media.decoding import FrameReader
 from annotator.media.feed import ImageFeed
+from annotator.media.video import VideoIndex
 from annotator.sources.listing import image_id_of
 from annotator.sources.plan import build_plan, read_plan, write_plan
 from annotator.sources.videos import LONGEST_GROUP, Sampling
@@ -130,6 +131,25 @@ def test_a_sample_by_rate_is_even_in_time(tmp_path):
     pts = [0, 40, 80, 1000, 1010, 1020, 1900, 2000, 2040]
     path = write_film(tmp_path / "uneven.mkv", len(pts), pts=pts)
     assert chosen(path, fps=1) == [0, 3, 7]
+
+
+@pytest.mark.parametrize("start", [None, 0.05, 0.09, 1.05])
+def test_a_sample_at_the_films_own_rate_keeps_every_frame(start):
+    def index(pts: np.ndarray, unit: Fraction) -> VideoIndex:
+        return VideoIndex(pts.astype(np.int64), pts, np.ones(len(pts), bool), unit, 64, 48)
+
+    numbers = np.arange(3000)
+    for rate in (Fraction(30), Fraction(24), Fraction(30000, 1001)):
+        for unit in (Fraction(1, 1000), Fraction(1, 90000)):
+            film = index(np.round(numbers / float(rate * unit)), unit)
+            every = Sampling(start=start).choose(film)
+            assert Sampling(start=start, fps=float(rate)).choose(film).tolist() == every.tolist()
+            assert Sampling(start=start, fps=float(rate) / 2).choose(film).tolist() == every[::2].tolist()
+    # A clock of whole frames.
+    film = index(numbers, Fraction(1, 30))
+    every = Sampling(start=start).choose(film)
+    for part in (1, 2, 3, 5, 6):
+        assert Sampling(start=start, fps=30 / part).choose(film).tolist() == every[::part].tolist()
 
 
 def test_a_limit_counts_frames(film, touch):
