@@ -53,6 +53,11 @@ def build(job, threads):
     return FakeDetector(float(job.config.weights_dir or 0.002)), FakePose()
 
 
+def expected(number: int) -> Poses:
+    """The people of a good picture: what a run must come to, whatever happened to it on the way."""
+    return _poses(_boxes(number % 4))
+
+
 def _fate(image: np.ndarray) -> int:
     return int(image[0, 0, 0])
 
