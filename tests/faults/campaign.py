@@ -31,7 +31,10 @@ from program import ClusterProcess, Program, commits, make_environment, rows, st
 from annotator.runtime.journal import read_log  # noqa: E402
 from annotator.store.verify import verify  # noqa: E402
 
-BAD = [Fate.ABORT, Fate.SEGFAULT, Fate.ABORT_IN_DECODER, Fate.RAISE, Fate.NO_MEMORY, Fate.ABORT, Fate.HANG]
+BAD = [
+    Fate.ABORT, Fate.SEGFAULT, Fate.ABORT_IN_DECODER, Fate.RAISE, Fate.NO_MEMORY, Fate.ABORT, Fate.HANG,
+    Fate.EXIT,
+]  # fmt: skip
 # Weights of the faults from outside.
 OUTSIDE = {
     "worker killed": 60,

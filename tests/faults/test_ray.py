@@ -44,6 +44,15 @@ def test_bad_pictures_of_every_kind_become_error_rows_alone(on_ray, pictures, tm
     assert events(run)["died"] <= 2 * deadly
 
 
+def test_a_picture_that_ends_workers_without_a_trace_takes_four(on_ray, pictures, tmp_path):
+    """A kill from outside looks the same, and may well hit an innocent twice."""
+    run = tmp_path / "run"
+    on_ray.run(pictures(48, {7: Fate.EXIT}), run, exit_code=3)
+    check(run, {7: Fate.EXIT}, count=48)
+    assert [row["error_kind"] for row in rows(run) if row["status"] == "error"] == ["killed"]
+    assert events(run)["died"] <= 4
+
+
 def test_killed_workers_are_replaced(on_ray, pictures, tmp_path):
     run = tmp_path / "run"
     program = on_ray.start(pictures(480), run, "--weights-dir", 0.02)

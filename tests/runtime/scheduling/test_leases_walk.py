@@ -19,6 +19,9 @@ ITEMS = 12  # of each shard
 BATCH = 4
 AHEAD = 2  # items being decoded while a batch is in the models
 KINDS = {"crash": Cause.CRASHED, "hang": Cause.HUNG, "exit": Cause.KILLED}
+# A straggler's copy may meet a hanging item before its first lease is ended. An end without a trace may come
+# from outside, and must be seen more often.
+MOST_DEATHS = {"crash": 2, "hang": 3, "exit": 4}
 
 
 @dataclass
@@ -170,17 +173,16 @@ class Cluster:
     depth=st.integers(1, 2),
     data=st.data(),
 )
-def test_exactly_the_poison_is_condemned_and_takes_two_workers_each(seed, shards, nodes, depth, data):
+def test_exactly_the_poison_is_condemned_and_takes_few_workers_each(seed, shards, nodes, depth, data):
     items = st.integers(0, shards * ITEMS - 1)
-    poison = data.draw(st.dictionaries(items, st.sampled_from(["crash", "hang"]), max_size=8))
+    poison = data.draw(st.dictionaries(items, st.sampled_from(list(MOST_DEATHS)), max_size=8))
     cluster = Cluster(seed, shards, nodes, poison, depth=depth).run()
     assert cluster.scheduler.set_aside == {}
     assert set(cluster.committed) == set(range(shards))
     assert set(cluster.news.values()) == {1}
     assert cluster.condemned() == {item: KINDS[kind].value for item, kind in poison.items()}
-    # A straggler's copy may meet a hanging item before its first lease is ended.
     for item, deaths in cluster.deaths.items():
-        assert deaths <= 2 or (poison[item] == "hang" and deaths == 3)
+        assert deaths <= MOST_DEATHS[poison[item]]
 
 
 @settings(max_examples=40, deadline=None)
