@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -10,13 +13,21 @@ from annotator import doctor
 from annotator.review import database
 
 
-def test_a_fresh_set_up_is_fit(tmp_path):
-    checks = {check.name: check for check in doctor.examine(str(tmp_path))}
-    assert not [check for check in checks.values() if check.status == "failed"]
+def test_a_fresh_set_up_is_fit_and_leaves_no_token_behind(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "annotator.cli", "doctor", "--json", "--out", str(tmp_path)],
+        env=environment | {"HOME": str(home)}, capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     for name in ("python", "torch", "openmmlab", "operations", "onnxruntime", "ray", "video", "disk"):
-        assert checks[name].status == "ok", checks[name]
-    assert "ran a task" in checks["ray"].found
-    assert all(check.fix for check in checks.values() if check.status != "ok")
+        assert checks[name]["status"] == "ok", checks[name]
+    assert "ran a task" in checks["ray"]["found"]
+    assert all(check["fix"] for check in checks.values() if check["status"] != "ok")
+    assert not (home / ".ray").exists()
 
 
 def test_another_python_is_named(monkeypatch):
