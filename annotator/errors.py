@@ -21,11 +21,15 @@ class RunFailed(AnnotatorError):
     exit_code = 1
 
 
+# Where an input can fail; "worker": the process died of it.
+STAGES = ("read", "decode", "detect", "pose", "worker")
+
+
 class ItemError(AnnotatorError):
     """One input failed. It becomes an error row and costs no other input its result.
 
     Attributes:
-        stage: where it failed: "read", "decode", "detect", "pose"; "worker" where the process died of it.
+        stage: where it failed, one of `STAGES`.
         kind: a short stable name to count by, such as "truncated" or "too_large".
         message: one sentence for a person.
     """

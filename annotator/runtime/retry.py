@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from annotator.config import PLACEMENT_FIELDS, load_config
-from annotator.errors import UserError
+from annotator.errors import STAGES, UserError
 from annotator.runtime import ingredients, launch
 from annotator.runtime.engine_settings import check_device
 from annotator.runtime.job import Job, ShardTask
@@ -28,11 +28,12 @@ def retry(
 
     Args:
         placement: settings of this start that may differ from the first one's: executor, workers, device ...
-        kinds: only errors of these, as "stage/kind"; empty: all.
+        kinds: only errors of these, as "stage/kind"; empty: all. That there are none of a kind (any more) is
+            said, and no error.
 
     Raises:
-        UserError: not a run, one that is not finished, a placement that cannot be, a kind that is not among
-            its errors, or models that are not the same any more.
+        UserError: not a run, one that is not finished, a placement that cannot be, what is no kind of error,
+            or models that are not the same any more.
         RunFailed: shards are left that could not be carried out; their old rows stay.
     """
     info = run_info.read(run_dir)
@@ -42,6 +43,7 @@ def retry(
         raise UserError(f"retry keeps the settings of the run; it cannot change {', '.join(sorted(unknown))}")
     config = load_config(None, given | {"out": run_dir}, [], info.config)
     check_device(config)
+    _check_kinds(kinds)
     if info.provenance.derived_from is not None:
         raise UserError(
             f"{run_dir} was made from the rows of {info.provenance.derived_from.run}: mend its errors there, "
@@ -54,14 +56,15 @@ def retry(
             f"{run_dir} is not finished ({standing.shards_done} of {standing.shards} shards); go on with it "
             "first: annotator run with the same inputs and --out"
         )
-    if standing.errors and (absent := kinds - standing.errors.keys()):
-        raise UserError(
-            f"{run_dir} has no errors of kind {', '.join(sorted(absent))}; those it has: "
-            f"{', '.join(standing.errors)}"
+    if absent := kinds - standing.errors.keys():
+        # It may have been mended: a job that runs every night has then done what it is for.
+        listener.stage(
+            f"no errors of kind {', '.join(sorted(absent))}; those there are: "
+            f"{', '.join(standing.errors) or 'none'}"
         )
     run = Run(run_dir)
     tasks = _tasks(run, kinds)
-    if not tasks:
+    if not tasks and info.state == "finished":
         return report(run_dir)
     pose, detector = ingredients.resolve_models(config, listener)
     second = ingredients.resolve_second(config, pose, listener)
@@ -80,6 +83,17 @@ def retry(
     listener.stage(f"{again:,} error rows in {len(tasks):,} shards; executor {config.executor}")
     job = Job(config, absolute(run_dir), pose, detector, provenance, second=second, calibration=calibration)
     return launch.carry_out(job, tasks, standing, listener)
+
+
+def _check_kinds(kinds: frozenset[str]) -> None:
+    """Refuse what is no kind of error."""
+    for given in sorted(kinds):
+        stage, _, kind = given.partition("/")
+        if stage not in STAGES or not kind:
+            raise UserError(
+                f"--kind {given}: a kind of error is STAGE/KIND, as `annotator status` lists them; the stages "
+                f"are {', '.join(STAGES)}"
+            )
 
 
 def _tasks(run: Run, kinds: frozenset[str]) -> list[ShardTask]:

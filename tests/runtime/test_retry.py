@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
@@ -12,7 +13,7 @@ import pytest
 from annotator.errors import ItemError, UserError
 from annotator.models.sources import ModelSource
 from annotator.privacy.forget import forget
-from annotator.runtime import ingredients
+from annotator.runtime import ingredients, launch
 from annotator.runtime import retry as retrying
 from annotator.runtime.job import Job
 from annotator.runtime.progress import ProgressBar
@@ -56,8 +57,8 @@ def run(make_run, picture, people, monkeypatch):
     return made
 
 
-def again(run, kinds=frozenset(), **placement):
-    return retry(str(run.path), INLINE | placement, ProgressBar(quiet=True), kinds)
+def again(run, kinds: Iterable[str] = (), **placement):
+    return retry(str(run.path), INLINE | placement, ProgressBar(), frozenset(kinds))
 
 
 def errors(run) -> dict[int, str]:
@@ -96,17 +97,36 @@ def test_a_placement_that_cannot_be_is_refused_as_by_run(run, placement, message
     assert run.open().info.state == "finished"
 
 
-def test_a_kind_that_the_run_does_not_have_is_named_beside_those_it_has(run) -> None:
-    for kinds in ({"decode/corupt"}, {"decode/corrupt", "decode/corupt"}):
-        with pytest.raises(
-            UserError, match=r"no errors of kind decode/corupt; those it has: .*decode/corrupt"
-        ):
-            again(run, frozenset(kinds))
-    assert again(run, frozenset({"decode/corrupt"})).images == 1
+def test_a_kind_that_is_mended_is_no_error_and_is_named_beside_those_that_are_left(run, capsys) -> None:
+    assert again(run, {"decode/corrupt"}).images == 1
     assert errors(run) == {1: "missing", 4: "no_memory"}
+    capsys.readouterr()
+    report = again(run, {"decode/corrupt"})
+    assert (report.images, report.exit_code) == (0, 0)
+    said = capsys.readouterr().err
+    assert "no errors of kind decode/corrupt; those there are: " in said and "pose/no_memory" in said
+    assert again(run, {"decode/corrupt", "read/missing"}).images == 1
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "decoding/corrupt", "decode/", "/corrupt"])
+def test_what_is_no_kind_of_error_is_refused(run, kind) -> None:
+    with pytest.raises(UserError, match=rf"--kind {kind}: .* STAGE/KIND.* read, decode"):
+        again(run, {"decode/corrupt", kind})
+    assert errors(run) == {1: "corrupt", 4: "no_memory"}
 
 
 def test_without_any_errors_there_is_nothing_to_do(make_run, picture) -> None:
     made = make_run([picture("a.jpg")]).commit()
-    for kinds in (frozenset(), frozenset({"read/missing"})):
+    run_info.update(made.path, state="finished", finished_at=run_info.now())
+    for kinds in ((), {"read/missing"}):
         assert (again(made, kinds).images, again(made, kinds).exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize("state", ["running", "failed"])
+def test_a_run_whose_driver_died_after_the_last_commit_is_put_in_order(run, state, monkeypatch) -> None:
+    followed = []
+    monkeypatch.setattr(launch, "follow_run", lambda run, say: followed.append(run.path))
+    run_info.update(run.path, state=state, failure="the power went" if state == "failed" else None)
+    assert again(run, {"read/missing"}).images == 0
+    info = run.open().info
+    assert (info.state, info.failure, len(followed)) == ("finished", None, 1)
