@@ -91,8 +91,8 @@ def _check_kinds(kinds: frozenset[str]) -> None:
         stage, _, kind = given.partition("/")
         if stage not in STAGES or not kind:
             raise UserError(
-                f"--kind {given}: a kind of error is STAGE/KIND, as `annotator status` lists them; the stages "
-                f"are {', '.join(STAGES)}"
+                f"--kind {given}: a kind of error is STAGE/KIND, as `annotator status` lists them; "
+                f"the stages are {', '.join(STAGES)}"
             )
 
 
