@@ -7,8 +7,7 @@ from collections.abc import Collection
 
 from annotator.errors import UserError
 from annotator.review.database import ADDRESS_VARIABLE, NAME_VARIABLE, database
-from annotator.review.identifiers import Identifiers, Kind
-from annotator.review.workplace import datasets_of, run_key, workplace
+from annotator.review.workplace import datasets_of, workplace
 from annotator.store.reader import Run
 
 _AT_ONCE = 10_000
@@ -39,17 +38,17 @@ def remove_samples(run: Run, indices: Collection[int], database_dir: str | None 
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
-    identifiers, removed = Identifiers(run_key(run)), 0
-    ids = [identifiers.of(Kind.SAMPLE, index) for index in sorted(indices)]
+    # Not by ids: those of the slow way of loading are FiftyOne's own.
+    places, removed = sorted(indices), 0
     try:
         with database(place.database) as address, MongoClient(address) as client:
             known = client[os.environ.get(NAME_VARIABLE) or "fiftyone"]
             names = datasets_of(run, known.datasets.distinct("name"))
             for dataset in known.datasets.find({"name": {"$in": names}}):
                 samples = known[dataset["sample_collection_name"]]
-                for start in range(0, len(ids), _AT_ONCE):
-                    some = {"$in": ids[start : start + _AT_ONCE]}
-                    removed += samples.delete_many({"_id": some}).deleted_count
+                for start in range(0, len(places), _AT_ONCE):
+                    some = {"$in": places[start : start + _AT_ONCE]}
+                    removed += samples.delete_many({"index": some}).deleted_count
     except PyMongoError as error:
         raise UserError(f"the review's database in {place.database} does not answer: {error}") from error
     return removed

@@ -101,7 +101,7 @@ class SafeWriter:
                 old = sample.to_mongo_dict(include_id=True)
                 renewed = _sample({**document, **kept(old, document)})
                 for name in document:
-                    if name not in ("_id", "filepath"):
+                    if name != "_id":
                         sample[name] = renewed[name]
                 sample.save()
         return len(new), len(ids)
