@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # To seek costs about as much as to decode so many frames.
 _WORTH_SEEKING = 16
+# So many B-frames in a row wait for the frame behind them. Where there are more, they refer back alone.
+_MOST_HELD = 16
 # Containers find the way to a time by whatever table they have; where that leads too far, start earlier.
 _EARLIER_SECONDS = (0.0, 1.0, 4.0, 16.0, 64.0)
 
@@ -58,6 +60,8 @@ class Decoder:
         for pts, frame, damaged in self._decoded(source, begin):
             if frame.pict_type == PictureType.B:
                 held.append((pts, frame, damaged))
+                if len(held) > _MOST_HELD:
+                    yield held.pop(0)
                 continue
             for earlier_pts, earlier, bad in held:
                 yield earlier_pts, earlier, bad or frame.is_corrupt

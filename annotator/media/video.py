@@ -63,8 +63,8 @@ class VideoIndex:
 def index_video(uri: str) -> VideoIndex:
     """Index a video by reading its packets once, without decoding.
 
-    Files whose packets have no time stamps, or ambiguous ones (AVI with B-frames), are decoded once to count
-    their frames.
+    Files whose packets have no time stamps, or ambiguous ones (AVI with B-frames, recordings with overlapping
+    clocks in one file), are decoded once to count their frames.
 
     Raises:
         ItemError: as `open_video`, and stage "decode", kind "no_frames".
@@ -97,6 +97,8 @@ def _index(uri: str, container: InputContainer, stream: VideoStream) -> VideoInd
         if not packet.is_discard and not _is_hidden(stream, packet):
             shown.append(packet.pts)
             end = max(end, packet.pts + (packet.duration or 0))
+    # Recordings that were joined as they are have a clock each.
+    timed = timed and keys == sorted(keys)
     base = stream.time_base or Fraction(0)
     pts, starts = np.array(sorted(shown), np.int64), np.array(sorted(keys), np.int64)
     if timed and not len(pts):

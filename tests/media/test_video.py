@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError
-from annotator.media.decoding import FrameReader
+from annotator.media.decoding import Decoder, FrameReader
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
 from annotator.media.video import VideoIndex, index_video
@@ -159,6 +159,28 @@ def test_seeking_spares_most_of_a_long_film(tmp_path, monkeypatch):
     items = items_of(path, index_video(path))
     assert_equal(read(path, items[5::100]), straight(path)[5::100])
     assert len(decoded) < 5 * GROUP
+
+
+def test_a_film_of_b_frames_alone_is_not_held_in_memory():
+    from types import SimpleNamespace
+
+    from av.video.frame import PictureType
+
+    decoded = []
+
+    def decode(packet) -> list[SimpleNamespace]:
+        if packet is None:
+            return []
+        decoded.append(packet.pts)
+        return [SimpleNamespace(pts=packet.pts, pict_type=PictureType.B, is_corrupt=False)]
+
+    stream = SimpleNamespace(codec_context=SimpleNamespace(decode=decode))
+    source = (SimpleNamespace(pts=pts, is_keyframe=pts == 0, is_corrupt=False) for pts in range(300))
+    found = []
+    for pts, _, damaged in Decoder(stream).frames(source):
+        found.append((pts, damaged))
+        assert len(decoded) - len(found) <= 16
+    assert found == [(pts, False) for pts in range(300)]
 
 
 # Orientation
@@ -410,6 +432,23 @@ def test_a_pause_is_no_damage(tmp_path):
         index = index_video(write_film(tmp_path / name, pts=pts, **X264))
         assert len(index) == FRAMES
         assert index.lost == ()
+
+
+def test_joined_recordings_whose_clocks_overlap_follow_each_other(tmp_path):
+    whole, expected = b"", []
+    for number, offset in enumerate((100, 103)):
+        path = write_film(tmp_path / f"{number}.ts", pts=[4 * n + offset for n in range(FRAMES)], **X264)
+        whole += Path(path).read_bytes()
+        expected += straight(path)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(whole)
+    index = index_video(str(path))
+    found = read(str(path), items_of(str(path), index))
+    # What stands at the joint may be damaged: the first recording may have been cut off there.
+    bad = [number for number, image in enumerate(found) if isinstance(image, ItemError)]
+    assert set(bad) <= set(range(FRAMES - 4, FRAMES + 1))
+    good = [number for number in range(2 * FRAMES) if number not in bad]
+    assert_equal([found[number] for number in good], [expected[number] for number in good])
 
 
 def test_the_size_may_change_in_the_middle(tmp_path):
