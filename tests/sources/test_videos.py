@@ -184,11 +184,15 @@ def test_a_stream_that_begins_within_a_packet_is_a_video_and_text_of_any_kind_is
     (tmp_path / "whole.ts").unlink()
     for start in (1, 3, 100, 187):
         (tmp_path / f"{start}.ts").write_bytes(whole[start:])
-    for start in range(3):  # one of them has a character on the border of what is looked at
-        (tmp_path / f"text{start}.ts").write_text("G" * start + "日" * 2000)
+    (tmp_path / "damaged.ts").write_bytes(bytes(3000) + whole[3000:])
+    text = 'export const name = "Grüße" // GGG\n' * 99
+    for encoding in ("utf-8", "latin-1", "utf-16"):
+        (tmp_path / f"{encoding}.ts").write_text(text, encoding=encoding)
+    (tmp_path / "short.ts").write_text("G")
     made = build_plan([str(tmp_path)], shard_size=100)
-    assert {item.video_uri for item in items(made)} == {str(tmp_path / f"{at}.ts") for at in (1, 3, 100, 187)}
-    assert made.notes[-1] == "skipped in folders: 3 .ts"
+    films = {str(tmp_path / f"{name}.ts") for name in (1, 3, 100, 187, "damaged")}
+    assert {item.video_uri for item in items(made)} == films
+    assert made.notes[-1] == "skipped in folders: 4 .ts"
 
 
 def test_a_film_that_is_cut_off_is_told(tmp_path):
