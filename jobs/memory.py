@@ -2,8 +2,9 @@
 
     python jobs/memory.py [--images 20000] [--size 160x120] [--threads 2] [--photo-megapixels 100]
 
-Pictures are a small stock made by `annotator.synth.quick`, as files on a RAM disk, read again and again.
-Afterwards a few huge photos, whose memory the settings bound.
+Each picture is made on the fly by `annotator.synth` (pasted people, 1,000 pictures a second of CPU) and is a
+file on a RAM disk until its keypoints are there. Afterwards a few huge photos, whose memory the settings
+bound.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from annotator.models.sources import resolve_detector, resolve_pose
 from annotator.models.topdown import TopDown
 from annotator.runtime.line import StageClock, annotate
 from annotator.sources.items import Item
-from annotator.synth.quick import quick_image
+from annotator.synth import stream
 
 
 def resident() -> float:
@@ -33,13 +34,21 @@ def resident() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def run(line: Line, items: Iterator[Item], max_bytes: int, threads: int) -> Iterator[int]:
-    """Numbers of pictures done."""
+def pictures(folder: Path, count: int, size: tuple[int, int]) -> Iterator[Item]:
+    """`count` quick pictures, each written when it is asked for; whoever is done with one removes it."""
+    for index, pixels, _ in stream(0, count=count, size=size, quick=True):
+        path = folder / f"{index:08d}.jpg"
+        cv2.imwrite(str(path), pixels[..., ::-1])
+        yield Item(index, index, str(path), path.name, 0)
+
+
+def run(line: Line, items: Iterator[Item], max_bytes: int, threads: int) -> Iterator[Item]:
+    """Pictures that are done."""
     with ImageFeed(items, threads=threads, max_bytes=max_bytes, prepare=line._prepare) as feed:
         outcomes = annotate(feed, line.detector, line.pose, 16, StageClock(), max_bytes=max_bytes)  # type: ignore[arg-type]
         for outcome in outcomes:
             assert not isinstance(outcome.result, Exception), outcome.result
-            yield outcome.item.index + 1
+            yield outcome.item
 
 
 def main() -> None:
@@ -58,26 +67,29 @@ def main() -> None:
         TopDown(resolve_pose("demo-pose"), engine="onnx", flip=False), detector, threads=given.threads
     )
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        stock = [Path(folder) / f"{number:02d}.jpg" for number in range(50)]
-        for number, path in enumerate(stock):
-            cv2.imwrite(str(path), quick_image(0, number, (width, height))[0][..., ::-1])
-        items = (Item(i, i, str(stock[i % len(stock)]), str(i), 0) for i in range(given.images))
         started = time.perf_counter()
         warm, start, peak, done = max(1, given.images // 20), 0.0, 0.0, 0
-        for done in run(line, items, 256 << 20, given.threads):
+        items = pictures(Path(folder), given.images, (width, height))
+        for item in run(line, items, 256 << 20, given.threads):
+            Path(item.uri).unlink()
+            done += 1
             if done == warm:
-                start = resident()
-            if done >= warm:
-                peak = max(peak, resident()) if done % 50 == 0 else peak
+                start = peak = resident()
+            if done > warm and done % 50 == 0:
+                peak = max(peak, resident())
             if time.perf_counter() - started > given.seconds and done > warm:
                 break
             if done % max(1, given.images // 10) == 0:
                 print(f"{done:>7,} pictures: {resident():.0f} MiB", flush=True)
         end = resident()
-        growth = 100 * (end / start - 1)
+        peak = max(peak, end)
         rate = done / (time.perf_counter() - started)
         print(f"{done:,} pictures, {rate:.0f} a second")
-        print(f"growth after the first {warm:,}: {growth:+.1f}% (peak {peak:.0f} MiB)", flush=True)
+        print(
+            f"growth after the first {warm:,} ({start:.0f} MiB): {end / start - 1:+.1%} at the end, "
+            f"{peak / start - 1:+.1%} at most ({peak:.0f} MiB)",
+            flush=True,
+        )
         side = int((given.photo_megapixels * 1e6) ** 0.5)
         photo = Path(folder) / "huge.jpg"
         cv2.imwrite(str(photo), np.full((side, side, 3), 128, np.uint8))
