@@ -69,7 +69,7 @@ def write_images(
     """Write pictures `start` .. `start + n - 1` of collection `seed` and `person_keypoints.json`.
 
     Args:
-        out: folder; made when missing.
+        out: folder; made when missing. Earlier slices of the collection that are there stay in the file.
         spread: who makes the slices, by default one process a CPU core; machines need to share the folder.
             The files do not depend on it.
         progress: called with the number of pictures just finished.
@@ -78,11 +78,13 @@ def write_images(
         The path of the annotation file.
 
     Raises:
-        UserError: the size is unusable or the folder cannot be written.
+        UserError: the size is unusable, the folder cannot be written, or holds the truth of other pictures.
     """
     if min(size) < 32:
         raise UserError(f"pictures of {size[0]}x{size[1]} are too small: 32x32 is the least")
     out = Path(out)
+    info = {"description": "synthetic people", "seed": seed, "size": f"{size[0]}x{size[1]}"}
+    read_truth(out / ANNOTATIONS, info)
     try:
         (out / IMAGES_DIR).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,7 +102,7 @@ def write_images(
         if progress:
             progress(len(made))
     coco = {
-        "info": {"description": f"synthetic people, seed {seed}, pictures {start} to {start + n - 1}"},
+        "info": info,
         "licenses": [
             {"id": 1, "name": "CC0-1.0", "url": "https://creativecommons.org/publicdomain/zero/1.0/"}
         ],
@@ -108,7 +110,48 @@ def write_images(
         "images": images,
         "annotations": annotations,
     }
-    return write_json(out / ANNOTATIONS, coco)
+    return join_truth(out / ANNOTATIONS, coco)
+
+
+def read_truth(path: Path, info: dict[str, Any]) -> dict[str, Any]:
+    """The COCO file of earlier slices; empty without one.
+
+    Args:
+        info: seed and settings, as they stand in the file.
+
+    Raises:
+        UserError: it is of another seed or other settings, or cannot be read.
+    """
+    try:
+        coco = json.loads(path.read_text())
+        was = _in_words(coco["info"])
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is there and cannot be added to ({error}): name another folder") from None
+    if coco["info"] != info:
+        raise UserError(f"{path} is of {was}; name another folder for {_in_words(info)}")
+    return coco
+
+
+def _in_words(info: dict[str, Any]) -> str:
+    return ", ".join(str(v) if name == "description" else f"{name} {v}" for name, v in info.items())
+
+
+def join_truth(path: Path, coco: dict[str, Any]) -> Path:
+    """Write the COCO file of a slice together with what it holds of earlier ones, in the order of ids.
+
+    Raises:
+        UserError: as `read_truth`.
+    """
+    before = read_truth(path, coco["info"])
+    again = {image["id"] for image in coco["images"]}
+    # Of a picture that was made again nobody stays whom an earlier version of the program drew.
+    before["annotations"] = [p for p in before.get("annotations", ()) if p["image_id"] not in again]
+    for table in coco.keys() & {"videos", "images", "annotations"}:
+        rows = {row["id"]: row for row in (*before.get(table, ()), *coco[table])}
+        coco[table] = [rows[number] for number in sorted(rows)]
+    return write_json(path, coco)
 
 
 def write_json(path: Path, data: dict) -> Path:

@@ -15,7 +15,7 @@ from annotator.sources.uris import frame_mark
 from annotator.synth.annotations import PEOPLE_A_FILM, to_coco, track_id
 from annotator.synth.background import Background, sample_background
 from annotator.synth.camera import Camera
-from annotator.synth.dataset import CATEGORY, Progress, write_json
+from annotator.synth.dataset import CATEGORY, Progress, join_truth, read_truth
 from annotator.synth.light import Light, sample_light
 from annotator.synth.limbs import Pose
 from annotator.synth.motion import Idle, Motion, Walk
@@ -206,8 +206,8 @@ def write_films(
     `images` of the file are frames (`video_id`, `frame_id`, `time` in seconds); annotations carry `track_id`.
 
     Raises:
-        UserError: a side is odd (H.264 cannot store it), a film would have no frame, or the folder cannot be
-            written.
+        UserError: a side is odd (H.264 cannot store it), a film would have no frame, the folder cannot be
+            written, or holds the truth of other films.
     """
     if size[0] % 2 or size[1] % 2 or min(size) < 32:
         raise UserError(f"a film of {size[0]}x{size[1]} is not possible: sides must be even and 32 at least")
@@ -216,6 +216,9 @@ def write_films(
             f"a film of {seconds:g} s has no frame at {fps:g} frames a second: {1 / fps:g} s is the least"
         )
     out = Path(out)
+    info = {"description": "synthetic films", "seed": seed, "size": f"{size[0]}x{size[1]}"}
+    info |= {"seconds": seconds, "fps": fps, "quick": quick}
+    read_truth(out / ANNOTATIONS, info)
     try:
         (out / VIDEOS_DIR).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -229,10 +232,10 @@ def write_films(
         if progress:
             progress(1)
     coco = {
-        "info": {"description": f"synthetic films, seed {seed}, films {start} to {start + n - 1}"},
+        "info": info,
         "categories": [CATEGORY],
         "videos": videos,
         "images": images,
         "annotations": annotations,
     }
-    return write_json(out / ANNOTATIONS, coco)
+    return join_truth(out / ANNOTATIONS, coco)

@@ -35,13 +35,28 @@ def test_a_picture_depends_on_seed_and_index_only():
 
 def test_files_do_not_depend_on_slices_or_processes(tmp_path):
     whole = write_images(tmp_path / "whole", 9, 5, SIZE, spread=over_processes(2))
-    first = write_images(tmp_path / "parts", 3, 5, SIZE, spread=map)
-    annotations = json.loads(first.read_text())["annotations"]
-    rest = write_images(tmp_path / "parts", 6, 5, SIZE, spread=map, start=3)
-    annotations += json.loads(rest.read_text())["annotations"]
-    assert annotations == json.loads(whole.read_text())["annotations"]
+    # In any order, and one of them twice.
+    for start, n in ((3, 6), (0, 3), (3, 2)):
+        parts = write_images(tmp_path / "parts", n, 5, SIZE, spread=map, start=start)
+    assert parts.read_bytes() == whole.read_bytes()
     for path in sorted((tmp_path / "whole" / "images").iterdir()):
         assert path.read_bytes() == (tmp_path / "parts" / "images" / path.name).read_bytes()
+
+
+def test_truth_is_not_replaced_by_that_of_other_pictures(tmp_path):
+    path = write_images(tmp_path, 1, 5, (64, 48), spread=map)
+    made = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
+    with pytest.raises(
+        UserError, match=r"is of synthetic people, seed 5, .* folder for .* seed 6, size 64x48"
+    ):
+        write_images(tmp_path, 1, 6, (64, 48), spread=map)
+    with pytest.raises(UserError, match=r"size 64x48; .* size 96x72"):
+        write_images(tmp_path, 1, 5, SIZE, spread=map)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == made
+    for text in ("{", "[]", '{"info": 3}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="cannot be added to"):
+            write_images(tmp_path, 1, 5, (64, 48), spread=map)
 
 
 def test_the_file_is_coco(tmp_path):
