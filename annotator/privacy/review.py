@@ -43,7 +43,7 @@ def remove_samples(run: Run, indices: Collection[int], database_dir: str | None 
     try:
         with database(place.database) as address, MongoClient(address) as client:
             known = client[os.environ.get(NAME_VARIABLE) or "fiftyone"]
-            names = datasets_of(run, known.datasets.distinct("name"))
+            names = datasets_of(run, known)
             for dataset in known.datasets.find({"name": {"$in": names}}):
                 samples = known[dataset["sample_collection_name"]]
                 for start in range(0, len(places), _AT_ONCE):

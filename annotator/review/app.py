@@ -98,7 +98,7 @@ def _dataset(uri: str, database_name: str, run: Run) -> str:
     from pymongo import MongoClient
 
     with MongoClient(uri) as client:
-        names = datasets_of(run, client[database_name].datasets.distinct("name"))
+        names = datasets_of(run, client[database_name])
     if not names:
         raise UserError(
             f"{run.path} is not in this database yet; `annotator review load {run.path}` brings it there"

@@ -86,9 +86,16 @@ def load(
         raise UserError(f"{run.path}: nothing was committed yet; `annotator run` goes on with it")
     fo = import_fiftyone(place)
     plugin_folder.install(Path(fo.config.plugins_dir))
-    names = datasets_of(run, fo.list_datasets())
+    names = datasets_of(run, fo.core.odm.get_db_conn())
     fresh = not names
-    dataset = fo.Dataset(dataset_name(run), persistent=True) if fresh else fo.load_dataset(names[0])
+    here = {"run": str(run.path.absolute())}
+    if fresh:
+        dataset = fo.Dataset(dataset_name(run, fo.list_datasets()), persistent=True)
+        # Said before there are samples: whose they are must be known when this load is cut off.
+        dataset.info["annotator"] = here
+        dataset.save()
+    else:
+        dataset = fo.load_dataset(names[0])
     about = dataset.info.get("annotator") or {}
     gt = gt or about.get("gt")
     truth = read_truth(run, gt) if gt else None
@@ -96,7 +103,7 @@ def load(
         dataset.media_type = "image"
     fields.declare(dataset, truth is not None)
     # Copies of pictures lie beside the run: where it has moved, samples are told so.
-    state = _state(records, gt, max_copies) | {"run": str(run.path.absolute())}
+    state = _state(records, gt, max_copies) | here
     done = _Done()
     if any(about.get(name) != state[name] for name in ("state", "run")):
         paths = list(fields.sortable(truth is not None))

@@ -59,7 +59,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
         UserError: the run is not in this database.
     """
     fo = import_fiftyone(place)
-    names = datasets_of(run, fo.list_datasets())
+    names = datasets_of(run, fo.core.odm.get_db_conn())
     if not names:
         raise UserError(
             f"{run.path} is not in this database; `annotator review load {run.path}` brings it there"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+from annotator.errors import AnnotatorError
+from annotator.store import run_info
 from annotator.store.locations import review_folder
 from annotator.store.reader import Run
 
@@ -46,21 +50,44 @@ def run_key(run: Run) -> bytes:
     return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
 
 
-def dataset_name(run: Run) -> str:
-    """What a new dataset of the run is called: its folder's name, for people, and a part of its key."""
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.path.absolute().name)[:60]
-    return name + _ending(run)
+def dataset_name(run: Run, taken: Collection[str] = ()) -> str:
+    """What a new dataset of the run is called: its folder's name, for people, and a part of its key.
 
-
-def datasets_of(run: Run, names: Iterable[str]) -> list[str]:
-    """The run's datasets among all `names` in a database, whatever its folder was called when they were made.
-
-    There is one at most, unless copies of the run share the database; that of the folder's name comes first.
+    Args:
+        taken: names of other datasets; a copy of the run may lie in a folder of the same name.
     """
-    own = dataset_name(run)
-    return sorted(
-        (name for name in names if name.endswith(_ending(run))), key=lambda name: (name != own, name)
-    )
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in run.path.absolute().name)[:60]
+    names = (name + (f"-{n}" if n > 1 else "") + _ending(run) for n in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def datasets_of(run: Run, database: Any) -> list[str]:
+    """Names of the run's datasets, whatever its folder was called when it was loaded; this folder's first.
+
+    What was loaded from another folder is of this run, renamed, unless the run is still there too: then one
+    is a copy of the other, and each has a dataset of its own.
+
+    Args:
+        database: of pymongo, with FiftyOne's collections.
+    """
+    wanted = {"name": {"$regex": f"{_ending(run)}$"}}
+    found = database.datasets.find(wanted, {"name": 1, "info.annotator.run": 1})
+    here = str(run.path.absolute())
+    # A load that did not get far enough to say where from has nothing that anybody could have decided on.
+    folders = {row["name"]: row.get("info", {}).get("annotator", {}).get("run", here) for row in found}
+    names = (name for name, folder in folders.items() if not _is_copy(run, folder))
+    return sorted(names, key=lambda name: (folders[name] != here, name))
+
+
+def _is_copy(run: Run, folder: str) -> bool:
+    """Whether another folder of this machine holds this very run."""
+    try:
+        Path(folder, run_info.FILE_NAME).stat()
+        return not Path(folder).samefile(run.path) and run_key(Run(folder)) == run_key(run)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, AnnotatorError):
+        return True  # What cannot be read is not known to be gone.
 
 
 def _ending(run: Run) -> str:

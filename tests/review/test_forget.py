@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from annotator.privacy.forget import forget
@@ -58,3 +60,17 @@ def test_a_run_that_was_renamed_keeps_its_dataset_and_forgets_there_too(
     assert forget(str(final), ["3.png"], database_dir=str(place.database)).samples == 1
     dataset.reload()
     assert sorted(dataset.values("index")) == [0, 1, 2, 4, 5]
+
+
+def test_a_copy_of_a_run_is_reviewed_for_itself(run, place, fo) -> None:
+    """`cp -r RUN RUN-bob`, and one database for both."""
+    bob = Run(shutil.copytree(run.path, run.path.with_name("run-bob")))
+    his = workplace(bob.path, str(place.database))
+    datasets = [fo.load_dataset(load(*of, quiet=True).dataset) for of in ((run.open(), place), (bob, his))]
+    decisions.decide(datasets[0], [3 << 12 | 1], decisions.ACCEPTED)
+    assert pull(bob, his).decisions == {}
+    assert pull(run.open(), place).decisions == {"accepted": 1}
+    assert forget(str(bob.path), ["3.png"], database_dir=str(place.database)).samples == 1
+    for dataset, left in zip(datasets, (6, 5), strict=True):
+        dataset.reload()
+        assert len(dataset) == left
