@@ -17,7 +17,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -38,7 +38,6 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="weights to begin with, such as those that ship")
     parser.add_argument("--backbone", type=Path, help="checkpoint of a pose training whose backbone begins")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="backbone through torch.compile")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
     run(options)
@@ -68,10 +67,7 @@ def run(options: argparse.Namespace) -> None:
             type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
         )
     runner = Runner.from_cfg(config)
-    network: Any = getattr(runner.model, "module", runner.model)
-    network.to(memory_format=torch.channels_last)
-    if options.compile:
-        network.backbone.compile()
+    runner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     runner.train()
 
 

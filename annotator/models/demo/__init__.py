@@ -41,13 +41,13 @@ class DemoModel:
 
 DETECTOR = DemoModel(
     "demo-detector",
-    (416, 416),
-    "6f7414dd4b5b5ec5fd5d4e6416d2744f9bd4e23646e121d7b5de5452d5e6c514",
-    {"box AP": 0.577},
+    (480, 480),
+    "c4109e0c05e597457ca1709aa30d1a805790dfed4ccf4fafa4947bcad2058fe8",
+    {"box AP": 0.601},
 )
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
-    "6c727cf9af2a26dd49b5461fa627a0e136edc6d985df2ca965d72409f6dc67bc",
-    {"AP": 0.408},
+    "a523615f5a7a5f05813773643cc240e05965375641118c8e86da917f96863661",
+    {"AP": 0.451},
 )

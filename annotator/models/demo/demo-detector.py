@@ -4,7 +4,7 @@
 
 default_scope = "mmdet"
 
-input_size = (416, 416)
+input_size = (480, 480)
 
 model = dict(
     type="RTMDet",
@@ -60,7 +60,7 @@ model = dict(
         nms_pre=1000,
         min_bbox_size=0,
         score_thr=0.05,
-        nms=dict(type="nms", iou_threshold=0.6),
+        nms=dict(type="nms", iou_threshold=0.65),
         max_per_img=100,
     ),
 )

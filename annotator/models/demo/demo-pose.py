@@ -4,7 +4,7 @@
 
 default_scope = "mmpose"
 
-codec = dict(type="UDPHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5, blur_kernel_size=7)
+codec = dict(type="UDPHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5, blur_kernel_size=3)
 
 # Of the branches, from fine to coarse.
 channels = (32, 64, 128, 256)
