@@ -113,7 +113,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--detector-weights")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--indices", type=_numbers, default=INDICES, help="which pictures of the collection")
-    parser.add_argument("--threshold", type=float, default=0.3, help="least box score of a person drawn")
+    parser.add_argument("--threshold", type=float, default=0.5, help="least box score of a person drawn")
     return parser.parse_args()
 
 
