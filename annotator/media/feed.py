@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 from annotator.errors import ItemError
 from annotator.media.decoding import FrameReader
 from annotator.media.image import Image, ImageLimits, read_image
-from annotator.media.video import VideoIndex, index_video
+from annotator.media.lost import LostStretches
 from annotator.sources.items import Item
 
 T = TypeVar("T")
@@ -103,8 +103,7 @@ class ImageFeed(Generic[T]):
         self._threads: list[threading.Thread] = []
         self._held: Item | None = None  # taken, and waiting for a video to be closed
         self._films: list[_Film[T]] = []
-        self._indexing = threading.Lock()
-        self._indexed: tuple[str, VideoIndex] | None = None
+        self._lost = LostStretches()
 
     def __enter__(self) -> ImageFeed[T]:
         self._start()
@@ -315,25 +314,7 @@ class ImageFeed(Generic[T]):
         if item.video_uri is None:
             return read_image(item.uri, self._limits, admit)
         # The whole video, which could not be indexed and says so again, or a stretch that was lost.
-        index = self._index(item.video_uri)
-        if item.time is None:
-            raise ItemError("decode", "changed", "the video could not be read when the run was planned")
-        for start, end in index.lost:
-            if abs(start - item.time) < 0.001:
-                message = f"nothing can be read from {start:.3f} s to {end:.3f} s: damaged or cut off"
-                raise ItemError("decode", "lost_stretch", message)
-        raise ItemError(
-            "decode",
-            "changed",
-            f"from {item.time:.3f} s on nothing could be read when the run was planned; plan a new run",
-        )
-
-    def _index(self, uri: str) -> VideoIndex:
-        """The index of a video, whose lost stretches follow one another: to make it is to read the whole."""
-        with self._indexing:
-            if self._indexed is None or self._indexed[0] != uri:
-                self._indexed = uri, index_video(uri)
-            return self._indexed[1]
+        self._lost.tell(item, item.video_uri)
 
     def _prepared(self, image: Image) -> T | ItemError:
         if self._prepare is None:

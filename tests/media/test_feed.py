@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import annotator.media.feed as feed_module
+import annotator.media.lost as lost_module
 from annotator.errors import ItemError
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image
@@ -204,7 +205,7 @@ def test_lost_stretches_of_a_film_are_told_by_one_look_at_it(monkeypatch):
         time.sleep(0.02)
         return SimpleNamespace(lost=[(float(at), at + 0.5) for at in range(9)])
 
-    monkeypatch.setattr(feed_module, "index_video", index)
+    monkeypatch.setattr(lost_module, "index_video", index)
     lost = [
         Item(at, at, f"{film}#{at}", f"{film}#{at}", 0, video_uri=film, time=float(at))
         for film in ("/a.ts", "/b.ts")

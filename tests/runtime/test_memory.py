@@ -15,15 +15,15 @@ import pytest
 
 from annotator.config import RunConfig
 from annotator.models.sources import ModelSource
-from annotator.people import Detections, Poses
+from annotator.people import Detections
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.worker import ShardWorker
-from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.synth import stream
 from annotator.synth.film import frames, write_film
+from jobs.benchmark_film import MadeUp
 
 INPUTS, WARM, SHARD = 2000, 500, 50
 SIZE = (160, 120)
@@ -31,10 +31,8 @@ LEAK = 20_000  # bytes an input, which would be 29 MiB after warming up
 MOST = 15.0  # MiB
 
 
-class TwoPeople:
+class TwoPeople(MadeUp):
     """Detector and pose estimator in one: the same two people everywhere, and `leak` bytes kept a picture."""
-
-    skeleton = COCO_17
 
     def __init__(self, leak: int) -> None:
         self._leak = leak
@@ -47,16 +45,6 @@ class TwoPeople:
         self._kept += [b"1" * self._leak for _ in inputs]
         boxes, scores = np.array([[10.0, 20, 60, 110], [80, 20, 140, 100]]), np.array([0.9, 0.8], np.float32)
         return [Detections(boxes, scores) for _ in inputs]
-
-    def estimate(self, images: list[np.ndarray], boxes: list[Detections]) -> list[Poses]:
-        along = np.linspace(0.05, 0.95, len(COCO_17))[None, :, None]
-        found = []
-        for people in boxes:
-            corner, side = people.bboxes[:, :2], people.bboxes[:, 2:] - people.bboxes[:, :2]
-            keypoints = (corner[:, None] + along * side[:, None]).astype(np.float32)
-            scores = np.full((len(people), len(COCO_17)), 0.8, np.float32)
-            found.append(Poses(np.hstack([corner, side]), people.scores, keypoints, scores, people.scores))
-        return found
 
 
 def build(job: Job, threads: int | None) -> tuple[TwoPeople, TwoPeople]:
