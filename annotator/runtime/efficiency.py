@@ -73,7 +73,7 @@ class Efficiency:
 
     @property
     def share(self) -> float | None:
-        """People a second over people a second of the networks alone, from 0 to 1."""
+        """People a second over people a second of the networks alone; above 1 these were timed too slow."""
         return None if self.alone_seconds is None else self.alone_seconds / self.worker_seconds
 
     @property
@@ -140,6 +140,10 @@ def efficiency_of(stats: Iterable[Mapping[str, Any]]) -> Efficiency | None:
     )
 
 
+# Nothing is faster than its networks; a little more is the noise of timing them.
+_POSSIBLE = 1.05
+
+
 def describe(efficiency: Efficiency) -> str:
     """One line for a person."""
     parts = []
@@ -148,6 +152,8 @@ def describe(efficiency: Efficiency) -> str:
         parts.append(
             f"Efficiency {efficiency.share:.2f} of the networks alone ({alone:.1f} people/s a worker)"
         )
+        if efficiency.share > _POSSIBLE:
+            parts[0] += ": no true figure, as they were timed in small passes or while the machine was busy"
     name = efficiency.held_back
     share = efficiency.lost[name] / efficiency.worker_seconds
     parts.append(f"held back most by {name} ({share:.0%} of the time)")

@@ -43,6 +43,16 @@ def test_the_share_of_the_networks_own_speed_and_what_held_it_back() -> None:
     assert found.to_dict()["people_per_second_networks_alone"] == pytest.approx(50)
 
 
+def test_a_share_that_cannot_be_is_not_given_for_one() -> None:
+    def said(alone: float) -> str:
+        found = efficiency_of([{"people": 10, "images": 5, "seconds": 10.0, "alone_pose": alone}])
+        assert found is not None
+        return describe(found)
+
+    assert "no true figure" in said(25.0)
+    assert "no true figure" not in said(10.2)
+
+
 def test_what_was_not_measured_is_not_made_up() -> None:
     assert efficiency_of([]) is None and efficiency_of([{"seconds": 0.0}]) is None
     found = efficiency_of([{"people": 0, "images": 3, "seconds": 1.0, "pose": 0.7}])
