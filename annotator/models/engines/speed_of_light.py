@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
     from annotator.models.topdown import TopDown
 
+# Inputs in a pass at least, however long it takes: with fewer, threads cannot share them and matrix products
+# are short, so that a large network would come out slower than it is in a run.
+_LEAST = 4
+
 
 @dataclass(frozen=True, slots=True)
 class SpeedOfLight:
@@ -52,7 +56,7 @@ def seconds_a_person(pose: TopDown, batch: int, budget: float = 0.5) -> float:
 
     Args:
         batch: crops in one pass, as a run has them; fewer where that would take longer than the budget.
-        budget: seconds to spend, roughly; one pass is always measured.
+        budget: seconds to spend, roughly; a pass of four is always measured, if a run has that many.
     """
     import torch
 
@@ -86,7 +90,7 @@ def _seconds_each(call: Callable[[int], object], batch: int, budget: float) -> f
 
     call(1)
     alone = _timed(call, 1)
-    count = min(batch, max(1, int(budget / 3 / alone)))
+    count = min(batch, max(_LEAST, int(budget / 3 / alone)))
     return next(Passes(count).over(count, lambda part: _fastest(call, part.stop, alone, budget)))
 
 
