@@ -87,20 +87,17 @@ def load(
     fo = import_fiftyone(place)
     plugin_folder.install(Path(fo.config.plugins_dir))
     names = datasets_of(run, fo.core.odm.get_db_conn())
-    fresh = not names
+    dataset = fo.load_dataset(names[0]) if names else None
+    about = {} if dataset is None else dataset.info.get("annotator") or {}
+    gt = gt or about.get("gt")
+    truth = read_truth(run, gt) if gt else None
     here = {"run": str(run.path.absolute())}
-    if fresh:
+    if dataset is None:
         dataset = fo.Dataset(dataset_name(run, fo.list_datasets()), persistent=True)
+        dataset.media_type = "image"
         # Said before there are samples: whose they are must be known when this load is cut off.
         dataset.info["annotator"] = here
         dataset.save()
-    else:
-        dataset = fo.load_dataset(names[0])
-    about = dataset.info.get("annotator") or {}
-    gt = gt or about.get("gt")
-    truth = read_truth(run, gt) if gt else None
-    if fresh:
-        dataset.media_type = "image"
     fields.declare(dataset, truth is not None)
     # Copies of pictures lie beside the run: where it has moved, samples are told so.
     state = _state(records, gt, max_copies) | here

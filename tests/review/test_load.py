@@ -228,3 +228,12 @@ def test_what_browsers_cannot_show_gets_a_copy(row: dict, wanted: bool) -> None:
 def test_a_run_without_rows(make_run, picture, place) -> None:
     with pytest.raises(UserError, match="nothing was committed"):
         load(make_run([picture("a.jpg")]).open(), place, quiet=True)
+
+
+def test_a_truth_that_cannot_be_used_leaves_nothing_behind(run, place, fo, tmp_path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    before = fo.list_datasets()
+    with pytest.raises(UserError, match=r"bad\.json"):
+        load(run.open(), place, str(bad), quiet=True)
+    assert fo.list_datasets() == before
