@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotator.errors import UserError
 from annotator.store import run_info
-from annotator.store.locations import is_remote, location
+from annotator.store.locations import is_remote, location, redacted
 
 UNCONDITIONAL = (
     "{place}: this store has no conditional writes, so of two writers of a shard the last one stands, not "
@@ -26,7 +26,14 @@ def check_writable(out: str) -> str | None:
     Raises:
         UserError: it cannot be written, or holds something that is no run.
     """
-    return _check_objects(out) if is_remote(out) else _check_folder(Path(out))
+    if is_remote(out):
+        return _check_objects(out)
+    if "://" in out:  # as a path it would be a folder named after its scheme
+        raise UserError(
+            f"--out {redacted(out)} names no place that can be written; name a folder, or an object store as "
+            "in s3://bucket/run (docs/storage.md)"
+        )
+    return _check_folder(Path(out))
 
 
 def _check_folder(folder: Path) -> None:

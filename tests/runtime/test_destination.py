@@ -35,3 +35,11 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(out):
 def test_a_whole_bucket_is_no_run_folder():
     with pytest.raises(UserError, match="whole bucket"):
         check_writable("s3://bucket/")
+
+
+@pytest.mark.parametrize("out", ["https://host/run", "file:///data/run", "hdfs://name/run"])
+def test_an_address_that_is_no_object_store_makes_no_folder_of_its_name(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="names no place that can be written"):
+        check_writable(out)
+    assert not list(tmp_path.iterdir())
