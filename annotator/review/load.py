@@ -22,12 +22,12 @@ from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.identifiers import Identifiers
 from annotator.review.mirror import mirror_of
 from annotator.review.risk import Risk, assess
-from annotator.review.snapshot import Snapshot
 from annotator.review.tags import tags_of
 from annotator.review.truth import RunTruth, read_truth
 from annotator.review.workplace import Workplace, dataset_name, datasets_of, run_key
 from annotator.review.writing import writer
 from annotator.store.reader import Run
+from annotator.store.snapshot import Snapshot
 
 # What a dataset was loaded with; another number renews it whole.
 LAYOUT = 2

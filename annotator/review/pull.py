@@ -22,10 +22,10 @@ from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.layers import Review, as_float32
 from annotator.review.mirror import MOVED, Mirror, mirror_of, to_fractions, to_pixels
-from annotator.review.snapshot import Snapshot
 from annotator.review.workplace import Workplace, datasets_of
 from annotator.store.durable import replace_file
 from annotator.store.reader import Run
+from annotator.store.snapshot import Snapshot
 
 SEND_BACK_FILE = "send-back.csv"
 

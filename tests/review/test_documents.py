@@ -14,9 +14,9 @@ from annotator.errors import ItemError
 from annotator.review.documents import Extras, documents
 from annotator.review.identifiers import Identifiers
 from annotator.review.mirror import mirror_of
-from annotator.review.snapshot import Snapshot
 from annotator.skeletons import COCO_17
 from annotator.sources.uris import to_uri
+from annotator.store.snapshot import Snapshot
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.jpg", "café.jpg".encode()])

@@ -16,9 +16,9 @@ from annotator.review.identifiers import Identifiers
 from annotator.review.load import load
 from annotator.review.mirror import mirror_of, to_pixels
 from annotator.review.progress import progress
-from annotator.review.snapshot import Snapshot
 from annotator.review.writing import _shape, agrees
 from annotator.skeletons import COCO_17
+from annotator.store.snapshot import Snapshot
 from tests.review.conftest import SIZE, make_review_run, two_people
 
 

@@ -1,4 +1,4 @@
-"""A run as it stands at one moment: all that is loaded is of the same rows, though the run goes on."""
+"""A run as it stands at one moment: all that is read is of the same rows, though the run goes on."""
 
 from __future__ import annotations
 
