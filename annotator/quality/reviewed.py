@@ -10,6 +10,7 @@ from annotator.pose.oks import joint_similarity
 from annotator.quality.labelled import RIGHT, Labelled
 from annotator.quality.queue import Queue
 from annotator.review import pace
+from annotator.review.decisions import ACCEPTED, REJECTED, SENT_BACK
 from annotator.review.layers import Review, read
 from annotator.store.reader import Run
 
@@ -20,7 +21,8 @@ _OUTLINE = 0.5
 def verdicts(run: Run, bad_below: float) -> tuple[np.ndarray, np.ndarray]:
     """Whom a reviewer has judged, and whose label was bad: two (N,) bool in the order of the run's rows.
 
-    Bad are those rejected, and those whose correction has an OKS below `bad_below` with the prediction.
+    Bad are those rejected or sent back, and those whose correction has an OKS below `bad_below` with the
+    prediction. Nobody has judged those whose correction cannot be read.
     """
     reviews, known, bad = read(run), [np.zeros(0, bool)], [np.zeros(0, bool)]
     sigmas = np.array(run.skeleton.sigmas)
@@ -28,20 +30,20 @@ def verdicts(run: Run, bad_below: float) -> tuple[np.ndarray, np.ndarray]:
         judged, wrong = np.zeros(batch.num_rows, bool), np.zeros(batch.num_rows, bool)
         for place, person in enumerate(batch["id"].to_pylist()):
             review = reviews.get(person)
-            if review is not None and (review.decision is not None or review.keypoints is not None):
+            if review is not None and _judges(review):
                 judged[place] = True
                 similarity, labelled = _similarity(batch, place, review, sigmas)
                 oks = similarity[labelled].mean() if labelled.any() else 1.0
-                wrong[place] = review.decision == "rejected" or oks < bad_below
+                wrong[place] = review.decision in (REJECTED, SENT_BACK) or oks < bad_below
         known.append(judged)
         bad.append(wrong)
     return np.concatenate(known), np.concatenate(bad)
 
 
 def reviewed(run: Run) -> Labelled:
-    """The people of a run beside what reviewers made of them: accepted joints are right.
+    """The people of a run beside what reviewers made of them: joints accepted or corrected are right.
 
-    Rejected people say nothing about their joints, and count as unmatched.
+    People who were rejected or sent back, or of whom nobody said anything that holds, count as unmatched.
     """
     reviews, sigmas, joints = read(run), np.array(run.skeleton.sigmas), len(run.skeleton)
     images, visibility, right, oks = [], [], [], []
@@ -51,7 +53,7 @@ def reviewed(run: Run) -> Labelled:
             review = reviews.get(person)
             told = np.zeros(joints, np.int8)
             similarity = np.zeros(joints)
-            if review is not None and review.decision != "rejected" and review.says_something:
+            if review is not None and _judges(review) and review.decision in (ACCEPTED, None):
                 similarity, labelled = _similarity(batch, place, review, sigmas)
                 told = labelled.astype(np.int8)
             visibility.append(told)
@@ -83,6 +85,12 @@ def undecided(run: Run, queue: Queue) -> int:
     """People of the queue whom nobody has decided about."""
     decided = [person for person, review in read(run).items() if review.decision is not None]
     return int((queue.shown & ~np.isin(queue.ids, decided)).sum())
+
+
+def _judges(review: Review) -> bool:
+    """Whether a reviewer said, of joints that can be read, what they are: not if all was withdrawn."""
+    judged = review.decision is not None or review.keypoints is not None
+    return judged and "broken" not in review.flags
 
 
 def _similarity(batch, place: int, review: Review, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

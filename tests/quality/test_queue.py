@@ -165,6 +165,26 @@ def test_reviews_tell_what_was_bad_and_how_long_it_took(run) -> None:
     assert joints.right.sum(axis=1).tolist() == [17, 8, 0, 0, 0]
 
 
+def test_only_what_was_accepted_or_corrected_is_right(make_run, picture, people) -> None:
+    opened = make_run([picture("a.jpg", people([[1, 1, 20, 30]] * 6))]).commit().open()
+    (batch, *_) = opened.instances(["keypoints"])
+    left = tuple(np.array(batch["keypoints"][5].as_py(), np.float32).tolist())
+    when, later = "2026-01-01T10:00:00.000Z", "2026-01-01T11:00:00.000Z"
+    layer = [
+        Review(1, 1000, "accepted", None, "ann", when),
+        Review(2, 1000, "sent back", None, "ann", when),
+        Review(3, 1000, None, None, "ann", when),  # withdrawn
+        Review(4, 1000, "accepted", None, "ann", when, None, "ann", later, flags=("broken",)),
+        Review(5, 1000, "rejected", "other", "ann", when),
+        Review(6, 1000, keypoints=left, corrected_by="ann", corrected_at=when),
+    ]
+    write_layer(opened, layer)
+    assert reviewed(opened).right.sum(axis=1).tolist() == [17, 0, 0, 0, 0, 17]
+    known, bad = verdicts(opened, 0.75)
+    assert known.tolist() == [True, True, False, False, True, True]
+    assert bad.tolist() == [False, True, False, False, True, False]
+
+
 def test_a_run_in_an_object_store_is_ranked_with_its_reviews(run, bucket, capsys) -> None:
     write_layer(run.open(), [Review(1, 1000, "accepted", None, "ann", "2026-01-01T10:00:00+00:00")])
     there = storage_at(f"{bucket}/run")
