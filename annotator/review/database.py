@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from annotator.errors import UserError
 from annotator.store.durable import replace_file
@@ -189,15 +190,19 @@ def _uri(port: int) -> str:
 def _served_directory(uri: str) -> str | None:
     """The --dbpath of the mongod at an address; None when nobody answers there."""
     from pymongo import MongoClient
+
+    with MongoClient(uri, serverSelectionTimeoutMS=500) as client:
+        return data_folder(client)
+
+
+def data_folder(client: Any) -> str | None:
+    """Where the mongod behind a client of pymongo keeps its data, as it was told; None if it does not say."""
     from pymongo.errors import PyMongoError
 
-    client = MongoClient(uri, serverSelectionTimeoutMS=500)
     try:
         return client.admin.command("getCmdLineOpts")["parsed"].get("storage", {}).get("dbPath")
     except PyMongoError:
         return None
-    finally:
-        client.close()
 
 
 def check_named(uri: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import AnnotatorError
+from annotator.review.database import data_folder
 from annotator.store import run_info
 from annotator.store.locations import review_folder
 from annotator.store.reader import Run
@@ -65,7 +66,8 @@ def datasets_of(run: Run, database: Any) -> list[str]:
     """Names of the run's datasets, whatever its folder was called when it was loaded; this folder's first.
 
     What was loaded from another folder is of this run, renamed, unless the run is still there too: then one
-    is a copy of the other, and each has a dataset of its own.
+    is a copy of the other, and each has a dataset of its own. That of a copy may have been copied with it, in
+    RUN.review.
 
     Args:
         database: of pymongo, with FiftyOne's collections.
@@ -75,7 +77,9 @@ def datasets_of(run: Run, database: Any) -> list[str]:
     here = str(run.path.absolute())
     # A load that did not get far enough to say where from has nothing that anybody could have decided on.
     folders = {row["name"]: row.get("info", {}).get("annotator", {}).get("run", here) for row in found}
-    names = (name for name, folder in folders.items() if not _is_copy(run, folder))
+    names = [name for name, folder in folders.items() if not _is_copy(run, folder)]
+    if not names and data_folder(database.client) == str(workplace(run.path).database):
+        names = list(folders)
     return sorted(names, key=lambda name: (folders[name] != here, name))
 
 

@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pymongo import MongoClient
 
-from annotator.review.workplace import dataset_name, datasets_of
+from annotator.review.database import ADDRESS_VARIABLE
+from annotator.review.database import database as open_database
+from annotator.review.workplace import dataset_name, datasets_of, workplace
 from annotator.store.reader import Run
 
 
@@ -62,3 +65,13 @@ def test_a_copy_has_a_dataset_of_its_own(made, database, fo, tmp_path, place: st
     # With the first one gone, its dataset goes with the copy that is left, whose own comes first.
     shutil.rmtree(path)
     assert datasets_of(copy, database) == [own, name]
+
+
+def test_a_copy_that_took_the_database_along_has_its_review(run, tmp_path, monkeypatch) -> None:
+    """`cp -a RUN RUN.review /disk2`, and the first one stays where it is."""
+    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    copy = Run(shutil.copytree(run.path, tmp_path / "disk2" / "run"))
+    rows = [{"name": dataset_name(copy), "info": {"annotator": {"run": str(run.path)}}}]
+    with open_database(workplace(copy.path).database) as address, MongoClient(address) as client:
+        client["fiftyone"].datasets.insert_many(rows)
+        assert datasets_of(copy, client["fiftyone"]) == [dataset_name(copy)]
