@@ -53,10 +53,11 @@ def calibrate(
     from annotator.quality.calibrate import calibrate as fit_runs
     from annotator.quality.diagram import draw_reliability
     from annotator.store.reader import Run
+    from annotator.store.snapshot import Snapshot
 
     if bool(gt) == reviews:
         raise UserError("calibrate needs one truth: --gt COCO.json for each run, or --reviews")
-    done = fit_runs([Run(run) for run in runs], gt or None, visibility)
+    done = fit_runs([Snapshot(Run(run)) for run in runs], gt or None, visibility)
     _write(to, done.calibration.to_json())
     picture = diagram or to.with_suffix(".png")
     draw_reliability(picture, done.raw, done.held_out)

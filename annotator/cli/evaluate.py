@@ -29,8 +29,9 @@ def evaluate(
     from annotator.errors import UserError
     from annotator.evaluate.evaluation import evaluate as evaluate_run
     from annotator.store.reader import Run
+    from annotator.store.snapshot import Snapshot
 
-    figures = evaluate_run(Run(run), gt, engine="pycocotools" if oracle else "hotcoco")
+    figures = evaluate_run(Snapshot(Run(run)), gt, engine="pycocotools" if oracle else "hotcoco")
     if json_to == "-":
         print_json(figures)
         return

@@ -49,9 +49,10 @@ def export(
     from annotator.export.doubtful import RunWithout, count_doubtful
     from annotator.export.selected import selected
     from annotator.store.reader import Run
+    from annotator.store.snapshot import Snapshot
 
     write = format_writer(format_name, with_images)
-    source = selected(Run(run), drop, reviewed, smooth or format_name == "smoothed")
+    source = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
     written = write(source, to, min_score=min_score, smooth=smooth)
     dropped = source.left_out if isinstance(source, RunWithout) else None
     doubtful = count_doubtful(source) if dropped is None else {}

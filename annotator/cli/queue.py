@@ -74,13 +74,14 @@ def queue(
     from annotator.quality.queue import as_table, rank
     from annotator.quality.reviewed import seconds_a_person, undecided
     from annotator.store.reader import Run
+    from annotator.store.snapshot import Snapshot
 
     if curve is not None and gt is None and not reviews:
         raise UserError(f"--curve {curve}: a curve needs a truth to be drawn against: --gt, or --reviews")
-    opened = Run(run)
+    opened = Snapshot(Run(run))
     ranked = rank(opened, tuple(by.split(",")), everybody)
     table = as_table(opened, ranked)
-    missed = probably_missed(opened, Run(other) if other else None)
+    missed = probably_missed(opened, Snapshot(Run(other)) if other else None)
     judged, no_curve = None, None
     try:
         judged = _curve(opened, ranked, gt, reviews, bad_below)

@@ -37,8 +37,9 @@ def report(
     from annotator.cli import print_json
     from annotator.report.page import write_report
     from annotator.store.reader import Run
+    from annotator.store.snapshot import Snapshot
 
-    written = write_report(Run(run), to, gt, blur_faces=blur_faces, price_per_hour=price_per_hour)
+    written = write_report(Snapshot(Run(run)), to, gt, blur_faces=blur_faces, price_per_hour=price_per_hour)
     if as_json:
         print_json(
             {

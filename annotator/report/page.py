@@ -27,7 +27,7 @@ from annotator.store.durable import write_failure
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.run_info import RunInfo, now
-from annotator.store.status import Summary, summarise
+from annotator.store.status import Summary, summary_of
 
 FILE_NAME = "report.html"
 
@@ -96,6 +96,7 @@ def write_report(
     """Write the report of a run, finished or not, as one HTML file that needs nothing beside it, and a card.
 
     Args:
+        run: a `Snapshot` of it while it goes on.
         to: file to write; RUN/report.html by default. The data set card goes beside it: RUN/README.md by
             default, else STEM.README.md, so that another README.md there stays.
         gt: COCO keypoint ground truth to evaluate against.
@@ -114,7 +115,7 @@ def write_report(
     queue = queue_of(run)
     figures = collect(run, queue.risk if queue is not None else None)
     contents = Contents(
-        summary=summarise(run.place),
+        summary=summary_of(run.info, run.committed().items()),
         figures=figures,
         signals=collect_signals(run, queue, gt),
         work=collect_work(run, price_per_hour),

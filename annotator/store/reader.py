@@ -39,6 +39,8 @@ class Run:
         self.place = str(run_dir)
         self.storage = storage_at(run_dir)
         self.info = run_info.read(run_dir)
+        # Those of one moment, in a `Snapshot` and in whatever reads through one; None: as they stand now.
+        self._records: dict[int, CommitRecord] | None = None
 
     @cached_property
     def plan(self) -> Plan:
@@ -61,9 +63,13 @@ class Run:
     def committed(self) -> dict[int, CommitRecord]:
         """Records of the shards committed so far, by ascending shard; read anew at each call.
 
+        What reads a run more than once reads a `Snapshot`, so that a run that goes on stays of one piece.
+
         Raises:
             RunFailed: a record is damaged.
         """
+        if self._records is not None:
+            return self._records
         records = {}
         for shard, record in iter_records(self.place):
             if isinstance(record, CorruptRecordError):
@@ -114,10 +120,12 @@ class Run:
 
         Raises:
             FileNotFoundError: the shard is not committed.
+            KeyError: it is not of the snapshot that this is.
             RunFailed: its data file is missing or damaged.
         """
         wanted = list(columns) if columns is not None else None
-        with self._open(standing_record(self.place, shard).files[table].name) as file:
+        record = standing_record(self.place, shard) if self._records is None else self._records[shard]
+        with self._open(record.files[table].name) as file:
             rows = file.read(columns=wanted)
         return _with_columns(rows, table, wanted)
 

@@ -18,13 +18,9 @@ class Snapshot(Run):
         self.__dict__.update(run.__dict__)
         self._records = run.committed() if records is None else records
 
-    def committed(self) -> dict[int, CommitRecord]:
-        """The records of that moment."""
-        return self._records
-
     def shards(self) -> Iterator[tuple[CommitRecord, pa.RecordBatch, pa.RecordBatch]]:
         """Record, images and instances of each shard, in plan order; no rows are an empty batch."""
-        for shard, record in self._records.items():
+        for shard, record in self.committed().items():
             one = Snapshot(self, {shard: record})
             yield record, *(_only(name, getattr(one, name)()) for name in ("images", "instances"))
 

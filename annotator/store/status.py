@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annotator.store import run_info
-from annotator.store.records import CorruptRecordError, iter_records
+from annotator.store.records import CommitRecord, CorruptRecordError, iter_records
+from annotator.store.run_info import RunInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,17 @@ def summarise(run_dir: str | Path) -> Summary:
     Raises:
         UserError: not a run folder.
     """
-    info = run_info.read(run_dir)
+    return summary_of(run_info.read(run_dir), iter_records(run_dir))
+
+
+def summary_of(info: RunInfo, records: Iterable[tuple[int, CommitRecord | CorruptRecordError]]) -> Summary:
+    """Count what these records of a run's shards say."""
     counts: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     damaged: list[int] = []
     done = people = 0
     last = None
-    for shard, record in iter_records(run_dir):
+    for shard, record in records:
         if isinstance(record, CorruptRecordError):
             damaged.append(shard)
             continue
