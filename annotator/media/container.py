@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import ItemError
+from annotator.media import pulse
 from annotator.media.remote import local_copy
 from annotator.sources.uris import is_text, local_path
 from annotator.store.locations import is_remote
@@ -123,6 +124,7 @@ def packets(container: InputContainer, *streams: VideoStream) -> Iterator[Packet
     while failures < _MOST_FAILURES:
         try:
             for packet in container.demux(*streams):
+                pulse.beat()
                 if packet.size:
                     failures = 0
                     yield packet

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.errors import ItemError
-from annotator.media.container import open_video
+from annotator.media.container import open_video, packets
 
 # A gap in time that is looked into: seconds, and times the usual distance of frames.
 _LONG_SECONDS, _LONG_TIMES = 0.5, 5.0
@@ -51,17 +51,11 @@ def lost_stretches(uri: str, pts: np.ndarray, time_base: float) -> list[tuple[in
 
 def _places(uri: str) -> list[tuple[int | None, int, int]]:
     """(time stamp of a video frame or None, position, bytes) of all packets, in the order of the file."""
-    from av.error import FFmpegError
-
     container, stream = open_video(uri)
     found = []
-    try:
-        for packet in container.demux():
-            if packet.size and packet.pos is not None and packet.pos >= 0:
+    with container:
+        for packet in packets(container):
+            if packet is not None and packet.pos is not None and packet.pos >= 0:
                 stamp = packet.pts if packet.stream_index == stream.index else None
                 found.append((stamp, packet.pos, packet.size))
-    except FFmpegError:
-        pass
-    finally:
-        container.close()
     return sorted(found, key=lambda entry: entry[1])

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from annotator.errors import ItemError
+from annotator.media import pulse
 from annotator.store.locations import Location, location
 
 # Local copies of videos that one process keeps, at most, and of the free space of the disk.
@@ -89,7 +90,9 @@ class _Copies:
             copy = file, size
             try:
                 self._reserve(copy)
-                file.writelines(pieces(place))
+                for piece in pieces(place):
+                    file.write(piece)
+                    pulse.beat()
                 file.flush()
             except BaseException:
                 # Others look at what is under way; it must be open.

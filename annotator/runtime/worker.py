@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import ItemError, RunFailed
+from annotator.media import pulse
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
 from annotator.people import Poses
@@ -68,9 +69,6 @@ class ShardWorker:
         threads: CPUs to use, for decoding and by the models; None: all.
         overlapping: shards that may be under way at once; they share the memory for decoded pictures.
 
-    Attributes:
-        pulses: passes of the network so far.
-
     Raises:
         UserError: when a model cannot be built from its configuration or weights.
     """
@@ -80,10 +78,9 @@ class ShardWorker:
         self._job = job
         self._plan = read_plan(job.run_dir)
         self._detector, self._pose = _load(job.models)(job, threads)
-        # What shows that a long call of the models goes on.
-        self.pulses = 0
+        self._passes = 0
         if hasattr(self._pose, "on_batch"):
-            self._pose.on_batch = self._pulse  # pyright: ignore[reportAttributeAccessIssue]
+            self._pose.on_batch = self._passed  # pyright: ignore[reportAttributeAccessIssue]
         self._light = efficiency.measure(job, self._detector, self._pose)
         self._probable = Probabilities(job, self._pose.skeleton)
         self._policy = visibility_policy(config, job.calibration)
@@ -124,8 +121,8 @@ class ShardWorker:
             # The rows of these items alone would be taken for the whole shard.
             raise RunFailed(
                 f"the rows of shard {task.shard} of {self._job.run_dir} that the retry started from do not "
-                "stand any more: they are damaged, or another driver put them aside for that. Go on with "
-                "`annotator run` on the same inputs and --out, then retry again"
+                "stand any more: they are damaged, or another driver put them aside for that. Retry again: "
+                "that makes the shard whole"
             )
         items = self._plan.items(task.shard)
         if task.only is not None:
@@ -183,8 +180,13 @@ class ShardWorker:
         first, size = (items[0].index, items[-1].index - items[0].index + 1) if items else (0, 0)
         return IntentLog(self._job.run_dir, name, first, size)
 
-    def _pulse(self) -> None:
-        self.pulses += 1
+    @property
+    def pulses(self) -> int:
+        """Passes of the network, and packets of films read: it grows while one item takes long."""
+        return self._passes + pulse.beats()
+
+    def _passed(self) -> None:
+        self._passes += 1
 
     def _judge(self, poses: Poses) -> Poses:
         config = self._job.config

@@ -22,6 +22,8 @@ from annotator.sources.uris import frame_mark
 # A group of pictures is cut into several shards only where it is so many times larger than a shard should be:
 # each part decodes the group from its keyframe on.
 LONGEST_GROUP = 4
+# A film whose frames are counted is cut into so many shards at most: each decodes it from its beginning.
+MOST_COUNTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,12 @@ class _Film:
     def cuts(self, shard_size: int) -> np.ndarray:
         """Places after which a shard may end: (C,) int64, ascending, the last is the number of frames."""
         count = len(self.numbers)
-        group = np.zeros(count, np.int64) if self.keyframe_pts is None else self.keyframe_pts
-        ends = np.append(np.flatnonzero(np.diff(group)) + 1, count)
         longest = LONGEST_GROUP * shard_size
+        if self.keyframe_pts is None:
+            longest = max(longest, -(-count // MOST_COUNTED))
+            ends = np.array([count])
+        else:
+            ends = np.append(np.flatnonzero(np.diff(self.keyframe_pts)) + 1, count)
         parts = [
             np.append(np.arange(start + longest, end, longest), end)
             for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)
@@ -131,7 +136,8 @@ class FramedRows:
         """The first row of each shard, and the number of rows at the end.
 
         Shards are of `shard_size` rows or fewer, as whole groups of pictures fit; a larger group is a shard
-        of its own, and cut if it is more than `LONGEST_GROUP` times as large.
+        of its own, and cut if it is more than `LONGEST_GROUP` times as large. A film whose frames are counted
+        is one group, cut at most into `MOST_COUNTED`.
         """
         parts, done = [], 0
         for row in self._places.tolist():

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from annotator.errors import ItemError
-from annotator.media import remote
+from annotator.media import pulse, remote
 from annotator.media.remote import local_copy
 
 
@@ -43,6 +43,12 @@ def opened(name: str):
         file = Path(path).open("rb")  # noqa: SIM115
     with file:
         yield file
+
+
+def test_the_pulse_goes_on_while_a_film_is_fetched(fetched):
+    start = pulse.beats()
+    with opened("film"):
+        assert pulse.beats() - start == 3
 
 
 def test_copies_under_way_and_being_read_count(fetched):

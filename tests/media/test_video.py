@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError
+from annotator.media import pulse
 from annotator.media.decoding import Decoder, FrameReader
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
@@ -159,6 +160,16 @@ def test_seeking_spares_most_of_a_long_film(tmp_path, monkeypatch):
     items = items_of(path, index_video(path))
     assert_equal(read(path, items[5::100]), straight(path)[5::100])
     assert len(decoded) < 5 * GROUP
+
+
+def test_the_pulse_goes_on_while_a_film_is_indexed_and_skipped(film):
+    path = film("b-frames.avi")
+    start = pulse.beats()
+    last = items_of(path, index_video(path))[-1:]
+    indexed = pulse.beats()
+    read(path, last)
+    assert indexed - start >= 2 * FRAMES - 1
+    assert pulse.beats() - indexed >= FRAMES
 
 
 def test_a_film_of_b_frames_alone_is_not_held_in_memory():

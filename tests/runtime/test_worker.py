@@ -14,6 +14,7 @@ import pytest
 
 from annotator.config import RunConfig
 from annotator.errors import ItemError, RunFailed
+from annotator.media import pulse
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.quality.calibration import Calibration
@@ -122,6 +123,13 @@ def test_intents_name_what_the_models_have(job, models):
     assert len(in_flight(job.run_dir, "a")) == 0
 
 
+def test_a_worker_that_reads_a_film_shows_a_pulse(job):
+    worker = ShardWorker(job)
+    before = worker.pulses
+    pulse.beat()
+    assert worker.pulses > before
+
+
 @pytest.mark.parametrize("suspects", [frozenset(), frozenset({0})])
 def test_a_lost_device_ends_the_attempt_and_keeps_its_intents(job, models, suspects):
     """Their descriptor is closed, by when no thread that decodes may write to it any more."""
@@ -209,7 +217,7 @@ def test_a_retry_whose_rows_do_not_stand_any_more_commits_nothing(job, models, d
         (Path(job.run_dir) / record_name(0, 1)).unlink()
         retried = ShardTask(0, 2, frozenset({2}))
     models.batches.clear()
-    with pytest.raises(RunFailed, match=r"shard 0 .* do not stand any more.* `annotator run`"):
+    with pytest.raises(RunFailed, match=r"shard 0 .* do not stand any more.* Retry again"):
         worker.run(retried, ignore)
     assert models.batches == []
     assert generations(job.run_dir) == ({} if damage == "put aside" else {0: [0]})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from annotator.errors import UserError
+from annotator.media import pulse
 from annotator.media.decoding import FrameReader
 from annotator.media.feed import ImageFeed
 from annotator.media.video import VideoIndex
@@ -73,6 +74,18 @@ def test_shards_end_with_groups_of_pictures(film):
     parts = [start + part for start in range(0, 60, 10) for part in (0, LONGEST_GROUP * 2)]
     assert build_plan([str(film)], shard_size=2).starts == (*parts, 60)
     assert build_plan([str(film)], shard_size=1000).starts == (0, 60)
+
+
+def test_a_counted_film_is_decoded_a_few_times_in_all(tmp_path):
+    path = write_film(tmp_path / "film.avi", frames=100)
+    made = build_plan([str(path)], shard_size=2)
+    assert made.starts == (*range(0, 100, 13), 100)
+    assert {item.keyframe_pts for item in items(made)} == {None}
+    start = pulse.beats()
+    for shard in made.shards:
+        with FrameReader(str(path)) as reader:
+            assert len([reader.read(item) for item in made.items(shard)]) <= 13
+    assert pulse.beats() - start < 5.5 * 100
 
 
 @pytest.mark.parametrize("shard_size", [1, 6, 25, 256])
