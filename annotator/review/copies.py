@@ -12,6 +12,7 @@ from annotator.errors import UserError
 from annotator.report.sources import ROW_COLUMNS, Sources
 from annotator.review.identifiers import image_of
 from annotator.store.reader import Run
+from annotator.store.review_folder import copies_folder
 
 MAX_COPIES = 2000
 _QUALITY = 92
@@ -35,11 +36,10 @@ class Copies:
     unreadable: set[int] = field(default_factory=set)
 
 
-def make(run: Run, folder: Path, risk: np.ndarray, limit: int, quiet: bool) -> Copies:
+def make(run: Run, risk: np.ndarray, limit: int, quiet: bool) -> Copies:
     """Make the copies that are missing; those of the riskiest images first, `limit` in all.
 
     Args:
-        folder: where they go, as INDEX.jpg.
         risk: (N,) of the run's people, in the order of its rows.
     """
     from tqdm import tqdm
@@ -52,6 +52,7 @@ def make(run: Run, folder: Path, risk: np.ndarray, limit: int, quiet: bool) -> C
     ranked = sorted(wanted, key=lambda place: (-worst.get(place, -1.0), place))
     copies.left_out = set(ranked[max(limit, 0) :])
     chosen = set(ranked[: max(limit, 0)])
+    folder = copies_folder(run.path, run.info)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

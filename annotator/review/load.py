@@ -24,13 +24,14 @@ from annotator.review.mirror import mirror_of
 from annotator.review.risk import Risk, assess
 from annotator.review.tags import tags_of
 from annotator.review.truth import RunTruth, read_truth
-from annotator.review.workplace import Workplace, dataset_name, datasets_of, run_key
+from annotator.review.workplace import Workplace, dataset_name, datasets_of
 from annotator.review.writing import writer
 from annotator.store.reader import Run
+from annotator.store.review_folder import run_key
 from annotator.store.snapshot import Snapshot
 
 # What a dataset was loaded with; another number renews it whole.
-LAYOUT = 2
+LAYOUT = 3
 _BATCH = 2000
 
 
@@ -107,7 +108,7 @@ def load(
         # Each sample renewed would move its people in two dozen indexes: building them anew is quicker.
         _without_indexes(dataset, paths)
         with _no_search_for_cycles():
-            done = _write(run, place, dataset, truth, max_copies, quiet)
+            done = _write(run, dataset, truth, max_copies, quiet)
         _index(dataset, paths)
         fields.dress(dataset, run, truth is not None)
         views.save(dataset, truth is not None)
@@ -186,9 +187,7 @@ def _no_search_for_cycles() -> Iterator[None]:
         (gc.enable if was_on else gc.disable)()
 
 
-def _write(
-    run: Snapshot, place: Workplace, dataset: Any, truth: RunTruth | None, max_copies: int, quiet: bool
-) -> _Done:
+def _write(run: Snapshot, dataset: Any, truth: RunTruth | None, max_copies: int, quiet: bool) -> _Done:
     from tqdm import tqdm
 
     # Database and Python agree on milliseconds only.
@@ -197,7 +196,7 @@ def _write(
     done = _Done()
     total = sum(record.images for record in run.committed().values())
     risk = assess(run)
-    shown = copies.make(run, place.copies, risk.risk, max_copies, quiet)
+    shown = copies.make(run, risk.risk, max_copies, quiet)
     done.unreadable = len(shown.unreadable)
     out, writing = None, None
     with (
@@ -235,7 +234,7 @@ def _batches(
     bar: Any,
 ) -> Iterator[list[Document]]:
     """Documents of all rows, some thousands at a time."""
-    identifiers, mirror = Identifiers(run_key(run)), mirror_of(run.skeleton)
+    identifiers, mirror = Identifiers(run_key(run.info)), mirror_of(run.skeleton)
     begin, batch = 0, []
     for record, images, instances in run.shards():
         of = slice(begin, begin + instances.num_rows)

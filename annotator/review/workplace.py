@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
@@ -12,8 +11,8 @@ from typing import Any
 from annotator.errors import AnnotatorError
 from annotator.review.database import data_folder
 from annotator.store import run_info
-from annotator.store.locations import review_folder
 from annotator.store.reader import Run
+from annotator.store.review_folder import review_folder, run_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +22,11 @@ class Workplace:
     Attributes:
         root: `RUN.review`, beside the run.
         database: data of mongod; elsewhere with `--database-dir`.
-        copies: JPEGs of what a browser cannot show as it is: frames of films, HEIC, TIFF and the like.
         plugins: what FiftyOne loads its plugins from.
     """
 
     root: Path
     database: Path
-    copies: Path
     plugins: Path
 
 
@@ -41,14 +38,7 @@ def workplace(run_dir: str | Path, database_dir: str | None = None) -> Workplace
     """
     root = review_folder(run_dir)
     database = Path(database_dir).absolute() if database_dir else root / "database"
-    return Workplace(root, database, root / "copies", root / "plugins")
-
-
-def run_key(run: Run) -> bytes:
-    """20 bytes that tell this run from every other, and stay when its folder is moved or copied."""
-    info = run.info
-    text = f"{info.provenance.plan_sha256} {info.provenance.config_sha256} {info.started_at}"
-    return hashlib.sha1(text.encode(), usedforsecurity=False).digest()
+    return Workplace(root, database, root / "plugins")
 
 
 def dataset_name(run: Run, taken: Collection[str] = ()) -> str:
@@ -87,7 +77,7 @@ def _is_copy(run: Run, folder: str) -> bool:
     """Whether another folder of this machine holds this very run."""
     try:
         Path(folder, run_info.FILE_NAME).stat()
-        return not Path(folder).samefile(run.path) and run_key(Run(folder)) == run_key(run)
+        return not Path(folder).samefile(run.path) and run_key(Run(folder).info) == run_key(run.info)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, AnnotatorError):
@@ -95,4 +85,4 @@ def _is_copy(run: Run, folder: str) -> bool:
 
 
 def _ending(run: Run) -> str:
-    return f"-{run_key(run).hex()[:8]}"
+    return f"-{run_key(run.info).hex()[:8]}"

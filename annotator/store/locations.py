@@ -87,9 +87,3 @@ def absolute(place: str | Path) -> str:
 def redacted(text: str) -> str:
     """A text without the user parts and queries of its URLs, where secrets are."""
     return _QUERY.sub("?...", _USER.sub("...@", text))
-
-
-def review_folder(run_dir: str | Path) -> Path:
-    """Where the review of a run on this machine keeps its own: RUN.review, beside it."""
-    run_dir = Path(run_dir).absolute()
-    return run_dir.with_name(run_dir.name + ".review")

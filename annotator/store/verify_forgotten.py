@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.store import run_info
-from annotator.store.locations import review_folder
 from annotator.store.parquet import open_parquet
+from annotator.store.review_folder import copies_folder
 from annotator.store.schema import PERSON_BITS
 from annotator.store.storage import storage_at
 
@@ -28,7 +28,7 @@ def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: 
         return
     gone = info.forgotten.indices()
     report.forgotten = len(gone)
-    copies = None if storage.remote else review_folder(run_dir) / "copies"
+    copies = None if storage.remote else copies_folder(run_dir, info)
     if copies is not None and copies.is_dir():
         here = {path.name for path in copies.iterdir()}
         for name in sorted(here.intersection(f"{index}.jpg" for index in gone)):

@@ -20,6 +20,7 @@ from annotator.sources.plan import read_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter, sweep
 from annotator.store.local import LocalStorage
+from annotator.store.review_folder import copies_folder
 from annotator.store.status import summarise
 from annotator.store.verify import verify
 from annotator.tracks.layer import follow_run
@@ -230,7 +231,7 @@ def test_a_film_goes_with_its_tracks_copies_and_reviews_and_the_other_film_stays
     write_layer(
         opened, [Review(who, image, "accepted", None, "me", "2026-01-01T00:00:00Z") for who, image in people]
     )
-    copies = made.path.with_name("run.review") / "copies"
+    copies = copies_folder(made.path, opened.info)
     copies.mkdir(parents=True)
     for index in range(40):
         (copies / f"{index}.jpg").write_bytes(b"a frame")

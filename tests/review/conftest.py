@@ -26,7 +26,7 @@ def review_home(tmp_path_factory) -> Iterator[Path]:
     """The folder of the session's database; FiftyOne is imported with it."""
     home = tmp_path_factory.mktemp("review")
     before = dict(os.environ)
-    place = Workplace(home, home / "database", home / "copies", home / "plugins")
+    place = Workplace(home, home / "database", home / "plugins")
     import_fiftyone(place)
     yield home
     os.environ.clear()

@@ -19,6 +19,7 @@ from annotator.review.app import app
 from annotator.review.load import load
 from annotator.review.workplace import workplace
 from annotator.store.reader import Run
+from annotator.store.review_folder import copies_folder
 from tests.review.browsing import Review, open_grid, wait_for
 
 SIZE = (320, 240)
@@ -81,7 +82,7 @@ def test_copies_are_made_of_what_no_browser_reads(review) -> None:
     others = [sample for sample in samples.values() if sample is not photo]
     assert sorted(sample.frame_index for sample in others if sample.video_uri) == list(range(FRAMES))
     for sample in others:
-        assert Path(sample.filepath).parent == review.place.copies
+        assert Path(sample.filepath).parent == copies_folder(review.run.path, review.run.info)
         shown = cv2.imread(sample.filepath)
         assert np.abs(shown[..., ::-1].astype(int) - corners()).mean() < 4
     assert {(sample.metadata.width, sample.metadata.height) for sample in samples.values()} == {SIZE}
