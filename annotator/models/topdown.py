@@ -99,6 +99,7 @@ class TopDown:
                 source.name,
                 device=device,
                 precision=precision,
+                batch=batch_people * (2 if self.flip else 1),
             )
             if isinstance(engine, str)
             else engine

@@ -42,7 +42,7 @@ class TorchDetector:
     def __init__(self, network: Any, device: torch.device, precision: str = "auto") -> None:
         self.precision = "fp32" if precision == "auto" else precision
         check_precision(self.precision, device)
-        self._device, self._dtype = device, PRECISIONS[self.precision]
+        self.device, self._dtype = device, PRECISIONS[self.precision]
         network.to(memory_format=torch.channels_last)
         self._extract = network.extract_feat
         self.finite = True
@@ -50,7 +50,7 @@ class TorchDetector:
     def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
         """Features of (N, 3, H, W) normalised images."""
         batch = batch.to(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             features = self._extract(batch)
         features = tuple(feature.float() for feature in features)
         self.finite = all(bool(feature.isfinite().all()) for feature in features)
@@ -74,7 +74,7 @@ class OnnxDetector:
     def __init__(
         self, network: Any, name: str, device: torch.device, precision: str = "auto", engine: str = "onnx"
     ) -> None:
-        self.name = engine
+        self.name, self.device = engine, device
         self.precision = "fp32" if precision == "auto" else precision
         check_onnx_precision(self.precision, device)
         if self.precision != "fp32":

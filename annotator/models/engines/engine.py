@@ -93,8 +93,9 @@ class TorchEngine:
         device: "cpu", "cuda", "cuda:1", ...
         precision: "fp32", "bf16" or "fp16"; "auto" is fp32. Parameters and activations are of it, but for the
             layers that give the outputs, which stay float32.
-        compiled: let `torch.compile` fuse the network: takes a minute at the first batch; smaller batches are
-            padded to the largest one that succeeded, as long as there is memory for it.
+        compiled: let `torch.compile` fuse the network, for batches of so many crops, mirror images included:
+            takes a minute at the first one. Smaller ones are padded, as each size would be compiled anew, and
+            torch stops at eight; where there is no memory for so many, half as many. None: eager.
 
     Raises:
         UserError: the precision is unknown, or the device cannot carry it out.
@@ -109,7 +110,7 @@ class TorchEngine:
         size: tuple[int, int],
         device: str = "cpu",
         precision: str = "auto",
-        compiled: bool = False,
+        compiled: int | None = None,
     ) -> None:
         self.precision = "fp32" if precision == "auto" else precision
         self.device = torch.device(device)
@@ -120,9 +121,10 @@ class TorchEngine:
         # Convolutions run faster on this layout, on CPUs and GPUs alike; transformers do not mind.
         network = network.to(self.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         keep_outputs_exact(network, self._dtype)
-        self._largest = 0 if compiled else None
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        self._network: Any = compile_(network, self.device) if compiled else Sharing(network, threads)
+        self._network: Any = (
+            Compiled(network, self.device, compiled) if compiled else Sharing(network, threads)
+        )
         self._normalise = normaliser(normalization, self.device)
 
     @property
@@ -135,26 +137,40 @@ class TorchEngine:
         """See `Engine`."""
         pixels = self._normalise(crops, mirror)
         pixels = pixels.to(self._dtype, memory_format=torch.channels_last)
-        if self._largest is None:
-            return self._network(pixels)
+        return self._network(pixels)
+
+
+class Compiled:
+    """A network through `torch.compile`, for batches of one size.
+
+    Args:
+        network: takes (N, ...) and returns tensors, nested in lists or tuples as it likes.
+        device: where it is.
+        batch: pictures in a batch; smaller ones are padded.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, batch: int) -> None:
+        # On a CPU, only weights that are constants go into oneDNN's operations that fuse what follows them.
+        options: dict[str, Any] | None = {"freezing": True} if device.type == "cpu" else None
+        self._network = torch.compile(network, dynamic=False, options=options)
+        self._batch = batch
+
+    def __call__(self, pixels: Tensor) -> Any:
+        """The network's outputs for all pictures.
+
+        Raises:
+            torch.OutOfMemoryError: there is no memory for so many, even without padding.
+        """
         count = len(pixels)
-        if count < self._largest:
-            pixels = torch.cat([pixels, pixels.new_zeros(self._largest - count, *pixels.shape[1:])])
-        try:
-            outputs = self._network(pixels)
-        except torch.OutOfMemoryError:
-            # Padded to what there was memory for once, the smaller batches that come now would fail alike.
-            self._largest = 0
-            raise
-        self._largest = len(pixels)
-        return split(outputs, count)[0]
-
-
-def compile_(network: nn.Module, device: torch.device) -> Any:
-    """The network through `torch.compile`, for batches of one size each."""
-    # On a CPU, only weights that are constants go into oneDNN's operations that fuse what follows them.
-    options: dict[str, Any] | None = {"freezing": True} if device.type == "cpu" else None
-    return torch.compile(network, dynamic=False, options=options)
+        while count < self._batch:
+            padding = pixels.new_zeros(self._batch - count, *pixels.shape[1:])
+            try:
+                return split(self._network(torch.cat([pixels, padding])), count)[0]
+            except torch.OutOfMemoryError:
+                self._batch = max(count, self._batch // 2)
+            # Only here does nothing hold on to the tensors of the failed attempt any more.
+            torch.cuda.empty_cache()
+        return self._network(pixels)
 
 
 def check_precision(precision: str, device: torch.device) -> None:

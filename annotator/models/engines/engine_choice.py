@@ -122,6 +122,7 @@ def make_engine(
     *,
     device: str = "cpu",
     precision: str = "auto",
+    batch: int = 64,
 ) -> Engine:
     """The engine of that name for a pose network.
 
@@ -133,6 +134,7 @@ def make_engine(
         name: of the model, for messages.
         device: torch device.
         precision: "fp32" ("auto"), "bf16" or "fp16".
+        batch: crops in one batch, mirror images included: what "compile" is made for.
 
     Raises:
         UserError: no such engine, or it is not to be had in this precision on this device.
@@ -140,7 +142,8 @@ def make_engine(
     if engine in ("torch", "compile"):
         from annotator.models.engines.engine import TorchEngine
 
-        return TorchEngine(network, normalization, size, device, precision, compiled=engine == "compile")
+        compiled = batch if engine == "compile" else None
+        return TorchEngine(network, normalization, size, device, precision, compiled)
     if engine in ("onnx", "tensorrt"):
         from annotator.models.engines.onnx_engine import OnnxEngine
 

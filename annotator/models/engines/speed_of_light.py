@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
     from annotator.models.topdown import TopDown
 
-# Inputs in a pass at least, however long it takes: with fewer, threads cannot share them and matrix products
-# are short, so that a large network would come out slower than it is in a run.
-_LEAST = 4
-
 
 @dataclass(frozen=True, slots=True)
 class SpeedOfLight:
@@ -55,14 +51,17 @@ def seconds_a_person(pose: TopDown, batch: int, budget: float = 0.5) -> float:
     """Seconds of the pose network for one crop, its normalisation and mirror image included.
 
     Args:
-        batch: crops in one pass, as a run has them; fewer where that would take longer than the budget.
-        budget: seconds to spend, roughly; a pass of four is always measured, if a run has that many.
+        batch: crops in one pass, as a run has them; fewer where that would take longer than the budget, but
+            on a CPU at least two a thread.
+        budget: seconds to spend, roughly; one pass is always measured.
     """
     import torch
 
     width, height = pose.input_size
     crops = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
-    return _seconds_each(lambda n: _waited(pose.engine(crops[:n], mirror=pose.flip), crops), batch, budget)
+    return _seconds_each(
+        lambda n: _waited(pose.engine(crops[:n], mirror=pose.flip)), batch, budget, _least(pose.engine.device)
+    )
 
 
 def seconds_an_image(detector: Detector, batch: int, budget: float = 0.5) -> float:
@@ -70,10 +69,17 @@ def seconds_an_image(detector: Detector, batch: int, budget: float = 0.5) -> flo
     import numpy as np
 
     one = detector.prepare(np.full((480, 640, 3), 114, np.uint8))
-    return _seconds_each(lambda n: detector.detect([one] * n), batch, budget)
+    return _seconds_each(lambda n: detector.detect([one] * n), batch, budget, _least(detector.engine.device))
 
 
-def _waited(outputs: object, crops: torch.Tensor) -> object:
+def _least(device: torch.device) -> int:
+    """Inputs of the smallest pass whose speed is that of larger ones: CPU threads share them, two each."""
+    import torch
+
+    return 2 * torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def _waited(outputs: object) -> object:
     import torch
 
     if torch.cuda.is_available():
@@ -81,29 +87,29 @@ def _waited(outputs: object, crops: torch.Tensor) -> object:
     return outputs
 
 
-def _seconds_each(call: Callable[[int], object], batch: int, budget: float) -> float:
-    """Seconds of `call(n)` divided by n, for n up to `batch`, the fastest of as many as fit the budget.
+def _seconds_each(call: Callable[[int], object], batch: int, budget: float, least: int = 1) -> float:
+    """Seconds of `call(n)` divided by n, the fastest of as many as fit the budget.
 
-    As in a run, n is halved until the device has memory for it.
+    n doubles from `least` on until another doubling might not fit, or the device has no memory for it: a pass
+    of one says nothing of a GPU, where it takes hardly less time than a pass of many.
     """
     from annotator.models.passes import Passes
 
-    call(1)
-    alone = _timed(call, 1)
-    count = min(batch, max(_LEAST, int(budget / 3 / alone)))
-    return next(Passes(count).over(count, lambda part: _fastest(call, part.stop, alone, budget)))
+    passes = Passes(batch)
 
+    def look(part: slice) -> tuple[int, float]:
+        call(part.stop)
+        return part.stop, _timed(call, part.stop)
 
-def _fastest(call: Callable[[int], object], count: int, alone: float, budget: float) -> float:
-    """Seconds of `call(count)` divided by `count`; `alone`: those of `call(1)`."""
-    if count > 1:
-        call(count)
-    best, spent = (alone, alone) if count == 1 else (float("inf"), 0.0)
+    count, seconds = next(passes.over(min(batch, least), look))
+    while count < passes.most and seconds <= budget / 6:
+        count, seconds = next(passes.over(min(2 * count, passes.most), look))
+    spent = best = seconds
     while spent < budget / 2:
         seconds = _timed(call, count)
         spent += seconds
-        best = min(best, seconds / count)
-    return best
+        best = min(best, seconds)
+    return best / count
 
 
 def _timed(call: Callable[[int], object], count: int) -> float:

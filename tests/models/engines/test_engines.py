@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ def crops(count: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, SIZE[1], SIZE[0], 3), dtype=torch.uint8)
 
 
-def engine(kind: str, network: nn.Module, **options: str):
+def engine(kind: str, network: nn.Module, **options: Any):
     return make_engine(kind, network, NORMALIZATION, SIZE, "net", **options)
 
 
@@ -179,7 +180,7 @@ def test_the_last_layer_stays_exact_in_bfloat16() -> None:
     assert network(torch.zeros(1, 3, 32, 24, dtype=torch.bfloat16))[1].dtype == torch.float32
 
 
-def test_compiled_batches_are_padded_to_the_largest_and_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_batches_are_padded_to_one_size_and_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
     def compile_(network: nn.Module, dynamic: bool, options: dict[str, bool]) -> object:
@@ -192,11 +193,12 @@ def test_compiled_batches_are_padded_to_the_largest_and_cut_again(monkeypatch: p
         return call
 
     monkeypatch.setattr(torch, "compile", compile_)
-    ours, plain = engine("compile", Network()), engine("torch", Network())
-    for count in (4, 2, 3, 4):
+    ours, plain = engine("compile", Network(), batch=4), engine("torch", Network())
+    for count in (1, 2, 4, 3):
         pictures = crops(count)
         for a, b in zip(ours(pictures), plain(pictures), strict=True):
             assert torch.allclose(a, b, atol=1e-4)
+    # Each size would be compiled anew, and torch stops compiling after a few.
     assert seen == [4, 4, 4, 4]
 
 
@@ -211,19 +213,22 @@ def test_compiled_batches_are_not_padded_to_one_that_had_no_memory(monkeypatch: 
         return pixels
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: call)
-    ours = engine("compile", Network())
+    ours = engine("compile", Network(), batch=16)
 
     def parts(count: int) -> list[int]:
         return [len(found) for found in Passes().over(count, lambda part: ours(crops(count)[part]))]
 
+    # A single crop is what a worker measures first.
+    assert parts(1) == [1] and seen == [16, 8, 4]
+    del seen[:]
     assert parts(8) == [4, 4] and parts(3) == [3] and seen == [8, 4, 4, 4]
     # What there was memory for once need not have it for ever.
     room = 2
     del seen[:]
-    assert parts(4) == [2, 2] and parts(1) == [1] and seen == [4, 2, 2, 2]
+    assert parts(4) == [2, 2] and parts(1) == [1] and seen == [4, 4, 2, 2, 2]
     room = 1
     del seen[:]
-    assert parts(2) == [1, 1] and seen == [2, 1, 1]
+    assert parts(2) == [1, 1] and seen == [2, 2, 1, 1]
 
 
 class Normed(nn.Module):
