@@ -42,7 +42,8 @@ def warnings(job: Job) -> list[str]:
                 f"warning: {source.name} gives no joint a score below {least:g}, so "
                 f"{' and '.join(unjudged)}; {_REMEDIES[least]} (docs/quality.md)"
             )
-        if source is job.pose and config.cascade and config.cascade_pose_score <= least + _NEAR:
+        unsure = source is job.pose and config.cascade and not _flips(source, config.flip)
+        if unsure and config.cascade_pose_score <= least + _NEAR:
             said.append(
                 f"warning: {source.name} gives no joint a score below {least:g}, so that by "
                 f"cascade_pose_score={config.cascade_pose_score:g} the cascade is sure of nearly everybody; "
@@ -70,6 +71,16 @@ def least_score(head: Mapping[str, Any]) -> float:
         return 0.5
     coordinates = kind in ("RegressionLabel", "IntegralRegressionLabel")
     return 1.0 if coordinates and type_name(head) != "RLEHead" else 0.0
+
+
+def _flips(source: ModelSource, asked: bool | None) -> bool:
+    """Whether there is a flip test, whose two poses tell of whom the model is not sure."""
+    from annotator.models.openmmlab.configs import load_model_config
+
+    if asked is not None:
+        return asked
+    model = load_model_config(source.config_path, source.kind).model
+    return bool((model.get("test_cfg") or {}).get("flip_test", False))
 
 
 def _least_score_of(source: ModelSource) -> float:
