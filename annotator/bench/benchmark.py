@@ -155,7 +155,7 @@ def _theirs(settings: Settings) -> Side:
     size = input_size(built.config)
     if size is None or not hasattr(built.network.head, "cls_x"):
         raise UserError(f"--against rtmlib: {settings.pose.name} is no SimCC model such as rtmpose-m")
-    return Rtmlib(str(exported(PoseNetwork(built.network), settings.pose.name, size)), size)
+    return Rtmlib(str(exported(PoseNetwork(built.network), settings.pose.name, size)), size, settings.device)
 
 
 def _ours(settings: Settings, choice: Choice, finder: Choice | None) -> Line:

@@ -147,14 +147,15 @@ class Rtmlib:
 
     name = "rtmlib"
 
-    def __init__(self, path: str, input_size: tuple[int, int]) -> None:
+    def __init__(self, path: str, input_size: tuple[int, int], device: str) -> None:
         try:
             from rtmlib import RTMPose
         except ImportError:
             raise UserError("--against rtmlib: it is not installed; `make dev` installs it") from None
 
         with Path(os.devnull).open("w") as quiet, redirect_stdout(quiet):
-            self._pose = RTMPose(path, model_input_size=input_size, backend="onnxruntime", device="cpu")
+            kind = device.partition(":")[0]  # it knows of one GPU only
+            self._pose = RTMPose(path, model_input_size=input_size, backend="onnxruntime", device=kind)
 
     def __call__(self, photos: Sequence[Photo]) -> list[People]:
         """See `Side`."""
