@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
-from annotator.store.schema import PLAN, ModelRecord, Provenance
+from annotator.store.schema import PLAN, FileRecord, ModelRecord, Provenance, RunRecord
 from annotator.store.visibility import ScoreThresholds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +178,22 @@ def picture() -> type[Picture]:
 def make_run(tmp_path: Path) -> Callable[..., MadeRun]:
     """Makes a run folder from pictures: `make_run(pictures, shard_size=2, skeleton=COCO_17).commit()`."""
     return lambda pictures, shard_size=2, **more: MadeRun(tmp_path / "run", pictures, shard_size, **more)
+
+
+@pytest.fixture
+def cascade(make_run) -> Run:
+    """A run of two models, from another run and with a calibration; the second posed the second person."""
+    poses = poses_of([[0, 10, 100, 200], [300, 10, 100, 200]])
+    made = make_run([Picture("a.jpg", replace(poses, posed_by=np.array(["test-pose", 'second "pose"'])))])
+    made.provenance = replace(
+        made.provenance,
+        second_pose_model=ModelRecord('second "pose"', "cd" * 32, "second.pth", (288, 384)),
+        calibration=FileRecord("probabilities.json", "ef" * 32),
+        derived_from=RunRecord("earlier", "45" * 32, "67" * 32, "0.1", ("inputs", "boxes")),
+    )
+    config = run_info.read(made.path).config | {"second_pose": "second", "cascade": True}
+    run_info.update(made.path, provenance=made.provenance, config=config)
+    return made.commit().open()
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,12 @@ from annotator.store.reader import Run
 _PROVENANCE = (
     "code_version",
     "pose_model",
+    "second_pose_model",
     "detector",
     "boxes",
     "visibility",
+    "calibration",
+    "derived_from",
     "config_sha256",
     "plan_sha256",
 )
@@ -75,7 +78,7 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
 
     Joints with v = 0 are (0, 0, 0), as COCO has it. Beside COCO's fields there are `score`, `bbox_score` and
     `keypoint_scores`. Numbers are the shortest decimals that give the stored ones back: nothing is rounded.
-    Frames of videos have `video_id` and `frame_id`, followed people `track_id`.
+    Frames of videos have `video_id` and `frame_id`, followed people `track_id`, people of a cascade `posed_by`.
 
     Args:
         min_score: people below this score are left out; their images stay.
@@ -127,7 +130,7 @@ def _info(run: Run) -> dict[str, Any]:
         "description": "Human pose annotations made by pose-annotator; predictions, not ground truth",
         "version": pose["version"],
         "date_created": run.info.started_at,
-        "pose_annotator": {name: pose[name] for name in _PROVENANCE},
+        "pose_annotator": {name: pose.get(name) for name in _PROVENANCE},
     }
 
 
@@ -188,7 +191,7 @@ def _annotation(batch: pa.RecordBatch) -> Iterable[str]:
         "bbox_score": batch["bbox_score"],
         "keypoint_scores": batch["keypoint_scores"],
     }
-    for name in ("keypoint_probs", "track_id", "keypoints_raw", "keypoint_sigmas"):
+    for name in ("keypoint_probs", "posed_by", "track_id", "keypoints_raw", "keypoint_sigmas"):
         if name in batch.schema.names and batch[name].null_count < batch.num_rows:
             columns[name] = batch[name]
     if "filled" in batch.schema.names:
@@ -219,6 +222,8 @@ def _objects(columns: dict[str, pa.Array]) -> Iterator[str]:
 
 
 def _texts(column: pa.Array) -> list[str | None]:
+    if pa.types.is_string(column.type):
+        return [None if text is None else json.dumps(text) for text in column.to_pylist()]
     if not pa.types.is_list(column.type):
         return column.cast(pa.string()).to_pylist()
     joined = pc.binary_join(column.cast(pa.list_(pa.string())), ", ").to_pylist()  # type: ignore[attr-defined]

@@ -159,7 +159,10 @@ def _feature(kind: pa.DataType) -> Any:
 
 
 def _card(run: Run, tally: Tally) -> str:
-    skeleton, model = run.skeleton, run.metadata["pose_model"]
+    skeleton = run.skeleton
+    models = "\nand ".join(
+        f"{model.name} (weights sha256 `{model.sha256}`)" for model in run.info.pose_models
+    )
     return f"""---
 license: unknown
 task_categories:
@@ -176,8 +179,8 @@ configs:
 
 # Human pose, predicted
 
-{tally.people:,} people in {tally.images:,} pictures. Keypoints by {model["name"]}
-(weights sha256 `{model["sha256"]}`); predictions, not ground truth.
+{tally.people:,} people in {tally.images:,} pictures. Keypoints by
+{models}; predictions, not ground truth.
 
 `objects` holds the people: `bbox` [x, y, w, h], `keypoints` [x, y, v] of each joint in this order, in
 pixels of the upright picture, v as COCO has it (0 not labelled, 1 hidden, 2 visible);

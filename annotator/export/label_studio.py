@@ -43,7 +43,7 @@ def write_label_studio(
         RunFailed: a data file is damaged, or the disk is full.
     """
     skeleton, tally = run.skeleton, Tally()
-    model = run.metadata["pose_model"]["name"]
+    model = " + ".join(model.name for model in run.info.pose_models)
     with atomic_text(path) as out:
         separator = "[\n"
         for picture in pictures(run, tally, min_score=min_score, smooth=smooth):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from annotator.report.figures import Figures
 from annotator.report.work import Work
 from annotator.store.reader import Run
+from annotator.store.schema import Provenance
 from annotator.store.status import Summary
 
 FILE_NAME = "README.md"
@@ -41,7 +43,7 @@ def _head(run: Run, name: str, summary: Summary) -> dict[str, Any]:
         "license": "unknown",
         "annotations_creators": ["machine-generated"],
         "task_categories": ["keypoint-detection"],
-        "tags": ["human-pose", "coco", "pose-annotator", run.metadata["pose_model"]["name"]],
+        "tags": ["human-pose", "coco", "pose-annotator", *(model.name for model in run.info.pose_models)],
         "size_categories": [next((name for most, name in _SIZES if summary.images < most), "n>100M")],
         "configs": [
             {"config_name": "instances", "data_files": "instances/*.parquet", "default": True},
@@ -59,12 +61,12 @@ def _text(
     evaluation: dict[str, Any] | None,
 ) -> str:
     provenance, pose, skeleton = run.info.provenance, run.metadata, run.skeleton
-    model, detector = provenance.pose_model, provenance.detector
+    detector, posers = provenance.detector, " and ".join(model.name for model in run.info.pose_models)
     people = detector.name if detector else "given boxes" if provenance.boxes else "the pose model itself"
     lines = [
         f"# {name}",
         "",
-        f"Keypoints of {figures.people:,} people in {summary.images:,} images, predicted by {model.name} on "
+        f"Keypoints of {figures.people:,} people in {summary.images:,} images, predicted by {posers} on "
         f"people found by {people}. Predictions, not ground truth; made with pose-annotator "
         f"{provenance.code_version}.",
         "",
@@ -84,14 +86,7 @@ def _text(
         "",
         "| | |",
         "| --- | --- |",
-        f"| pose model | {model.name}, weights `{model.weights}` sha256 `{model.sha256}` |",
-    ]
-    if detector:
-        weights = f"weights `{detector.weights}` sha256 `{detector.sha256}`"
-        lines.append(f"| detector | {detector.name}, {weights} |")
-    if provenance.boxes:
-        lines.append(f"| boxes | `{provenance.boxes.name}` sha256 `{provenance.boxes.sha256}` |")
-    lines += [
+        *_made_with(provenance),
         f"| settings | sha256 `{provenance.config_sha256}` |",
         f"| plan | sha256 `{provenance.plan_sha256}` |",
         f"| started | {run.info.started_at} |",
@@ -117,6 +112,23 @@ def _text(
         "",
     ]
     return "\n".join(lines)
+
+
+def _made_with(provenance: Provenance) -> Iterator[str]:
+    """A row for each model, file and run that the rows depend on."""
+    models = {
+        "pose model": provenance.pose_model,
+        "second pose model": provenance.second_pose_model,
+        "detector": provenance.detector,
+    }
+    for role, model in models.items():
+        if model:
+            yield f"| {role} | {model.name}, weights `{model.weights}` sha256 `{model.sha256}` |"
+    for role, file in {"boxes": provenance.boxes, "calibration": provenance.calibration}.items():
+        if file:
+            yield f"| {role} | `{file.name}` sha256 `{file.sha256}` |"
+    if base := provenance.derived_from:
+        yield f"| made from | `{base.run}` rows sha256 `{base.rows_sha256}`: its {', '.join(base.reused)} |"
 
 
 def _quality(evaluation: dict[str, Any] | None) -> list[str]:

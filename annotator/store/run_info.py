@@ -129,6 +129,12 @@ class RunInfo:
         return RunConfig(**self.config)
 
     @property
+    def pose_models(self) -> tuple[ModelRecord, ...]:
+        """The models that placed the joints: the pose model, and in a cascade the second one."""
+        first, second = self.provenance.pose_model, self.provenance.second_pose_model
+        return (first, second) if second and self.run_config.cascade else (first,)
+
+    @property
     def plan_sha256(self) -> str:
         """Of the plan as it stands: the provenance names the one before anything was forgotten."""
         return self.forgotten.plan_sha256 if self.forgotten else self.provenance.plan_sha256
@@ -226,6 +232,9 @@ def differences(old: RunInfo, new: RunInfo) -> list[str]:
     earlier, later = _settings(old), _settings(new)
     # Of files that are compared by their content it is all one where they lie.
     passed_over = PLACEMENT_FIELDS | {"boxes", "calibration"}
+    if old.forgotten:
+        # Names are missing there; the hash of the plan is of all.
+        passed_over |= {"inputs"}
     lines = [
         f"{name}: {earlier.get(name)!r} before, {later.get(name)!r} now"
         for name in sorted(earlier.keys() | later.keys())

@@ -183,3 +183,22 @@ def test_wrong_paths_are_said(run, tmp_path) -> None:
 def test_nothing_committed_is_said(make_run, picture, tmp_path) -> None:
     with pytest.raises(UserError, match="nothing was committed"):
         FORMATS["coco"](make_run([picture("a.jpg")]).open(), tmp_path / "c.json")
+
+
+def test_whoever_posed_is_named_and_what_the_rows_come_from(cascade, tmp_path) -> None:
+    path = tmp_path / "c.json"
+    FORMATS["coco"](cascade, path)
+    document = json.loads(path.read_text())
+    about = document["info"]["pose_annotator"]
+    assert about["second_pose_model"]["sha256"] == "cd" * 32
+    assert about["calibration"]["name"] == "probabilities.json" and about["derived_from"]["run"] == "earlier"
+    assert [entry["posed_by"] for entry in document["annotations"]] == ["test-pose", 'second "pose"']
+
+
+def test_rows_of_an_earlier_schema_name_no_second_model(run, tmp_path) -> None:
+    opened = run.open()
+    del opened.metadata["second_pose_model"], opened.metadata["derived_from"]
+    FORMATS["coco"](opened, tmp_path / "c.json")
+    document = json.loads((tmp_path / "c.json").read_text())
+    assert document["info"]["pose_annotator"]["second_pose_model"] is None
+    assert not any("posed_by" in entry for entry in document["annotations"])

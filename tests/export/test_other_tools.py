@@ -323,3 +323,12 @@ def test_nothing_appears_when_it_fails(run, tmp_path, monkeypatch) -> None:
 def test_a_minimum_score_leaves_out_people_not_pictures(run, tmp_path, name: str) -> None:
     written = FORMATS[name](run, tmp_path / "out", min_score=0.7)
     assert (written.images, written.people, written.below_score) == (4, 2, 2)
+
+
+def test_both_models_of_a_cascade_are_named(cascade, tmp_path) -> None:
+    FORMATS["label-studio"](cascade, tmp_path / "tasks.json")
+    (task,) = json.loads((tmp_path / "tasks.json").read_text())
+    assert task["predictions"][0]["model_version"] == 'test-pose + second "pose"'
+    FORMATS["hugging-face"](cascade, tmp_path / "hf")
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert f'test-pose (weights sha256 `{"ab" * 32}`)\nand second "pose" (weights sha256' in card

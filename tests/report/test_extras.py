@@ -106,6 +106,16 @@ def test_the_card_is_what_the_hub_reads(run, tmp_path) -> None:
     assert "12 people in 6 images" in text and "ab" * 32 in text and "Not measured" in text
 
 
+def test_every_model_and_what_the_rows_come_from_are_named(cascade) -> None:
+    written = write_report(cascade)
+    page, card = " ".join(written.path.read_text().split()), written.card.read_text()
+    assert "keypoints by <b>test-pose</b> and <b>second &#34;pose&#34;</b>," in page
+    assert 'predicted by test-pose and second "pose" on' in card
+    for part in ("second.pth", "cd" * 32, "probabilities.json", "ef" * 32, "earlier", "45" * 32):
+        assert part in page and part in card, part
+    assert "the inputs, boxes of earlier" in page
+
+
 def test_a_readme_beside_a_report_elsewhere_stays(run, tmp_path) -> None:
     (tmp_path / "README.md").write_text("# My project\n")
     for _ in range(2):
