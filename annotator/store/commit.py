@@ -18,7 +18,7 @@ import itertools
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ from annotator.store.records import (
 )
 from annotator.store.recovery import set_aside_damaged
 from annotator.store.schema import SCHEMAS, parse_metadata
-from annotator.store.storage import storage_at
+from annotator.store.storage import Storage, storage_at
 
 TABLES = ("images", "instances")
 # Every folder that a commit may write to; tracks are there once the people of a film are followed.
@@ -49,6 +49,9 @@ FOLDERS = (*TABLES, "tracks", "commits")
 OWN_FILE = re.compile(
     r"^\.?s(?P<shard>\d{6,})(-g(?P<generation>\d{3,}))?-(?P<attempt>[0-9a-f]{16})\.(parquet|json|corrupt)(\.tmp)?$"
 )
+
+# A torn record is not JSON any more.
+_ATTEMPT = re.compile(rb'"attempt": "([0-9a-f]{16})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +200,22 @@ class ShardWriter:
 def sweep(run_dir: str | Path) -> list[str]:
     """Remove what dead and beaten attempts at committed shards left behind, and superseded rows.
 
-    Safe beside any worker: files of shards, and of generations, that are not committed yet stay, and so does
-    anything that this module did not name (`verify` reports it).
+    Safe beside any worker: files of shards, and of generations, that are not committed yet stay, unless the
+    record that named them was put aside as damaged, and so does anything that this module did not name
+    (`verify` reports it).
 
     Returns the removed files, relative to the run folder.
     """
     storage = storage_at(run_dir)
     committed = committed_shards(run_dir)
+    over = _put_aside(storage)
     removed = []
     for folder in FOLDERS:
         leftovers = [
             name
             for name in storage.names(folder)
-            if (match := OWN_FILE.match(name)) and _left_over(name, match, committed.get(int(match["shard"])))
+            if (match := OWN_FILE.match(name))
+            and _left_over(name, match, committed.get(int(match["shard"])), over)
         ]
         for name in leftovers:
             storage.remove(f"{folder}/{name}")
@@ -217,9 +223,24 @@ def sweep(run_dir: str | Path) -> list[str]:
     return sorted(removed)
 
 
-def _left_over(name: str, match: re.Match[str], standing: tuple[int, str] | None) -> bool:
+def _put_aside(storage: Storage) -> set[str]:
+    """Attempts whose record was put aside as damaged, as far as it can be read."""
+    over: set[str] = set()
+    for name in storage.names("commits"):
+        if name.endswith(".corrupt"):
+            with contextlib.suppress(FileNotFoundError):
+                found = _ATTEMPT.findall(storage.read(f"commits/{name}"))
+                over.update(attempt.decode() for attempt in found)
+    return over
+
+
+def _left_over(
+    name: str, match: re.Match[str], standing: tuple[int, str] | None, over: Collection[str]
+) -> bool:
     """Whether a file of ours is of no more use, given the generation and attempt that stand for its shard."""
-    if standing is None or int(match["generation"] or 0) > standing[0]:
+    if standing is None:
+        return False
+    if int(match["generation"] or 0) > standing[0] and match["attempt"] not in over:
         return False
     # A visible file of the attempt that won is no leftover.
     return name.startswith(".") or match["attempt"] != standing[1]

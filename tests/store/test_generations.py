@@ -122,6 +122,26 @@ def test_retries_follow_each_other(retried):
     assert verify(retried.path).ok
 
 
+@pytest.mark.parametrize("damaged", ["record", "rows"])
+def test_a_shard_made_anew_after_its_retry_was_damaged_is_not_seen_double(retried, damaged):
+    retried.retry()
+    sweep(retried.path)
+    rows = retried.path / standing_record(retried.path, 0).files["instances"].name
+    path = rows if damaged == "rows" else retried.path / record_name(0, 1)
+    path.write_bytes(path.read_bytes()[:-5])
+    repair(retried.path)
+    assert rows.exists()  # until there are others
+    assert retried.commit(retried.tables(range(ITEMS))).won
+    # Of an attempt under way at the next retry.
+    late = retried.path / "images" / f"s000000-g001-{'0' * 16}.parquet"
+    late.write_bytes(b"PAR1")
+    sweep(retried.path)
+    late.unlink()
+    assert [row["index"] for row in retried.visible("images")] == list(range(ITEMS))
+    report = verify(retried.path)
+    assert report.ok and report.leftovers == 0
+
+
 def test_of_two_retries_at_once_one_wins(retried):
     record = standing_record(retried.path, 0)
     first, second = (
