@@ -1,4 +1,4 @@
-"""`annotator retry`: the error rows of a run, once more."""
+"""`annotator retry`: what a run lacks, once more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Option = typer.Option
 
 
 def retry(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, finished.", show_default=False)],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     kind: Annotated[
         list[str] | None,
         Option(
@@ -25,7 +25,7 @@ def retry(
     workers: Annotated[int | None, Option(metavar="N", show_default=False)] = None,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Run the error rows again; all other rows stay as they are, to the bit."""
+    """Run the error rows again, and make lost shards whole; all other rows stay as they are, to the bit."""
     from annotator.cli import print_json
     from annotator.cli.run_report import describe, to_json
     from annotator.runtime.progress import ProgressBar

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from annotator.sources.plan import Plan
     from annotator.store.run_info import Forgotten
 
+# Where the inputs cannot be listed as they were: some were forgotten or are gone.
+_BY_RETRY = " (`annotator retry` does, from the plan that it has)"
+
 
 def launch(config: RunConfig, listener: Listener) -> RunReport:
     """Carry out a run, or what is left of it.
@@ -183,7 +186,8 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
     if different:
         lines = "".join(f"\n  {line}" for line in different)
         raise UserError(
-            f"{out} was started with something else; choose another --out, or start it as before:{lines}"
+            f"{out} was started with something else; choose another --out, or start it as before"
+            f"{'' if standing.provenance.derived_from else _BY_RETRY}:{lines}"
         )
     repair(out)
     try:

@@ -1,4 +1,4 @@
-"""Error rows, run again: after the disk is mounted, the picture repaired, the bug fixed."""
+"""What a run lacks, made good from its own plan: error rows, run again, and shards that are not committed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from annotator.errors import STAGES, UserError
 from annotator.runtime import ingredients, launch
 from annotator.runtime.engine_settings import check_device
 from annotator.runtime.job import Job, ShardTask
+from annotator.runtime.journal import read_lives
 from annotator.runtime.progress import Listener
 from annotator.runtime.run_report import RunReport, report
 from annotator.store import run_info
@@ -22,9 +23,10 @@ from annotator.store.status import summarise
 def retry(
     run_dir: str, placement: dict[str, Any], listener: Listener, kinds: frozenset[str] = frozenset()
 ) -> RunReport:
-    """Run the error rows of a finished run again, as a new generation of their shards.
+    """Run the error rows of a run again, as a new generation of their shards; make lost shards whole.
 
-    All other rows stay as they are, to the bit. What fails again is an error row again.
+    All other rows stay as they are, to the bit. What fails again is an error row again. No input is listed:
+    the plan in the run folder says what to do, so this goes on where inputs were forgotten or are gone.
 
     Args:
         placement: settings of this start that may differ from the first one's: executor, workers, device ...
@@ -32,8 +34,8 @@ def retry(
             said, and no error.
 
     Raises:
-        UserError: not a run, one that is not finished, a placement that cannot be, what is no kind of error,
-            or models that are not the same any more.
+        UserError: not a run, one that a driver is still at work on, a placement that cannot be, what is no
+            kind of error, or models that are not the same any more.
         RunFailed: shards are left that could not be carried out; their old rows stay.
     """
     info = run_info.read(run_dir)
@@ -51,10 +53,10 @@ def retry(
         )
     repair(run_dir)
     standing = summarise(run_dir)
-    if not standing.complete:
+    if not standing.complete and any(life.alive for life in read_lives(run_dir)):
         raise UserError(
-            f"{run_dir} is not finished ({standing.shards_done} of {standing.shards} shards); go on with it "
-            "first: annotator run with the same inputs and --out"
+            f"{run_dir} is not finished ({standing.shards_done} of {standing.shards} shards), and a driver "
+            "is at work on it; wait until it has ended"
         )
     if absent := kinds - standing.errors.keys():
         # It may have been mended: a job that runs every night has then done what it is for.
@@ -79,8 +81,12 @@ def retry(
         lines = "".join(f"\n  {line}" for line in different)
         raise UserError(f"{run_dir} was made with something else, so a retry would mix rows:{lines}")
     run_info.update(run_dir, state="running", resumed_at=(*info.resumed_at, run_info.now()))
-    again = sum(len(task.only or ()) for task in tasks)
-    listener.stage(f"{again:,} error rows in {len(tasks):,} shards; executor {config.executor}")
+    again = [task for task in tasks if task.only is not None]
+    rows = sum(len(task.only or ()) for task in again)
+    listener.stage(
+        f"{rows:,} error rows in {len(again):,} shards, {len(tasks) - len(again):,} shards to make whole; "
+        f"executor {config.executor}"
+    )
     job = Job(config, absolute(run_dir), pose, detector, provenance, second=second, calibration=calibration)
     return launch.carry_out(job, tasks, standing, listener)
 
@@ -97,8 +103,9 @@ def _check_kinds(kinds: frozenset[str]) -> None:
 
 
 def _tasks(run: Run, kinds: frozenset[str]) -> list[ShardTask]:
-    """What has to be made anew, from the shards whose record counts errors."""
+    """Shards that are not committed, whole; of the others those whose record counts errors."""
     records = run.committed()
+    missing = [ShardTask(shard) for shard in range(run.info.shards) if shard not in records]
     failed: dict[int, set[int]] = {}
     for batch in run.images(["index", "shard", "status", "error_stage", "error_kind"], only_errors=True):
         for row in batch.to_pylist():
@@ -106,7 +113,7 @@ def _tasks(run: Run, kinds: frozenset[str]) -> list[ShardTask]:
                 not kinds or f"{row['error_stage']}/{row['error_kind']}" in kinds
             ):
                 failed.setdefault(row["shard"], set()).add(row["index"])
-    return [
+    return missing + [
         ShardTask(shard, records[shard].generation + 1, frozenset(items))
         for shard, items in sorted(failed.items())
     ]

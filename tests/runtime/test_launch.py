@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from annotator.cli.run_report import describe
@@ -14,8 +17,10 @@ from annotator.runtime.journal import read_lives
 from annotator.runtime.launch import carry_out
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.run_report import RunReport
+from annotator.sources.plan import build_plan
 from annotator.store import run_info
 from annotator.store.status import summarise
+from annotator.store.verify import verify
 
 
 def start_again(made, *shards: int) -> RunReport:
@@ -87,3 +92,46 @@ def test_shards_that_are_missing_at_the_end_are_a_failure_of_the_run(film_run, w
     info = run_info.read(made.path)
     assert info.state == "failed" and info.failure is not None and "not committed" in info.failure
     assert [life.ended for life in read_lives(made.path)] == [info.failure]
+
+
+@pytest.mark.parametrize("listed", ["a folder", "names"])
+def test_after_something_was_forgotten_a_start_goes_on_or_says_what_does(
+    listed, tmp_path, make_run, picture, monkeypatch
+) -> None:
+    """The same command goes on while it lists the forgotten picture; then only `annotator retry` can."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = [folder / f"{number}.jpg" for number in range(6)]
+    for name in names:
+        name.touch()
+    made = make_run([picture(name.name) for name in names])
+    settings = made.open().info.run_config
+    shutil.rmtree(made.path)
+
+    def start() -> None:
+        inputs = (
+            (str(folder),) if listed == "a folder" else tuple(str(name) for name in names if name.exists())
+        )
+        config = settings.model_copy(update={"inputs": inputs})
+        plan = build_plan(inputs, shard_size=2)
+        made.items = [item for shard in plan.shards for item in plan.items(shard)]
+        provenance = replace(made.provenance, plan_sha256=plan.sha256)
+        job = Job(config, str(made.path), ModelSource("m", "pose", "", None, "random"), None, provenance)
+        launch.begin(job, plan, "", ProgressBar(quiet=True))
+
+    def damage() -> None:
+        file = made.path / made.open().committed()[2].files["images"].name
+        file.write_bytes(file.read_bytes()[:-5])
+
+    monkeypatch.setattr(
+        launch, "_executor", lambda job: lambda job, tasks, report: made.commit(*[t.shard for t in tasks])
+    )
+    start()
+    forget(str(made.path), ["1.jpg"])
+    damage()
+    start()
+    assert verify(made.path).ok
+    damage()
+    names[1].unlink()
+    with pytest.raises(UserError, match=r"`annotator retry` does.*:\n  inputs: 5 planned before, 5 now"):
+        start()

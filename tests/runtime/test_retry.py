@@ -1,4 +1,4 @@
-"""Error rows run again: after something was forgotten too, and what is refused."""
+"""Error rows run again and lost shards made whole: after something was forgotten too, and what is refused."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from annotator.privacy.forget import forget
 from annotator.runtime import ingredients, launch
 from annotator.runtime import retry as retrying
 from annotator.runtime.job import Job
+from annotator.runtime.journal import Journal
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.retry import retry
 from annotator.skeletons import COCO_17
 from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
+from annotator.store.records import record_name
 from annotator.store.verify import verify
 
 INLINE = {"executor": "inline", "device": "cpu"}
@@ -78,6 +80,32 @@ def test_errors_are_run_again_after_something_was_forgotten(run, pattern) -> Non
     assert run.open().info.provenance == run.provenance
     assert run.open().metadata["plan_sha256"] == run.provenance.plan_sha256
     assert again(run).images == len(left)
+
+
+@pytest.mark.parametrize(("pattern", "shard"), [("0.jpg", 0), ("0.jpg", 2), ("6.jpg", 2)])
+@pytest.mark.parametrize("damaged", ["record", "rows"])
+def test_a_shard_damaged_after_something_was_forgotten_is_made_whole(run, pattern, shard, damaged) -> None:
+    """The plan knows what is left of it, which may be nothing; nobody has to list the inputs."""
+    forget(str(run.path), [pattern])
+    record = run.open().committed()[shard]
+    rows = record.files["images"].name
+    path = run.path / (rows if damaged == "rows" else record_name(shard, record.generation))
+    path.write_bytes(path.read_bytes()[:-5])
+    left = [index for index in range(3 * shard, min(7, 3 * shard + 3)) if f"{index}.jpg" != pattern]
+
+    again(run, {"pose/no_memory"})
+    failed = {1: "corrupt", 4: "missing"} | dict.fromkeys(left, "missing")
+    assert errors(run) == {index: kind for index, kind in failed.items() if f"{index}.jpg" != pattern}
+    report = verify(run.path)
+    assert report.ok, report.problems
+    assert (report.planned, report.forgotten) == (6, 1)
+    assert run.open().info.state == "finished"
+
+
+def test_a_run_that_a_driver_is_still_at_work_on_is_left_to_it(make_run, picture) -> None:
+    made = make_run([picture("a.jpg"), picture("b.jpg")], shard_size=1).commit(0)
+    with Journal(made.path, 2, 0), pytest.raises(UserError, match=r"1 of 2 shards.* a driver is at work"):
+        again(made)
 
 
 def test_a_plan_that_is_not_the_runs_is_refused(run) -> None:
