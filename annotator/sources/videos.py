@@ -33,7 +33,8 @@ class Sampling:
     Attributes:
         start, end: seconds from the first frame; start is in, end is out.
         keyframes_only: only frames that are keyframes.
-        fps: at most so many frames a second, evenly spaced in time; a slower video keeps all it has.
+        fps: at most so many frames a second, evenly spaced in time; a slower video keeps all it has, but for
+            one frame at the most where its frames come unevenly.
         every: of what the others leave, the first and every N-th after it.
     """
 
@@ -60,8 +61,18 @@ class Sampling:
         if self.fps is not None and len(chosen):
             # Between two of them it is nearly a unit; a whole one is a frame where the clock counts frames.
             slots = np.floor((times[chosen] - times[chosen[0]] + 0.999 * unit) * self.fps)
-            chosen = chosen[np.append(True, np.diff(slots) > 0)]
+            chosen = chosen[_one_a_slot(slots.tolist())]
         return chosen[:: self.every or 1].astype(np.int64)
+
+
+def _one_a_slot(slots: list[float]) -> list[int]:
+    """Places of at most one frame a slot; a slot that was empty is made up for by the next frame."""
+    kept, due = [], 0.0
+    for place, slot in enumerate(slots):
+        if slot >= due:
+            kept.append(place)
+            due = max(due + 1, slot)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,11 +146,12 @@ def test_a_sample_by_rate_is_even_in_time(tmp_path):
     assert chosen(path, fps=1) == [0, 3, 7]
 
 
+def index(pts: np.ndarray, unit: Fraction) -> VideoIndex:
+    return VideoIndex(pts.astype(np.int64), pts, np.ones(len(pts), bool), unit, 64, 48)
+
+
 @pytest.mark.parametrize("start", [None, 0.05, 0.09, 1.05])
 def test_a_sample_at_the_films_own_rate_keeps_every_frame(start):
-    def index(pts: np.ndarray, unit: Fraction) -> VideoIndex:
-        return VideoIndex(pts.astype(np.int64), pts, np.ones(len(pts), bool), unit, 64, 48)
-
     numbers = np.arange(3000)
     for rate in (Fraction(30), Fraction(24), Fraction(30000, 1001)):
         for unit in (Fraction(1, 1000), Fraction(1, 90000)):
@@ -163,6 +164,18 @@ def test_a_sample_at_the_films_own_rate_keeps_every_frame(start):
     every = Sampling(start=start).choose(film)
     for part in (1, 2, 3, 5, 6):
         assert Sampling(start=start, fps=30 / part).choose(film).tolist() == every[::part].tolist()
+
+
+def test_a_sample_above_an_uneven_films_rate_loses_one_frame_at_most():
+    # 24 frames a second on a clock of 30.
+    film = index(np.floor(np.arange(1000) * 1.25 + 0.5), Fraction(1, 30))
+    for rate in (24, 25):
+        assert len(Sampling(fps=rate).choose(film)) == 1000
+    # A telephone's, on a clock of 1/90000.
+    late = np.random.default_rng(0).uniform(-0.002, 0.002, 1800)
+    film = index(np.round((np.arange(1800) / 29.97 + late) * 90000), Fraction(1, 90000))
+    assert len(Sampling(fps=30).choose(film)) >= 1799
+    assert len(Sampling(fps=15).choose(film)) == pytest.approx(900, abs=2)
 
 
 def test_a_limit_counts_frames(film, touch):
