@@ -73,10 +73,7 @@ class Run:
         records = {}
         for shard, record in iter_records(self.place):
             if isinstance(record, CorruptRecordError):
-                raise RunFailed(
-                    f"{self.place}: the commit record of shard {shard} is damaged ({record}). "
-                    "Run the same command again to make that shard anew"
-                )
+                raise self._damaged_record(shard, record)
             records[shard] = record
         return records
 
@@ -121,13 +118,26 @@ class Run:
         Raises:
             FileNotFoundError: the shard is not committed.
             KeyError: it is not of the snapshot that this is.
-            RunFailed: its data file is missing or damaged.
+            RunFailed: its record is damaged, or its data file is missing or damaged.
         """
         wanted = list(columns) if columns is not None else None
-        record = standing_record(self.place, shard) if self._records is None else self._records[shard]
-        with self._open(record.files[table].name) as file:
+        with self._open(self._record(shard).files[table].name) as file:
             rows = file.read(columns=wanted)
         return _with_columns(rows, table, wanted)
+
+    def _record(self, shard: int) -> CommitRecord:
+        if self._records is not None:
+            return self._records[shard]
+        try:
+            return standing_record(self.place, shard)
+        except CorruptRecordError as error:
+            raise self._damaged_record(shard, error) from None
+
+    def _damaged_record(self, shard: int, error: CorruptRecordError) -> RunFailed:
+        return RunFailed(
+            f"{self.place}: the commit record of shard {shard} is damaged ({error}). "
+            "Run the same command again to make that shard anew"
+        )
 
     def _batches(
         self, table: str, columns: Sequence[str] | None, only_errors: bool = False

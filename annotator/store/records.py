@@ -139,17 +139,19 @@ def generations(run_dir: str | Path) -> dict[int, list[int]]:
 def standing_record(run_dir: str | Path, shard: int) -> CommitRecord:
     """The record of the latest generation of one shard, without listing the folder.
 
+    As for `iter_records`, it is all one whether superseded ones can be read.
+
     Raises:
         FileNotFoundError, CorruptRecordError, OSError: as `read_record`.
     """
     storage = storage_at(run_dir)
-    record = read_record(storage, shard)
+    data = storage.read(record_name(shard))
     for generation in count(1):
         try:
-            record = read_record(storage, shard, generation)
+            data = storage.read(record_name(shard, generation))
         except FileNotFoundError:
             break
-    return record
+    return parse_record(data, shard)
 
 
 def iter_records(run_dir: str | Path) -> Iterator[tuple[int, CommitRecord | CorruptRecordError]]:

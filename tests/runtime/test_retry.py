@@ -136,6 +136,13 @@ def test_a_kind_that_is_mended_is_no_error_and_is_named_beside_those_that_are_le
     assert again(run, {"decode/corrupt", "read/missing"}).images == 1
 
 
+def test_a_superseded_record_that_is_torn_keeps_no_retry(run) -> None:
+    again(run, {"decode/corrupt"})
+    (run.path / record_name(0)).write_bytes(b"{")
+    again(run, {"read/missing"})
+    assert run.open().committed()[0].generation == 2
+
+
 @pytest.mark.parametrize("kind", ["corrupt", "decoding/corrupt", "decode/", "/corrupt"])
 def test_what_is_no_kind_of_error_is_refused(run, kind) -> None:
     with pytest.raises(UserError, match=rf"--kind {kind}: .* STAGE/KIND.* read, decode"):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from annotator.errors import ItemError
+from annotator.errors import ItemError, RunFailed
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
@@ -18,6 +18,7 @@ from annotator.store.generations import merge
 from annotator.store.reader import Run
 from annotator.store.records import generations, record_name, standing_record
 from annotator.store.recovery import repair
+from annotator.store.results import stored_results
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.status import summarise
@@ -120,6 +121,25 @@ def test_retries_follow_each_other(retried):
     assert summarise(retried.path).error == 0
     assert generations(retried.path) == {0: [0, 1, 2]}
     assert verify(retried.path).ok
+
+
+@pytest.mark.parametrize("content", [b"", b"{"])
+def test_what_became_of_a_superseded_record_is_all_one(retried, content):
+    retried.retry(failing={4})
+    sweep(retried.path)
+    (retried.path / record_name(0)).write_bytes(content)
+    assert verify(retried.path).ok and repair(retried.path) == {}
+    run = Run(retried.path)
+    assert len(run.rows("images", 0)) == ITEMS
+    assert [stored.index for stored in stored_results(run, 0)] == list(range(ITEMS))
+    assert retried.retry(items={4}).won
+    assert standing_record(retried.path, 0).generation == 2
+
+
+def test_a_damaged_record_is_named_by_whoever_reads_one_shard(retried):
+    (retried.path / record_name(0)).write_bytes(b"{")
+    with pytest.raises(RunFailed, match="the commit record of shard 0 is damaged"):
+        Run(retried.path).rows("images", 0)
 
 
 @pytest.mark.parametrize("damaged", ["record", "rows"])
