@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -13,6 +14,8 @@ import pytest
 
 from annotator.errors import ItemError, UserError
 from annotator.report.page import share, write_report
+from annotator.store import run_info
+from annotator.store.schema import FileRecord
 
 VOID = {"meta", "img", "br"}
 LIMIT = 5_000_000
@@ -69,8 +72,6 @@ def run(make_run, picture, people, tmp_path, monkeypatch):
     name = "<script>alert(1)</script>.jpg"
     made.append(picture(name, ItemError("decode", "corrupt", "a <b>bad</b> file"), size=None))
     run = make_run(made, shard_size=4)
-    from dataclasses import replace
-
     run.items = [replace(item, uri=str(folder / item.file_name)) for item in run.items]
     return run
 
@@ -103,6 +104,20 @@ def test_it_says_what_was_run_and_what_came_of_it(run):
     assert "<script>alert(1)</script>.jpg" in text, "shown as text"
     assert "a <b>bad</b> file" in text
     assert f"annotator verify {run.path}" in text
+
+
+def test_scores_are_explained_by_whoever_gave_them(run):
+    """A model for whole images has no detector whose score could be meant."""
+    made = run.commit()
+    assert made.provenance.detector is None and made.provenance.boxes is None
+    alone = " ".join(write_report(made.open()).path.read_text().split())
+    assert "own evaluation ranks people by" in alone
+    assert "sure the detector" not in alone and "as MMPose ranks people" not in alone
+    boxes = FileRecord("boxes.json", "cd" * 32)
+    run_info.update(made.path, provenance=replace(made.provenance, boxes=boxes))
+    boxed = " ".join(write_report(made.open()).path.read_text().split())
+    assert "sure the detector" in boxed and "as MMPose ranks people" in boxed
+    assert "own evaluation ranks people by" not in boxed
 
 
 def test_missing_and_changed_sources_are_said(run):
