@@ -46,7 +46,7 @@ def export(
     """Write the people of a run in another format: annotation tools, trainers, data sets, films."""
     from annotator.cli import print_json
     from annotator.export import format_writer
-    from annotator.export.doubtful import RunWithout, count_doubtful
+    from annotator.export.doubtful import RunWithout
     from annotator.export.selected import selected
     from annotator.store.reader import Run
     from annotator.store.snapshot import Snapshot
@@ -55,14 +55,13 @@ def export(
     source = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
     written = write(source, to, min_score=min_score, smooth=smooth)
     dropped = source.left_out if isinstance(source, RunWithout) else None
-    doubtful = count_doubtful(source) if dropped is None else {}
     if as_json:
-        print_json(written.to_dict() | {"dropped": dropped, "doubtful": doubtful})
+        print_json(written.to_dict() | {"dropped": dropped})
         return
     print(f"{to}: {written.images:,} images, {written.people:,} people")
     if dropped is not None:
         print(f"  {dropped:,} people are left out by --drop {drop}")
-    elif doubtful := {kind: count for kind, count in doubtful.items() if count}:
+    elif doubtful := {kind: count for kind, count in written.doubtful.items() if count}:
         among = " and ".join(f"{count:,} likely {kind}" for kind, count in doubtful.items())
         print(f"  among them {among}; --drop {','.join(doubtful)} leaves them out")
     if written.no_joints:

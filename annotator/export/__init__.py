@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from annotator.errors import UserError
 
 if TYPE_CHECKING:
-    from annotator.export.coco import Exported
+    from annotator.export.exported import Exported
     from annotator.store.reader import Run
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from annotator.export.atomic import atomic_text
+from annotator.export.doubtful import doubts
+from annotator.export.exported import Exported
 from annotator.store.reader import Run
 
 _PROVENANCE = (
@@ -29,56 +30,12 @@ _PROVENANCE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What was written.
-
-    Attributes:
-        path: of the file. images, people: entries in it.
-        errors: images left out because they have no result (an image without people would say: nobody there).
-        below_score: people left out by `min_score`.
-        no_joints: people left out because the format knows people by joints alone, and none is labelled.
-        no_file: images left out because the format needs a file for each: frames of videos.
-        no_name: images left out because the format cannot hold their names: control characters in XML.
-    """
-
-    path: Path
-    images: int
-    people: int
-    errors: int
-    below_score: int
-    no_joints: int = 0
-    no_file: int = 0
-    no_name: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON form."""
-        return asdict(self) | {"path": str(self.path)}
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts as of `Exported`, while it is written."""
-
-    images: int = 0
-    people: int = 0
-    errors: int = 0
-    below_score: int = 0
-    no_joints: int = 0
-    no_file: int = 0
-    no_name: int = 0
-
-    def exported(self, path: str | Path) -> Exported:
-        """The final count."""
-        return Exported(Path(path), **asdict(self))
-
-
 def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
     """A COCO keypoint file that annotation tools and pycocotools load.
 
     Joints with v = 0 are (0, 0, 0), as COCO has it. Beside COCO's fields there are `score`, `bbox_score` and
     `keypoint_scores`. Numbers are the shortest decimals that give the stored ones back: nothing is rounded.
-    Frames of videos have `video_id` and `frame_id`, followed people `track_id`, people of a cascade `posed_by`.
+    Frames of videos have `video_id` and `frame_id`, followed people `track_id`; `posed_by` is of a cascade.
 
     Args:
         min_score: people below this score are left out; their images stay.
@@ -91,18 +48,18 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     """
     header = {"info": _info(run), "licenses": [], "categories": [_category(run)]}
     videos: dict[str, int] = {}
-    tally = Tally()
+    done = Exported(Path(path))
     with atomic_text(path) as out:
         out.write(json.dumps(header, ensure_ascii=False)[:-1])
         out.write(',\n"images": ')
-        _write_list(out, _images(run, videos, tally))
+        _write_list(out, _images(run, videos, done))
         out.write(',\n"annotations": ')
-        _write_list(out, _people(run, min_score, tally, _annotation, smooth))
+        _write_list(out, _people(run, min_score, done, _annotation, smooth))
         if videos:
             out.write(',\n"videos": ')
             _write_list(out, (json.dumps({"id": i, "name": uri}) for uri, i in videos.items()))
         out.write("}\n")
-    return tally.exported(path)
+    return done
 
 
 def write_coco_results(
@@ -112,15 +69,15 @@ def write_coco_results(
 
     All coordinates are kept; the third number of a joint is v. Arguments and errors as of `write_coco`.
     """
-    tally = Tally()
+    done = Exported(Path(path))
     for batch in run.images(["status"]):
         errors = batch["status"].to_pylist().count("error")
-        tally.errors += errors
-        tally.images += batch.num_rows - errors
+        done.errors += errors
+        done.images += batch.num_rows - errors
     with atomic_text(path) as out:
-        _write_list(out, _people(run, min_score, tally, _result, smooth))
+        _write_list(out, _people(run, min_score, done, _result, smooth))
         out.write("\n")
-    return tally.exported(path)
+    return done
 
 
 def _info(run: Run) -> dict[str, Any]:
@@ -147,14 +104,14 @@ def _category(run: Run) -> dict[str, Any]:
     }
 
 
-def _images(run: Run, videos: dict[str, int], tally: Tally) -> Iterator[str]:
+def _images(run: Run, videos: dict[str, int], done: Exported) -> Iterator[str]:
     columns = ["image_id", "file_name", "width", "height", "status", "video_uri", "frame_index"]
     for batch in run.images(columns):
         for row in batch.to_pylist():
             if row["status"] == "error":
-                tally.errors += 1
+                done.errors += 1
                 continue
-            tally.images += 1
+            done.images += 1
             entry = {
                 "id": row["image_id"],
                 "file_name": row["file_name"],
@@ -167,14 +124,15 @@ def _images(run: Run, videos: dict[str, int], tally: Tally) -> Iterator[str]:
             yield json.dumps(entry, ensure_ascii=False)
 
 
-def _people(run: Run, min_score: float, tally: Tally, form, smooth: bool) -> Iterator[str]:
+def _people(run: Run, min_score: float, done: Exported, form, smooth: bool) -> Iterator[str]:
     from annotator.tracks.smoothed import smoothed_instances
 
     for batch in smoothed_instances(run) if smooth else run.instances():
         keep = batch["score"].to_numpy() >= min_score
-        tally.below_score += int((~keep).sum())
-        tally.people += int(keep.sum())
-        yield from form(batch.filter(pa.array(keep)))
+        done.below_score += int((~keep).sum())
+        batch = batch.filter(pa.array(keep))
+        done.add_people(doubts(batch))
+        yield from form(batch)
 
 
 def _annotation(batch: pa.RecordBatch) -> Iterable[str]:

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from annotator.export.atomic import atomic_text
-from annotator.export.coco import Exported, Tally
+from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
@@ -51,21 +51,21 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
         UserError: nothing was committed yet, or the path cannot be written.
         RunFailed: a data file is damaged, or the disk is full.
     """
-    skeleton, tally = run.skeleton, Tally()
+    skeleton, done = run.skeleton, Exported(Path(path))
     with atomic_text(path) as out:
         out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         out.write(_meta(skeleton))
-        for picture in pictures(run, tally, min_score=min_score, smooth=smooth):
+        for picture in pictures(run, done, min_score=min_score, smooth=smooth):
             if picture.is_frame:
-                tally.no_file += 1
+                done.no_file += 1
             elif _NOT_XML.search(picture.file_name):
-                tally.no_name += 1
+                done.no_name += 1
             else:
-                _write_image(out, picture, skeleton, tally)
+                _write_image(out, picture, skeleton, done)
         out.write("</annotations>\n")
     with atomic_text(f"{path}{LABELS_SUFFIX}") as out:
         json.dump([label(skeleton)], out, indent=1)
-    return tally.exported(path)
+    return done
 
 
 def label(skeleton: Skeleton) -> dict[str, Any]:
@@ -122,17 +122,17 @@ def _svg(skeleton: Skeleton) -> str:
     return "".join([*lines, *nodes])
 
 
-def _write_image(out: IO[str], picture: Picture, skeleton: Skeleton, tally: Tally) -> None:
+def _write_image(out: IO[str], picture: Picture, skeleton: Skeleton, done: Exported) -> None:
     out.write(
-        f'<image id="{_FIRST_ID + tally.images}" name={quoteattr(picture.file_name)} '
+        f'<image id="{_FIRST_ID + done.images}" name={quoteattr(picture.file_name)} '
         f'width="{picture.width}" height="{picture.height}">\n'
     )
-    tally.images += 1
+    done.images += 1
     for person in picture.people:
         if not (person.keypoints[:, 2] > 0).any():
-            tally.no_joints += 1
+            done.no_joints += 1
             continue
-        tally.people += 1
+        done.add_people([person.doubts])
         _write_person(out, person, skeleton)
     out.write("</image>\n")
 

@@ -15,6 +15,7 @@ KINDS = {
     "phantoms": ("likely_phantom",),
     "duplicates": ("nms_suppressed", "duplicate_of"),
 }
+DOUBTS = tuple(column for columns in KINDS.values() for column in columns)
 
 
 class RunWithout(Run):
@@ -35,7 +36,7 @@ class RunWithout(Run):
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown:
             raise UserError(f"--drop {', '.join(unknown)}: choose from {', '.join(KINDS)}")
-        if any(people["person_score"].null_count for people in _signals(run)):
+        if any(people["person_score"].null_count for people in run.instances(["person_score"])):
             raise UserError(f"--drop: the rows of {run.place} have no signals that tell whom to leave out")
         self.__dict__.update(run.__dict__)
         self._run = run
@@ -70,14 +71,7 @@ def flagged(people: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
     return found
 
 
-def count_doubtful(run: Run) -> dict[str, int]:
-    """How many people of a run each kind is about."""
-    counts = dict.fromkeys(KINDS, 0)
-    for batch in _signals(run):
-        for kind, columns in KINDS.items():
-            counts[kind] += int(flagged(batch, columns).sum())
-    return counts
-
-
-def _signals(run: Run) -> Iterator[pa.RecordBatch]:
-    return run.instances(["id", "person_score", *(name for columns in KINDS.values() for name in columns)])
+def doubts(people: pa.RecordBatch) -> list[tuple[str, ...]]:
+    """The kinds of `KINDS` that each person of a batch of instances is of; it needs the columns `DOUBTS`."""
+    found = [(kind, flagged(people, columns)) for kind, columns in KINDS.items()]
+    return [tuple(kind for kind, those in found if those[n]) for n in range(people.num_rows)]

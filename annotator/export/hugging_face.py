@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from annotator.errors import AnnotatorError
 from annotator.export.atomic import atomic_folder
-from annotator.export.coco import Exported, Tally
+from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.media.image import ImageLimits
 from annotator.media.remote import read_bytes
@@ -66,9 +66,9 @@ def write_hugging_face(
         UserError: nothing was committed yet, or the folder is not empty or cannot be written.
         RunFailed: a data file is damaged, or the disk is full.
     """
-    tally = Tally()
+    done = Exported(Path(path))
     schema = _schema(with_images)
-    rows = _rows(pictures(run, tally, min_score=min_score, smooth=smooth), tally, with_images)
+    rows = _rows(pictures(run, done, min_score=min_score, smooth=smooth), done, with_images)
     with atomic_folder(path) as folder:
         (folder / "data").mkdir()
         files = 0
@@ -80,8 +80,8 @@ def write_hugging_face(
         for n in range(files):
             name = f"train-{n:05d}-of-{files:05d}.parquet"
             (folder / "data" / f"{n:05d}.parquet").rename(folder / "data" / name)
-        (folder / "README.md").write_text(_card(run, tally), encoding="utf-8")
-    return tally.exported(path)
+        (folder / "README.md").write_text(_card(run, done), encoding="utf-8")
+    return done
 
 
 def _write_file(path: Path, rows: Iterator[dict[str, Any]], schema: pa.Schema) -> int:
@@ -97,10 +97,10 @@ def _write_file(path: Path, rows: Iterator[dict[str, Any]], schema: pa.Schema) -
     return written
 
 
-def _rows(those: Iterator[Picture], tally: Tally, with_images: bool) -> Iterator[dict[str, Any]]:
+def _rows(those: Iterator[Picture], done: Exported, with_images: bool) -> Iterator[dict[str, Any]]:
     for picture in those:
-        tally.images += 1
-        tally.people += len(picture.people)
+        done.images += 1
+        done.add_people(person.doubts for person in picture.people)
         row = {
             "image_id": picture.image_id,
             "file_name": picture.file_name,
@@ -158,7 +158,7 @@ def _feature(kind: pa.DataType) -> Any:
     return {"dtype": names.get(kind, str(kind)), "_type": "Value"}
 
 
-def _card(run: Run, tally: Tally) -> str:
+def _card(run: Run, done: Exported) -> str:
     skeleton = run.skeleton
     models = "\nand ".join(
         f"{model.name} (weights sha256 `{model.sha256}`)" for model in run.info.pose_models
@@ -179,7 +179,7 @@ configs:
 
 # Human pose, predicted
 
-{tally.people:,} people in {tally.images:,} pictures. Keypoints by
+{done.people:,} people in {done.images:,} pictures. Keypoints by
 {models}; predictions, not ground truth.
 
 `objects` holds the people: `bbox` [x, y, w, h], `keypoints` [x, y, v] of each joint in this order, in

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from annotator.export.atomic import atomic_text
-from annotator.export.coco import Exported, Tally
+from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.sources.uris import local_path
@@ -42,22 +42,22 @@ def write_label_studio(
         UserError: nothing was committed yet, or the path cannot be written.
         RunFailed: a data file is damaged, or the disk is full.
     """
-    skeleton, tally = run.skeleton, Tally()
+    skeleton, done = run.skeleton, Exported(Path(path))
     model = " + ".join(model.name for model in run.info.pose_models)
     with atomic_text(path) as out:
         separator = "[\n"
-        for picture in pictures(run, tally, min_score=min_score, smooth=smooth):
+        for picture in pictures(run, done, min_score=min_score, smooth=smooth):
             if picture.is_frame:
-                tally.no_file += 1
+                done.no_file += 1
                 continue
-            tally.images += 1
-            tally.people += len(picture.people)
+            done.images += 1
+            done.add_people(person.doubts for person in picture.people)
             out.write(separator + json.dumps(_task(picture, skeleton, model), ensure_ascii=False))
             separator = ",\n"
         out.write("[]\n" if separator == "[\n" else "\n]\n")
     with atomic_text(f"{path}{CONFIG_SUFFIX}") as out:
         out.write(labelling_config(skeleton))
-    return tally.exported(path)
+    return done
 
 
 def labelling_config(skeleton: Skeleton) -> str:

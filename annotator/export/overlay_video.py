@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from annotator.errors import ItemError, UserError
 from annotator.export.atomic import atomic_path
-from annotator.export.coco import Exported
+from annotator.export.doubtful import doubts
+from annotator.export.exported import Exported
 from annotator.media.container import open_video
 from annotator.media.decoding import FrameReader
 from annotator.report.drawing import HALO, draw_people
@@ -58,16 +59,20 @@ def write_overlay_video(
     path = Path(path)
     if len(films) > 1 and path.suffix:
         raise UserError(f"{run.place} has {len(films)} films: name a folder for them, not {path}")
-    people = _People(run, smooth, min_score)
-    frames = drawn = errors = 0
+    people, done = _People(run, smooth, min_score), Exported(path)
     taken: set[Path] = set()
     for film in films:
         target = path if len(films) == 1 else _own_name(path, film, taken)
         with atomic_path(target) as aside, _progress(run, film, target) as tick:
-            for count in _write(run, film, aside, people):
+            for drawn in _write(run, film, aside, people):
                 tick(1)
-                frames, drawn, errors = frames + (count >= 0), drawn + max(count, 0), errors + (count < 0)
-    return Exported(path, frames, drawn, errors, people.below_score)
+                if drawn is None:
+                    done.errors += 1
+                else:
+                    done.images += 1
+                    done.add_people(person["doubts"] for person in drawn)
+    done.below_score = people.below_score
+    return done
 
 
 def _own_name(folder: Path, film: Film, taken: set[Path]) -> Path:
@@ -122,12 +127,12 @@ class _People:
 
     def _each(self, batches: Iterator[pa.RecordBatch]) -> Iterator[dict]:
         for batch in batches:
-            names = ["id", "bbox", "keypoints", "score", "bbox_score", "track_id"]
-            yield from batch.select(names).to_pylist()
+            rows = batch.select(["id", "bbox", "keypoints", "score", "bbox_score", "track_id"]).to_pylist()
+            yield from (row | {"doubts": kinds} for row, kinds in zip(rows, doubts(batch), strict=True))
 
 
-def _write(run: Run, film: Film, path: Path, people: _People) -> Iterator[int]:
-    """Write one film; yields the people drawn in each frame, -1 for one that cannot be read."""
+def _write(run: Run, film: Film, path: Path, people: _People) -> Iterator[list[dict] | None]:
+    """Write one film; yields the people drawn in each frame, None for one that cannot be read."""
     import av
 
     artist = _Artist(run.skeleton)
@@ -142,7 +147,7 @@ def _write(run: Run, film: Film, path: Path, people: _People) -> Iterator[int]:
                 try:
                     image = reader.read(item)
                 except ItemError:
-                    yield -1
+                    yield None
                     continue
                 pixels = artist.draw(image.pixels, image.scale, found, item.time or 0.0)
                 if stream is None:
@@ -151,7 +156,7 @@ def _write(run: Run, film: Film, path: Path, people: _People) -> Iterator[int]:
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 frame.pts, frame.time_base = item.pts, base
                 container.mux(stream.encode(frame))
-                yield len(found)
+                yield found
         if stream is not None:
             container.mux(stream.encode(None))
 

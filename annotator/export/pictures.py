@@ -9,13 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from annotator.export.coco import Tally
+from annotator.export.doubtful import DOUBTS, doubts
+from annotator.export.exported import Exported
 from annotator.store.reader import Run
 
 _IMAGE = ["image_id", "file_name", "uri", "width", "height", "status", "video_uri"]
 _PERSON = [
     "id", "image_id", "category_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints", "score",
-    "bbox_score", "keypoint_scores",
+    "bbox_score", "keypoint_scores", *DOUBTS,
 ]  # fmt: skip
 
 
@@ -26,6 +27,7 @@ class Person:
     Attributes:
         id: of the row. bbox: (4,) float64 xywh, pixels. keypoints: (K, 3) float32, x, y, v in {0, 1, 2}.
         score, bbox_score: as in the row. keypoint_scores: (K,) float32, raw.
+        doubts: the kinds of `doubtful.KINDS` that the run takes the person for.
     """
 
     id: int
@@ -34,6 +36,7 @@ class Person:
     score: float
     bbox_score: float
     keypoint_scores: np.ndarray
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,15 @@ class Picture:
     people: list[Person]
 
 
-def pictures(run: Run, tally: Tally, *, min_score: float = 0.0, smooth: bool = False) -> Iterator[Picture]:
+def pictures(run: Run, done: Exported, *, min_score: float = 0.0, smooth: bool = False) -> Iterator[Picture]:
     """Every image that has a result, in plan order, with those people who score enough.
 
-    Counts error rows and people left out in `tally`; what is written is for the caller to count.
+    Counts error rows and people left out in `done`; what is written is for the caller to count.
 
     Args:
         smooth: joints of followed people without their noise (`tracks.smoothed`).
     """
-    people = _grouped(run, tally, min_score, smooth)
+    people = _grouped(run, done, min_score, smooth)
     waiting = next(people, None)
     for batch in run.images(_IMAGE):
         for row in batch.to_pylist():
@@ -66,7 +69,7 @@ def pictures(run: Run, tally: Tally, *, min_score: float = 0.0, smooth: bool = F
                 here = waiting[1]
                 waiting = next(people, None)
             if row["status"] == "error":
-                tally.errors += 1
+                done.errors += 1
                 continue
             yield Picture(
                 row["image_id"],
@@ -79,7 +82,7 @@ def pictures(run: Run, tally: Tally, *, min_score: float = 0.0, smooth: bool = F
             )
 
 
-def _grouped(run: Run, tally: Tally, min_score: float, smooth: bool) -> Iterator[tuple[int, list[Person]]]:
+def _grouped(run: Run, done: Exported, min_score: float, smooth: bool) -> Iterator[tuple[int, list[Person]]]:
     """(image_id, its people) of each image that has any, in plan order; an empty list where none is left."""
     from annotator.tracks.smoothed import smoothed_instances
 
@@ -88,7 +91,7 @@ def _grouped(run: Run, tally: Tally, min_score: float, smooth: bool) -> Iterator
         if not n:
             continue
         keep = batch["score"].to_numpy() >= min_score
-        tally.below_score += int((~keep).sum())
+        done.below_score += int((~keep).sum())
         people = _people(batch)
         image = batch["image_id"].to_numpy()
         edges = [0, *(np.flatnonzero(np.diff(image)) + 1).tolist(), n]
@@ -102,7 +105,5 @@ def _people(batch: pa.RecordBatch) -> list[Person]:
     keypoints = batch["keypoints"].flatten().to_numpy().reshape(n, -1, 3)
     joint_scores = batch["keypoint_scores"].flatten().to_numpy().reshape(n, -1)
     ids, scores = batch["id"].to_pylist(), batch["score"].to_pylist()
-    bbox_scores = batch["bbox_score"].to_pylist()
-    return [
-        Person(ids[k], bboxes[k], keypoints[k], scores[k], bbox_scores[k], joint_scores[k]) for k in range(n)
-    ]
+    columns = ids, bboxes, keypoints, scores, batch["bbox_score"].to_pylist(), joint_scores, doubts(batch)
+    return [Person(*values) for values in zip(*columns, strict=True)]

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.export.atomic import atomic_path
-from annotator.export.coco import Exported
+from annotator.export.doubtful import doubts
+from annotator.export.exported import Exported
 from annotator.store.reader import Run
 from annotator.store.schema import METADATA_KEY
 from annotator.tracks.smoothed import SMOOTHED, smoothed_instances
@@ -27,12 +28,15 @@ def write_smoothed(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exp
     """
     document = run.metadata | {"table": "smoothed"}
     schema = SMOOTHED.with_metadata({METADATA_KEY: json.dumps(document, sort_keys=True).encode()})
-    people = below = 0
+    done = Exported(Path(path))
     with atomic_path(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for batch in smoothed_instances(run):
             keep = batch["score"].to_numpy() >= min_score
-            people, below = people + int(keep.sum()), below + int((~keep).sum())
-            writer.write_batch(batch.filter(pa.array(keep)).replace_schema_metadata(schema.metadata))
+            done.below_score += int((~keep).sum())
+            batch = batch.filter(pa.array(keep))
+            done.add_people(doubts(batch))
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
     statuses = [status for batch in run.images(["status"]) for status in batch["status"].to_pylist()]
-    errors = statuses.count("error")
-    return Exported(Path(path), len(statuses) - errors, people, errors, below)
+    done.errors = statuses.count("error")
+    done.images = len(statuses) - done.errors
+    return done

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from annotator.export.atomic import atomic_folder
-from annotator.export.coco import Exported, Tally
+from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.sources.uris import local_path
@@ -36,19 +36,19 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
         UserError: nothing was committed yet, or the folder is not empty or cannot be written.
         RunFailed: a data file is damaged, or the disk is full.
     """
-    skeleton, tally = run.skeleton, Tally()
+    skeleton, done = run.skeleton, Exported(Path(path))
     with atomic_folder(path) as folder:
         (folder / "labels").mkdir()
         (folder / "images").mkdir()
         (folder / "data.yaml").write_text(_description(skeleton), encoding="utf-8")
-        for picture in pictures(run, tally, min_score=min_score, smooth=smooth):
+        for picture in pictures(run, done, min_score=min_score, smooth=smooth):
             if picture.is_frame:
-                tally.no_file += 1
+                done.no_file += 1
                 continue
             _write_picture(folder, picture)
-            tally.images += 1
-            tally.people += len(picture.people)
-    return tally.exported(path)
+            done.images += 1
+            done.add_people(person.doubts for person in picture.people)
+    return done
 
 
 def _description(skeleton: Skeleton) -> str:

@@ -10,7 +10,7 @@ import pytest
 from annotator.cli.export import export
 from annotator.errors import UserError
 from annotator.export import FORMATS
-from annotator.export.doubtful import RunWithout, count_doubtful
+from annotator.export.doubtful import RunWithout
 from annotator.quality.signals import measured
 from annotator.review.layers import Review, write_layer
 from annotator.skeletons import COCO_17
@@ -51,7 +51,6 @@ def exported(run, tmp_path, capsys):
 def test_everybody_is_exported_and_the_doubtful_are_counted(run, exported) -> None:
     people, _, said = exported()
     assert people == [0, 1, 2, 0]
-    assert count_doubtful(run.open()) == {"phantoms": 2, "duplicates": 1}
     assert "2 likely phantoms and 1 likely duplicates; --drop phantoms,duplicates" in said
 
 
@@ -75,8 +74,26 @@ def test_programs_are_told_the_same(run, tmp_path, capsys) -> None:
     written = {"path": str(path), "images": 2, "errors": 0, "no_joints": 0, "no_file": 0, "no_name": 0}
     everybody = {"people": 4, "below_score": 0, "dropped": None}
     assert told() == written | everybody | {"doubtful": {"phantoms": 2, "duplicates": 1}}
-    assert told(drop="phantoms") == written | {"people": 2, "below_score": 0, "dropped": 2, "doubtful": {}}
+    left = {"phantoms": 0, "duplicates": 1}
+    assert told(drop="phantoms") == written | {"people": 2, "below_score": 0, "dropped": 2, "doubtful": left}
     assert told(min_score=0.5)["below_score"] == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["coco", "coco-results", "cvat", "label-studio", "yolo-pose", "hugging-face"]
+)
+def test_only_whom_an_export_holds_is_counted_as_doubtful(run, tmp_path, name: str) -> None:
+    written = FORMATS[name](run.open(), tmp_path / "out", min_score=0.5)
+    assert (written.people, written.below_score) == (2, 2)
+    assert written.doubtful == {"phantoms": 0, "duplicates": 1}
+
+
+def test_whom_the_format_leaves_out_is_not_counted_as_doubtful(make_run, picture, people, tmp_path) -> None:
+    nobody = people([[300, 300, 100, 100]], np.full((1, 17, 2), -50.0), [0.12])
+    made = make_run([picture("a.jpg", measured(nobody, COCO_17, (192, 256)))]).commit()
+    written = FORMATS["cvat"](made.open(), tmp_path / "out.xml")
+    assert (written.people, written.no_joints) == (0, 1)
+    assert written.doubtful == {"phantoms": 0, "duplicates": 0}
 
 
 @pytest.mark.parametrize("name", ["coco-results", "cvat", "label-studio", "hugging-face"])
@@ -105,8 +122,8 @@ def test_what_cannot_be_left_out_is_said(run, exported) -> None:
         exported(drop="phantoms", smooth=True)
 
 
-def test_rows_without_signals_tell_nothing(make_run, picture, people) -> None:
+def test_rows_without_signals_tell_nothing(make_run, picture, people, tmp_path) -> None:
     old = make_run([picture("a.jpg", people([[0, 0, 9, 9]]))]).commit().open()
     with pytest.raises(UserError, match="no signals"):
         RunWithout(old, ["phantoms"])
-    assert count_doubtful(old) == {"phantoms": 0, "duplicates": 0}
+    assert FORMATS["coco"](old, tmp_path / "coco.json").doubtful == {"phantoms": 0, "duplicates": 0}
