@@ -72,6 +72,11 @@ def export(
         print(
             f"  {written.no_file:,} frames of videos are left out: the format needs a file for each picture"
         )
+    if written.no_picture:
+        print(
+            f"  {written.no_picture:,} images are without their picture: frames of videos, or files that cannot "
+            "be read"
+        )
     if written.no_name:
         print(
             f"  {written.no_name:,} images are left out: their names hold control characters, which the "

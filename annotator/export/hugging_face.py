@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from annotator.errors import AnnotatorError
+from annotator.errors import AnnotatorError, UserError
 from annotator.export.atomic import atomic_folder
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
@@ -60,10 +60,12 @@ def write_hugging_face(
     Args:
         path: a folder that is new or empty.
         min_score: people below it are left out; their pictures stay. smooth: joints smoothed over time.
-        with_images: put the pictures' own bytes into the column `image`, null for frames of videos.
+        with_images: put the pictures' own bytes into the column `image`; null for frames of videos, and where
+            the file cannot be read.
 
     Raises:
-        UserError: nothing was committed yet, or the folder is not empty or cannot be written.
+        UserError: nothing was committed yet, no picture at all can be put in, or the folder is not empty or
+            cannot be written.
         RunFailed: a data file is damaged, or the disk is full.
     """
     done = Exported(Path(path))
@@ -80,6 +82,11 @@ def write_hugging_face(
         for n in range(files):
             name = f"train-{n:05d}-of-{files:05d}.parquet"
             (folder / "data" / f"{n:05d}.parquet").rename(folder / "data" / name)
+        if done.images and done.no_picture == done.images:
+            raise UserError(
+                f"--with-images: none of the {done.images:,} images has a file that can be read. Frames of "
+                "videos have none; put other sources back where they were, or leave out --with-images"
+            )
         (folder / "README.md").write_text(_card(run, done), encoding="utf-8")
     return done
 
@@ -110,6 +117,7 @@ def _rows(those: Iterator[Picture], done: Exported, with_images: bool) -> Iterat
         }
         if with_images:
             row["image"] = None if picture.is_frame else _bytes(picture)
+            done.no_picture += row["image"] is None
         yield row
 
 
@@ -128,7 +136,7 @@ def _object(person: Person) -> dict[str, Any]:
 
 
 def _bytes(picture: Picture) -> dict[str, Any] | None:
-    """The file as it is; None where it is gone."""
+    """The file as it is; None where it cannot be read."""
     try:
         if is_remote(picture.uri):
             data = read_bytes(picture.uri, ImageLimits().max_file_bytes)

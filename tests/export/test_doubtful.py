@@ -71,7 +71,15 @@ def test_programs_are_told_the_same(run, tmp_path, capsys) -> None:
         export(str(run.path), str(path), "cvat", as_json=True, **options)
         return json.loads(capsys.readouterr().out)
 
-    written = {"path": str(path), "images": 2, "errors": 0, "no_joints": 0, "no_file": 0, "no_name": 0}
+    written = {
+        "path": str(path),
+        "images": 2,
+        "errors": 0,
+        "no_joints": 0,
+        "no_file": 0,
+        "no_name": 0,
+        "no_picture": 0,
+    }
     everybody = {"people": 4, "below_score": 0, "dropped": None}
     assert told() == written | everybody | {"doubtful": {"phantoms": 2, "duplicates": 1}}
     left = {"phantoms": 0, "duplicates": 1}

@@ -332,3 +332,15 @@ def test_both_models_of_a_cascade_are_named(cascade, tmp_path) -> None:
     FORMATS["hugging-face"](cascade, tmp_path / "hf")
     card = (tmp_path / "hf" / "README.md").read_text()
     assert f'test-pose (weights sha256 `{"ab" * 32}`)\nand second "pose" (weights sha256' in card
+
+
+def test_pictures_that_cannot_be_put_in_are_counted(run, tmp_path, capsys) -> None:
+    (tmp_path / "pictures" / "empty.jpg").unlink()
+    export(run.place, str(tmp_path / "some"), "hugging-face", with_images=True)
+    assert "1 images are without their picture" in capsys.readouterr().out
+    for file in (tmp_path / "pictures").rglob("*.*"):
+        file.unlink()
+    with pytest.raises(UserError, match="none of the 4 images has a file that can be read"):
+        FORMATS["hugging-face"](run, tmp_path / "none", with_images=True)
+    assert not (tmp_path / "none").exists() and not list(tmp_path.glob(".none*"))
+    assert FORMATS["hugging-face"](run, tmp_path / "none").no_picture == 0
