@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotator.errors import RunFailed, UserError
-from annotator.sources.folders import INPUT_SUFFIXES, is_pattern, matches, suffix
+from annotator.sources.folders import HEAD_BYTES, is_input, is_pattern, matches, suffix
 from annotator.sources.notes import Notes
 from annotator.store.locations import Location, location
 
@@ -38,10 +38,21 @@ def walk_prefix(place: Location, notes: Notes) -> Iterator[str]:
     for name in _names(place):
         if _is_hidden(name):
             notes.skip("hidden")
-        elif suffix(name) in INPUT_SUFFIXES:
+        elif is_input_object(place, name):
             yield name
         else:
             notes.skip(suffix(name) or "without suffix")
+
+
+def is_input_object(place: Location, name: str) -> bool:
+    """Whether the object with this key relative to `place` is a picture or a video, as files are."""
+    from annotator.store.objects import open_object
+
+    def head(key: str) -> bytes:
+        with open_object(place.below(key)) as stream:
+            return stream.read(HEAD_BYTES)
+
+    return is_input(name, head)
 
 
 def split_key(place: Location) -> tuple[Location, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from annotator.errors import UserError
 from annotator.sources.notes import Notes
@@ -21,7 +21,7 @@ INPUT_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 # Of a .ts file, to tell film from text: five packets of a transport stream, which begin with the same byte.
 # They stand alone, behind a time code or before parity.
-_HEAD_BYTES = 64 << 10
+HEAD_BYTES = 64 << 10
 _PACKETS = re.compile(rb"(?s)G(?:.{187}G){4}|G(?:.{191}G){4}|G(?:.{203}G){4}")
 
 
@@ -30,14 +30,14 @@ def suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def walk(folder: str, notes: Notes, keep: frozenset[str] | None = INPUT_SUFFIXES) -> Iterator[str]:
+def walk(folder: str, notes: Notes, everything: bool = False) -> Iterator[str]:
     """Files below a folder, as paths relative to it, sorted name by name at each level.
 
     Hidden names are left out as a shell's `*` does, links to folders are followed unless they lead back to a
     folder that they are in. Whatever is left out is counted in `notes`.
 
     Args:
-        keep: suffixes of the files wanted; None for all.
+        everything: all files, not only pictures and videos.
 
     Raises:
         UserError: the folder itself cannot be listed.
@@ -73,22 +73,31 @@ def walk(folder: str, notes: Notes, keep: frozenset[str] | None = INPUT_SUFFIXES
                 continue
             trail.append(identity)
             stack.append((path + "/", iter(inside)))
-        elif keep is None or (suffix(name) in keep and not _is_source_code(os.path.join(folder, path))):
+        elif everything or is_input(os.path.join(folder, path)):
             yield path
         else:
             notes.skip(suffix(name) or "without suffix")
 
 
-def _is_source_code(path: str) -> bool:
-    """Whether a .ts file is TypeScript: anything but a transport stream, wherever that begins."""
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def is_input(path: str, read_head: Callable[[str], bytes] = _head) -> bool:
+    """Whether a file is a picture or a video, by its suffix; .ts must be a transport stream, not TypeScript.
+
+    Args:
+        read_head: gives the first `HEAD_BYTES` bytes of a .ts file. One that is empty, or cannot be read
+            (OSError), counts as a video: the run says what is wrong with it.
+    """
     if suffix(path) != ".ts":
-        return False
+        return suffix(path) in INPUT_SUFFIXES
     try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
+        head = read_head(path)
     except OSError:
-        return False
-    return bool(head) and not _PACKETS.search(head)
+        return True
+    return not head or _PACKETS.search(head) is not None
 
 
 def _listing(folder: str) -> list[tuple[str, bool]]:
@@ -130,10 +139,10 @@ def expand_pattern(folder: str, pattern: str, notes: Notes) -> Iterator[tuple[st
     head, _, rest = pattern.partition("/")
     if head == "**":
         if not rest:
-            yield from ((path, False) for path in walk(folder, notes, None))
+            yield from ((path, False) for path in walk(folder, notes, everything=True))
             return
         parts = rest.split("/")
-        for path in walk(folder, Notes(), None):
+        for path in walk(folder, Notes(), everything=True):
             if matches(path.split("/"), ["**", *parts]):
                 yield path, False
         return

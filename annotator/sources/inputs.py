@@ -6,9 +6,25 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from annotator.errors import UserError
-from annotator.sources.buckets import expand_key, fetched, is_object, key_below, split_key, walk_prefix
+from annotator.sources.buckets import (
+    expand_key,
+    fetched,
+    is_input_object,
+    is_object,
+    key_below,
+    split_key,
+    walk_prefix,
+)
 from annotator.sources.coco_input import coco_images
-from annotator.sources.folders import INPUT_SUFFIXES, expand_pattern, is_pattern, split_pattern, suffix, walk
+from annotator.sources.folders import (
+    INPUT_SUFFIXES,
+    expand_pattern,
+    is_input,
+    is_pattern,
+    split_pattern,
+    suffix,
+    walk,
+)
 from annotator.sources.listing import Listing
 from annotator.sources.manifests import MANIFEST_SUFFIXES, manifest_rows
 from annotator.sources.notes import Notes
@@ -126,7 +142,7 @@ def _remote(place: Location, image_root: str | None, listing: Listing, notes: No
         for name in expand_key(folder, pattern):
             if spelled and suffix(name) in LIST_SUFFIXES:
                 yield from _object(folder.below(name), image_root, listing)
-            elif spelled or suffix(name) in INPUT_SUFFIXES:
+            elif spelled or is_input_object(folder, name):
                 listing.add(listing.folder(folder.url), name)
             else:
                 notes.skip(suffix(name) or "without suffix")
@@ -167,7 +183,7 @@ def _pattern(text: str, path: str, image_root: str | None, listing: Listing, not
                 listing.add(root, f"{name}/{below}")
         elif spelled and suffix(name) in LIST_SUFFIXES:
             yield from _file(full, image_root, listing)
-        elif spelled or suffix(name) in INPUT_SUFFIXES:
+        elif spelled or is_input(full):
             listing.add(root, name)
         else:
             notes.skip(suffix(name) or "without suffix")

@@ -56,6 +56,15 @@ def test_patterns_and_single_objects(bucket):
             plan(f"{bucket}/{nothing}")
 
 
+def test_typescript_is_no_video(bucket):
+    put(bucket, "a/code.ts", data=b"export const answer = 42\n")
+    put(bucket, "a/film.ts", data=(b"G" + bytes(187)) * 99)
+    for text in ("a", "a/**", "**/*"):
+        made = build_plan([f"{bucket}/{text}"], shard_size=4)
+        assert made.table()["video_uri"].to_pylist() == [f"{bucket}/a/film.ts"]
+        assert made.notes[0] == "skipped in folders: 1 .ts"
+
+
 def test_lists_name_objects_from_either_side(bucket, tmp_path):
     put(bucket, "data/list.txt", data=b"img/1.jpg\n../2.jpg\n")
     rows = f"path\timage_id\n{bucket}/x/3.jpg\t7\n".encode()

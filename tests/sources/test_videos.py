@@ -197,12 +197,19 @@ def test_videos_are_found_by_every_kind_of_input(film, tmp_path):
     assert (len(again), again.duplicates) == (60, 1)
 
 
-def test_typescript_is_no_video(tmp_path):
+@pytest.mark.parametrize("pattern", ["", "**", "**/*", "*"])
+def test_typescript_is_no_video(pattern, tmp_path):
     (tmp_path / "code.ts").write_text("export const answer = 42\n")
     write_film(tmp_path / "film.ts", 12)
-    made = build_plan([str(tmp_path)], shard_size=100)
+    made = build_plan([str(tmp_path / pattern)], shard_size=100)
     assert {item.video_uri for item in items(made)} == {str(tmp_path / "film.ts")}
     assert made.notes == ("skipped in folders: 1 .ts",)
+
+
+def test_a_pattern_that_spells_ts_means_every_such_file(tmp_path):
+    (tmp_path / "code.ts").write_text("export const answer = 42\n")
+    made = build_plan([str(tmp_path / "*.ts")], shard_size=100)
+    assert [item.file_name for item in items(made)] == ["code.ts"]
 
 
 def test_a_stream_that_begins_within_a_packet_is_a_video_and_text_of_any_kind_is_not(tmp_path):
