@@ -195,8 +195,7 @@ class FrameReader:
         return Image(pixels, pixels.shape[1], pixels.shape[0])
 
     def _find(self, item: Item) -> tuple[VideoFrame | None, bool]:
-        counted = item.keyframe_pts is None
-        wanted = item.frame_index if counted else item.pts
+        wanted = item.pts
         assert wanted is not None
         if not self._is_ahead(item):
             self._start(item)

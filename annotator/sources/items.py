@@ -33,7 +33,8 @@ class Item:
         video_uri: URI of the video; None for a picture.
         frame_index: number of the frame in its video, from 0, in the order of presentation; None for a video
             that could not be indexed, as are the next three.
-        pts: presentation time stamp, in units of the stream's time base.
+        pts: presentation time stamp, in units of the stream's time base; where frames are counted, its number
+            among all that are decoded.
         time: seconds from the video's first frame.
         keyframe_pts: of the keyframe that decoding starts from; None where frames must be counted from the
             video's beginning.

@@ -393,6 +393,25 @@ def test_a_transport_stream_cut_off_within_a_frame_says_so(tmp_path, codec, opti
         assert (error.stage, error.kind) == ("decode", "lost_stretch")
 
 
+def test_joined_recordings_cut_off_within_a_frame_say_so(tmp_path):
+    path = tmp_path / "joined.ts"
+    whole = noise_film(tmp_path / "one.ts", "libx264", **X264)
+    with av.open(str(tmp_path / "one.ts")) as container:
+        begins = [packet.pos // 188 for packet in container.demux(video=0) if packet.size]
+    # In the middle of a frame, and where too little is left of it to be decoded.
+    for packets in (begins[5] + 60, begins[5] + 1):
+        path.write_bytes(whole + whole[: packets * 188])
+        index = index_video(str(path))
+        assert index.keyframe_pts is None
+        assert len(index) == 12 + 5
+        ((start, end),) = index.lost
+        assert end - start == pytest.approx(1 / RATE)
+        assert start not in index.times
+        found = read(str(path), items_of(str(path), index))
+        # What stands at the joint may be damaged; nothing else is.
+        assert {n for n, image in enumerate(found) if isinstance(image, ItemError)} <= {10, 11}
+
+
 def test_a_transport_stream_cut_between_frames_is_a_shorter_one(tmp_path):
     path = tmp_path / "film.ts"
     whole = noise_film(path, "libx264", **X264)
@@ -432,9 +451,11 @@ def test_a_damaged_avi_gives_every_frame_that_is_left_once(tmp_path, codec, opti
         assert len(numbers) >= 0.75 * len(index), kind
         if fewest == 120:
             assert numbers == list(range(120)), kind
-        elif index.keyframe_pts is not None:
+        else:
             # The header still says how long it was.
             assert index.lost_seconds == pytest.approx((120 - len(index)) / RATE, abs=0.1), kind
+            ((start, end),) = index.lost
+            assert start > index.times[-1] and end - start == pytest.approx(index.lost_seconds), kind
 
 
 def test_a_pause_is_no_damage(tmp_path):
