@@ -70,7 +70,8 @@ class ShardWorker:
         overlapping: shards that may be under way at once; they share the memory for decoded pictures.
 
     Raises:
-        UserError: when a model cannot be built from its configuration or weights.
+        UserError: when a model cannot be built from its configuration or weights, or the plan is damaged.
+        OSError: the plan cannot be read now, or from this machine.
     """
 
     def __init__(self, job: Job, threads: int | None = None, overlapping: int = 1) -> None:
@@ -125,6 +126,7 @@ class ShardWorker:
                 "that makes the shard whole"
             )
         items = self._plan.items(task.shard)
+        may_be_empty = not items
         if task.only is not None:
             items = [item for item in items if item.index in task.only]
         clock, rows = StageClock(), RowBuilder(self._pose.skeleton, self._policy, self._job.provenance)
@@ -168,7 +170,7 @@ class ShardWorker:
             stats["write"] = time.monotonic() - writing
             return stats
 
-        self._commit(task, images, instances, with_writing)
+        self._commit(task, images, instances, with_writing, may_be_empty)
         done = Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats)
         report(done)
         return done
@@ -259,13 +261,18 @@ class ShardWorker:
             return None
 
     def _commit(
-        self, task: ShardTask, images: pa.Table, instances: pa.Table, stats: Callable[[], dict]
+        self,
+        task: ShardTask,
+        images: pa.Table,
+        instances: pa.Table,
+        stats: Callable[[], dict],
+        may_be_empty: bool,
     ) -> None:
         """Commit; failures of storage that may pass are tried again, as the rows took minutes to make."""
         for pause in (*COMMIT_PAUSES, None):
             try:
                 writer = ShardWriter(self._job.run_dir, task.shard, task.generation)
-                writer.commit(images, instances, stats, may_be_empty=not self._plan.items(task.shard))
+                writer.commit(images, instances, stats, may_be_empty=may_be_empty)
                 return
             except RunFailed as error:
                 cause = error.__cause__

@@ -253,7 +253,7 @@ def read_plan(run_dir: str | Path) -> Plan:
     """The plan of a run folder; its rows are read when they are asked for.
 
     Raises:
-        UserError: there is none, it cannot be read, or it is damaged.
+        UserError, OSError: as `PlanFile.open`.
     """
     rows = PlanFile.open(run_dir)
     return Plan(rows, **rows.about)

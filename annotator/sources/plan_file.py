@@ -64,21 +64,19 @@ class PlanFile:
         """Read what the file says about itself.
 
         Raises:
-            UserError: there is no plan, it cannot be read, or it is damaged.
+            UserError: there is no plan, or it is damaged.
+            OSError: as `table`.
         """
-        path = f"{run_dir}/{PATH}"
         try:
             with open_parquet(storage_at(run_dir), PATH) as file:
                 groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
                 about = json.loads((file.schema_arrow.metadata or {})[_ABOUT])
         except FileNotFoundError:
             raise UserError(
-                f"{run_dir} has no plan ({path} is missing); is it the folder of a run?"
+                f"{run_dir} has no plan ({run_dir}/{PATH} is missing); is it the folder of a run?"
             ) from None
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise UserError(f"cannot read the plan {path}: {error.strerror}") from None
-            raise UserError(f"the plan {path} is damaged: {error}") from None
+            raise _failure(error, run_dir) from None
         return cls(absolute(run_dir), list(accumulate(groups, initial=0)), about)
 
     def __reduce__(self):
@@ -110,10 +108,15 @@ class PlanFile:
                 with open_parquet(storage_at(self._run_dir), PATH) as file:
                     last = (number, file.read_row_group(number))
             except (pa.ArrowException, OSError) as error:
-                path = f"{self._run_dir}/{PATH}"
-                # Arrow, too, raises OSErrors, for damage: without a number.
-                if isinstance(error, OSError) and error.errno:
-                    raise OSError(error.errno, error.strerror, path) from None
-                raise UserError(f"the plan {path} is damaged: {error}") from None
+                raise _failure(error, self._run_dir) from None
             self._last = last
         return last[1]
+
+
+def _failure(error: Exception, run_dir: str | Path) -> UserError | OSError:
+    """What kept the plan from being read: damage, or what may pass."""
+    path = f"{run_dir}/{PATH}"
+    # Arrow, too, raises OSErrors, for damage: without a number.
+    if isinstance(error, OSError) and error.errno:
+        return OSError(error.errno, error.strerror, path)
+    return UserError(f"the plan {path} is damaged: {error}")

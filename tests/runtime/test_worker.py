@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import threading
 from dataclasses import replace
@@ -197,6 +199,16 @@ def test_a_retry_runs_only_what_it_is_told(job, models):
     assert models.batches == [2]
     assert (done.images, done.errors) == (2, 0)
     assert [row["status"] for row in images(job)] == ["ok"] * 10
+
+
+def test_a_plan_that_cannot_be_read_any_more_costs_no_rows_that_are_made(job, models, monkeypatch):
+    def stale(*_):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    worker = ShardWorker(job)
+    models.act = lambda: monkeypatch.setattr(worker._plan, "items", stale)
+    assert worker.run(ShardTask(0), ignore).committed
+    assert len(images(job)) == 10
 
 
 @pytest.mark.parametrize("damage", ["put aside", "torn", "made anew"])

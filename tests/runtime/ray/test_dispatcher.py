@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 
 import pytest
+from ray.exceptions import RayTaskError
 
 from annotator.config import RunConfig
 from annotator.errors import UserError
@@ -64,6 +67,22 @@ def test_a_place_is_waited_for_only_where_nodes_may_join(dispatch, asked, addres
         dispatcher._obey(command)
     assert asked == {0: (0, 1)}
     assert (End(0) in scheduler.decide(time.monotonic() + 1)) is given_up
+
+
+def test_a_plan_that_cannot_be_read_at_a_start_costs_that_start(dispatch, asked):
+    """The only worker died while the storage did not answer: the next one may read it."""
+    dispatcher = dispatch(start_seconds=60, address="auto")
+    scheduler = dispatcher._scheduler
+    scheduler.set_capacity(1)
+    for command in scheduler.decide(time.monotonic()):
+        dispatcher._obey(command)
+    stale = OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/run/plan/items.parquet")
+    dispatcher._hear(0, None, RayTaskError("place", "Traceback ...", stale))
+    assert Start(1) in scheduler.decide(time.monotonic())
+    damaged = RayTaskError("place", "Traceback ...", UserError("the plan is damaged"))
+    dispatcher._workers.add(1)
+    with pytest.raises(UserError, match="is damaged"):
+        dispatcher._hear(1, None, damaged)
 
 
 def test_gpus_that_left_are_asked_for_again(dispatcher, monkeypatch):
