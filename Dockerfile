@@ -15,7 +15,8 @@ COPY annotator/__init__.py annotator/__init__.py
 COPY schemas/__init__.py schemas/__init__.py
 RUN make setup
 COPY . .
-# No entry point: `ray up` starts containers with a command of its own. Its login shells reset PATH, hence the links.
+# No entry point: `ray up` starts containers with a command of its own. Its login shells, whose PATH Ray hands on to
+# jobs, set PATH anew and then read /etc/profile.d.
 ENV PATH=/opt/pose-annotator/.venv/bin:$PATH RAY_USAGE_STATS_ENABLED=0
-RUN ln -s /opt/pose-annotator/.venv/bin/ray /opt/pose-annotator/.venv/bin/annotator /usr/local/bin/
+RUN echo 'export PATH=/opt/pose-annotator/.venv/bin:$PATH' > /etc/profile.d/pose-annotator.sh
 CMD ["annotator", "--help"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -144,13 +146,29 @@ def test_the_ray_job_has_published_fields_and_hangs_together():
     assert unknown_fields(misspelt) == ["RayJobSpec.shutdownAfterJobFinish"]
 
 
+def documented_commands() -> list[str]:
+    """What docs/scaling.md has people run on a cluster; of a job, its entry point."""
+    section = (ROOT / "docs/scaling.md").read_text().split("\n## On a cluster\n")[1].split("\n## ")[0]
+    commands = re.findall(r"`((?:ray|annotator) [^`]+)`", section)
+    return [command.split(" -- ")[-1] for command in commands]
+
+
 def test_ray_up_can_start_and_command_the_image():
-    """It runs `docker run IMAGE bash`, then commands in login shells, which reset PATH."""
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    assert not [line for line in lines if line.startswith("ENTRYPOINT")]
-    links = next(line for line in lines if line.startswith("RUN ln -s"))
-    assert links.endswith(" /usr/local/bin/")
+    """It runs `docker run IMAGE bash`, then login shells, which reset PATH; jobs inherit theirs."""
+    text = (ROOT / "Dockerfile").read_text()
+    assert not re.search("^ENTRYPOINT", text, re.MULTILINE)
+    [profile] = re.findall(r"^RUN (echo .+) > /etc/profile\.d/\S+\.sh$", text, re.MULTILINE)
+    login = f'PATH=/usr/local/bin:/usr/bin:/bin; eval "$({profile})"; printf %s "$PATH"'
+    path = subprocess.run(["bash", "-c", login], capture_output=True, text=True, check=True).stdout
+    [environment] = re.findall(r"^ENV PATH=([^:]+):", text, re.MULTILINE)
+    assert path.split(":")[0] == environment == "/opt/pose-annotator/.venv/bin"
+
     config = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
-    for command in [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]:
-        program = next(word for word in command.split() if "=" not in word)
-        assert f"/.venv/bin/{program} " in links
+    commands = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    programs = {
+        next(word for word in command.split() if "=" not in word)
+        for command in [*commands, *documented_commands()]
+    }
+    assert programs == {"ray", "annotator", "python"}
+    here = Path(sys.executable).parent
+    assert not [program for program in programs if not (here / program).exists()]
