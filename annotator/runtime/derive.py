@@ -42,6 +42,8 @@ POSING = frozenset(
         "second_engine", "cascade", "cascade_bbox_score", "cascade_pose_score", "cascade_flip_oks",
     }
 )  # fmt: skip
+# What of it leaves the poses as they are while no cascade replaces any.
+OPINION = frozenset(name for name in POSING if name.startswith(("second_", "cascade_")))
 
 
 def settings_of(run_dir: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +144,14 @@ def _check(base_dir: str, base: Run, config: RunConfig, different: frozenset[str
                 f"{name} {getattr(config, name)}: {base_dir} left people out at {getattr(before, name)}, and "
                 "has no rows of them; start a new run without --from"
             )
+    posing = different & POSING
+    if not (before.cascade or config.cascade):
+        posing -= OPINION
+    if before.nms == "drop" and posing:
+        raise UserError(
+            f"--from {base_dir} left out whom its own poses suppressed (nms drop), so other poses "
+            f"({', '.join(sorted(posing))}) would miss those people: start a new run without --from"
+        )
     if not different:
         raise UserError(f"nothing differs from {base_dir}: name what is to be different, such as --pose NAME")
 

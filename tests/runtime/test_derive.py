@@ -389,6 +389,37 @@ def test_what_its_rows_cannot_give_is_refused(base, settings: dict, message: str
     assert not (base.path.parent / "new" / "run.json").exists()
 
 
+def dropping(base) -> None:
+    run_info.update(base.path, config=run_info.read(base.path).config | {"nms": "drop"})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pose": "hrnet-w32", "pose_weights": "random"},
+        {"flip": True},
+        {"second_pose": "hrnet-w32", "second_pose_weights": "random", "cascade": True},
+    ],
+)
+def test_other_poses_are_refused_where_people_were_dropped_by_theirs(base, settings: dict) -> None:
+    dropping(base)
+    with pytest.raises(UserError, match=r"suppressed .* start a new run without --from"):
+        derive(base, **settings)
+    assert not (base.path.parent / "new" / "run.json").exists()
+
+
+def test_what_changes_no_pose_may_differ_where_people_were_dropped(base) -> None:
+    dropping(base)
+    derive(base, visible_threshold=0.7)
+    before = run_info.read(base.path).run_config
+    deriving._check(
+        str(base.path),
+        base.open(),
+        before.model_copy(update={"second_pose": "hrnet-w32"}),
+        frozenset({"second_pose", "second_engine"}),
+    )
+
+
 def test_a_run_that_is_not_finished_is_refused(make_run, picture) -> None:
     made = make_run([picture("a.jpg"), picture("b.jpg"), picture("c.jpg")]).commit(0)
     with pytest.raises(UserError, match="not finished"):
