@@ -219,8 +219,9 @@ class Scheduler:
         backlog, roster = self._backlog, self._roster
         if roster.idle:
             worker = next(iter(roster.idle.values()))
-        elif roster.spare and not backlog.delicate and backlog.waiting > len(roster):
-            # Near the end, and while a shard waits for a worker of its own, one lease a worker.
+        elif roster.spare and not backlog.delicate and backlog.waiting > roster.present:
+            # Near the end, and while a shard waits for a worker of its own, one lease a worker. Workers that
+            # wait for a node do not count: none may ever join.
             worker = next(iter(roster.spare.values()))
         else:
             return None

@@ -53,6 +53,7 @@ class Roster:
         # Ordered sets.
         self.idle: dict[int, Worker] = {}
         self.spare: dict[int, Worker] = {}
+        self._unplaced: set[int] = set()
         self._deadlines: list[tuple[float, int, bool]] = []  # (time, worker, of its start)
         self._numbers = count()
         self.starting = 0
@@ -72,18 +73,25 @@ class Roster:
         """Workers that came up and did not end."""
         return len(self._workers) - self.starting
 
+    @property
+    def present(self) -> int:
+        """Workers with a place: those alive, and those that build their models."""
+        return len(self._workers) - len(self._unplaced)
+
     # Coming and going
 
     def start(self) -> Worker:
         """A new one."""
         worker = Worker(next(self._numbers))
         self._workers[worker.number] = worker
+        self._unplaced.add(worker.number)
         self.starting += 1
         return worker
 
     def placed(self, worker: Worker, now: float) -> None:
         """Its process runs, and has until its deadline to come up."""
-        if worker.state is State.STARTING and worker.deadline == math.inf:
+        if worker.number in self._unplaced:
+            self._unplaced.discard(worker.number)
             worker.deadline = now + self._policy.start_seconds
             heapq.heappush(self._deadlines, (worker.deadline, worker.number, True))
 
@@ -94,6 +102,7 @@ class Roster:
     def came_up(self, worker: Worker) -> None:
         """It can take leases."""
         worker.state = State.READY
+        self._unplaced.discard(worker.number)
         self.starting -= 1
         self._failed_starts = self._pauses = 0
         self._not_before = 0.0
@@ -120,6 +129,7 @@ class Roster:
     def remove(self, number: int) -> Worker:
         """It is gone."""
         worker = self._workers.pop(number)
+        self._unplaced.discard(number)
         self.starting -= worker.state is State.STARTING
         self.idle.pop(number, None)
         self.spare.pop(number, None)

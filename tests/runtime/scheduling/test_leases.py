@@ -98,6 +98,18 @@ def test_second_leases_only_while_there_is_plenty():
     assert sorted(len(leases) for leases in held) == [1, 2]
 
 
+@pytest.mark.parametrize(("others", "held"), [("wait for a place", 2), ("build their models", 1)])
+def test_workers_that_wait_for_a_node_keep_nobody_from_decoding_ahead(others, held):
+    run = Clocked(8, workers=8, depth=2)
+    run.decide()
+    if others == "build their models":
+        for worker in range(8):
+            run.scheduler.placed(worker, run.now)
+    run.scheduler.ready(0, run.now)
+    run.decide()
+    assert len(run.scheduler.holding(0)) == held
+
+
 def test_news_of_an_unknown_lease_changes_nothing():
     run = Clocked(3)
     held = run.start()

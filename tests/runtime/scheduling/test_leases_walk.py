@@ -47,6 +47,7 @@ class Process:
 
     number: int
     node: int
+    placed: bool = False
     up: bool = False
     stuck: bool = False
     mark: int = 0
@@ -104,8 +105,10 @@ class Cluster:
                 process.shards.append(Shard(command))
             else:
                 assert isinstance(command, End)
-                process = self.processes.pop(command.worker)
+                # One that was withdrawn may have died by itself meanwhile.
+                process = self.processes.pop(command.worker, None)
                 if command.death:
+                    assert process is not None
                     self.scheduler.died(process.number, command.death, process.in_flight(), self.now)
 
     def die(self, process, cause):
@@ -118,17 +121,23 @@ class Cluster:
         self.scheduler.died(process.number, Death(cause), process.in_flight(), self.now)
 
     def step(self, process):
-        if not process.up:
+        if not process.placed:
+            if self.random.random() < 0.5:
+                process.placed = True
+                self.scheduler.placed(process.number, self.now)
+            elif self.random.random() < 0.1:
+                self.scheduler.withdraw(process.number)
+        elif not process.up:
             if self.random.random() < self.failed_starts:
                 self.die(process, Cause.KILLED)
             elif self.random.random() < 0.3:
                 process.up = True
                 self.scheduler.ready(process.number, self.now)
-            return
-        if process.shards and not process.stuck:
-            self.work(process)
-        if process.number in self.processes:
-            self.scheduler.progressed(process.number, process.mark, self.now)
+        else:
+            if process.shards and not process.stuck:
+                self.work(process)
+            if process.number in self.processes:
+                self.scheduler.progressed(process.number, process.mark, self.now)
 
     def work(self, process):
         working = [item for items in process.in_flight().values() for item in items]
