@@ -150,7 +150,7 @@ def _people(
     corners = to_fractions(bboxes[:, :2], sizes)
     boxes = np.concatenate([corners, bboxes[:, 2:] / sizes], axis=1).tolist()
     labelled = np.where(xyv[..., 2:] > 0, points, np.nan).tolist()
-    lines = [points[:, list(chain)].tolist() for chain in mirror.chains]
+    lines = mirror.to_lines(points)
     confidence = instances["keypoint_scores"].flatten().to_numpy().reshape(count, -1).tolist()
     visible = xyv[..., 2].astype(int).tolist()
     # Null columns, of which there are many in runs of small models, cost nothing further on.

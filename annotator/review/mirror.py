@@ -33,6 +33,10 @@ class Mirror:
 
     chains: tuple[tuple[int, ...], ...]
 
+    def to_lines(self, points: np.ndarray) -> list[list]:
+        """Points (..., K, 2) as one list (..., V, 2) for each chain of V joints."""
+        return [points[..., list(chain), :].tolist() for chain in self.chains]
+
     def to_points(self, lines: Sequence[Sequence[Sequence[float]]]) -> np.ndarray | None:
         """Points (K, 2) float64 from chains; None when a vertex was added or removed: nobody knows which."""
         if [len(line) for line in lines] != [len(chain) for chain in self.chains]:

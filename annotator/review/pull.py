@@ -139,11 +139,11 @@ def _of_image(
         person = label.get("person")
         if person is None:
             continue
-        row = predicted.get(person)
-        flags = [name for name in ("stale", "gone") if label.get(name)]
+        row, pose = predicted.get(person), poses.get(person)
+        flags = _aged(label, pose, row, size, mirror)
         correction: dict[str, Any] = {}
         if size is not None and row is not None:
-            correction = _correction(label, poses.get(person), row, size, mirror, flags)
+            correction = _correction(label, pose, row, size, mirror, flags)
         earlier = before.get(person, [])
         if correction or "broken" in flags:
             dragged = "broken" in flags or any(correction["moved_by"])
@@ -193,6 +193,24 @@ def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str 
     return label.get("visible_by"), _iso(was_set), was_set is not None
 
 
+def _aged(
+    label: Document,
+    pose: Document | None,
+    row: np.ndarray | None,
+    size: tuple[int, int] | None,
+    mirror: Mirror,
+) -> list[str]:
+    """Flags of a prediction that is another one than people saw, or is not there any more.
+
+    A load says so of what it renews; the run may have changed after it.
+    """
+    if row is None or size is None:
+        return ["stale", "gone"] if label.get("stale") else ["gone"]
+    loaded = None if pose is None else pose.get("drawn")
+    lines = mirror.to_lines(to_fractions(row[:, :2], np.array(size)))
+    return ["stale"] if label.get("stale") or drawn(lines) != loaded else []
+
+
 def _correction(
     label: Document,
     pose: Document | None,
@@ -210,7 +228,6 @@ def _correction(
             flags.append("broken")
             return {}
         now = lines
-    now = _with_dragged_keypoints(label, row, was, now)
     moved = np.abs(now - was).max(axis=1) > MOVED
     visible = row[:, 2].copy()
     # Somebody who moves a joint sees it, or knows where it is: it is labelled from now on.
@@ -231,16 +248,6 @@ def _correction(
         "moved_joints": tuple(np.flatnonzero(changed).tolist()),
         "moved_by": as_float32(distance[changed]),
     }
-
-
-def _with_dragged_keypoints(label: Document, row: np.ndarray, was: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Points that were moved on the skeleton itself, which later versions of the App can do."""
-    points = np.array([[np.nan if c is None else c for c in point] for point in label["points"]], np.float64)
-    if points.shape != was.shape:
-        return now
-    shown = np.isfinite(points).all(axis=1)
-    dragged = shown & ((row[:, 2] == 0) | (np.abs(points - was).max(axis=1) > MOVED))
-    return np.where(dragged[:, None], points, now)
 
 
 def write_manifest(run: Run, merged: dict[int, Review], collection: Any) -> tuple[Path | None, int]:

@@ -32,7 +32,7 @@ def test_each_joint_is_one_vertex_of_a_line_that_can_be_seen(of: Skeleton) -> No
     assert sorted(joint for chain in mirror.chains for joint in chain) == list(range(len(of)))
     assert all(len(chain) > 1 for chain in mirror.chains)
     points = np.random.default_rng(1).uniform(-0.5, 1.5, (len(of), 2))
-    back = mirror.to_points([points[list(chain)].tolist() for chain in mirror.chains])
+    back = mirror.to_points(mirror.to_lines(points))
     assert back is not None and np.array_equal(back, points)
 
 

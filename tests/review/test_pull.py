@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from annotator.review.load import load
 from annotator.review.progress import progress
 from annotator.review.pull import pull
 from annotator.store.verify import verify
-from tests.review.conftest import SIZE, two_people
+from tests.review.conftest import SIZE, make_review_run, two_people
 
 A, B, C, D = (n << 12 | (m + 1) for n, m in ((0, 0), (0, 1), (3, 0), (3, 1)))
 
@@ -212,6 +213,29 @@ def test_a_broken_pose_is_flagged_and_not_guessed(run, place, dataset) -> None:
     assert pulled.broken == 1
     review = layers.read(run.open())[C]
     assert review.flags == ("broken",) and review.keypoints is None
+
+
+def posed_anew(run, shift: float) -> None:
+    """Every shard committed again, as after damage: the commits of a run that finds the joints elsewhere."""
+    other = make_review_run(run.path.parent / "other", shift)
+    for folder in ("commits", "instances", "images"):
+        shutil.rmtree(run.path / folder)
+        (other.path / folder).rename(run.path / folder)
+
+
+def test_rows_that_changed_since_the_load_are_nobodys_correction(run, place, dataset) -> None:
+    decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
+    drag(dataset, 3, C, 2, 1, (0.5, 0.25))
+    posed_anew(run, 0.01)
+    pulled = pull(run.open(), place)
+    assert (pulled.decided, pulled.corrected) == (1, 1)
+    found = layers.read(run.open())
+    assert found.keys() == {A, C}
+    assert (found[A].decision, found[A].keypoints, found[A].flags) == ("accepted", None, ("stale",))
+    # Who dragged a joint left the others where they were seen.
+    left = np.array(found[C].keypoints).reshape(17, 3)
+    assert np.allclose(left[np.arange(17) != 8, :2], two_people().keypoints[0][np.arange(17) != 8], atol=1e-3)
+    assert found[C].flags == ("stale",)
 
 
 def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
