@@ -76,6 +76,8 @@ def load(
     )
     if loaded.matched is not None:
         print(f"  {loaded.matched:,} images are in the ground truth")
+    if loaded.no_truth is not None:
+        print(f"  without the ground truth of the last load; --gt names another: {loaded.no_truth}")
     if loaded.left_out:
         print(
             f"  {loaded.left_out:,} frames or pictures need a copy and are left out: --copies N allows more"

@@ -46,6 +46,7 @@ class Loaded:
         left_out: frames and pictures that no browser shows and that are beyond the limit of copies.
         unreadable: pictures whose source is gone or changed, so that no copy could be made.
         matched: images found in the ground truth; None without one.
+        no_truth: why the ground truth of an earlier load is not shown any more; None if it is, or was not.
         seconds: it took. quick: whether documents were written directly.
     """
 
@@ -57,6 +58,7 @@ class Loaded:
     left_out: int
     unreadable: int
     matched: int | None
+    no_truth: str | None
     seconds: float
     quick: bool
 
@@ -73,12 +75,13 @@ def load(
     Memory: one shard, two batches of samples, and some 20 bytes a person.
 
     Args:
-        gt: COCO keypoint file to show beside the predictions; None keeps the one of an earlier load.
+        gt: COCO keypoint file to show beside the predictions; None keeps that of an earlier load while it
+            can be read.
         max_copies: how many frames of films and pictures that browsers cannot show get a JPEG beside the run.
         quiet: no progress bar.
 
     Raises:
-        UserError: no rows yet, no database, or an unusable ground truth.
+        UserError: no rows yet, no database, or an unusable `gt`.
     """
     began = time.monotonic()
     run = Snapshot(run)
@@ -90,8 +93,8 @@ def load(
     names = datasets_of(run, fo.core.odm.get_db_conn())
     dataset = fo.load_dataset(names[0]) if names else None
     about = {} if dataset is None else dataset.info.get("annotator") or {}
+    truth, no_truth = _truth(run, gt, about.get("gt"))
     gt = gt or about.get("gt")
-    truth = read_truth(run, gt) if gt else None
     here = {"run": str(run.path.absolute())}
     if dataset is None:
         dataset = fo.Dataset(dataset_name(run, fo.list_datasets()), persistent=True)
@@ -101,7 +104,10 @@ def load(
         dataset.save()
     fields.declare(dataset, truth is not None)
     # Copies of pictures lie beside the run: where it has moved, samples are told so.
-    state = _state(records, gt, max_copies) | here
+    state = here | {
+        "state": _state(records, gt if truth else None, max_copies),
+        "gt": str(Path(gt).absolute()) if gt else None,
+    }
     done = _Done()
     if any(about.get(name) != state[name] for name in ("state", "run")):
         paths = list(fields.sortable(truth is not None))
@@ -125,6 +131,7 @@ def load(
         left_out=counts["left_out"],
         unreadable=counts["unreadable"],
         matched=truth.matched if truth else None,
+        no_truth=no_truth,
         seconds=time.monotonic() - began,
         quick=done.quick,
     )
@@ -149,7 +156,17 @@ class _Done:
         return {name: getattr(self, name) for name in names}
 
 
-def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> dict[str, Any]:
+def _truth(run: Run, gt: str | None, earlier: str | None) -> tuple[RunTruth | None, str | None]:
+    """The ground truth, or why that of an earlier load, which nobody asked for now, cannot be had."""
+    if gt:
+        return read_truth(run, gt), None
+    try:
+        return read_truth(run, earlier) if earlier else None, None
+    except UserError as error:
+        return None, str(error)
+
+
+def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> str:
     """What the dataset is made from, as a hash: equal means that there is nothing to do."""
     parts = [
         LAYOUT,
@@ -160,8 +177,7 @@ def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> dict[str
     if gt:
         file = Path(gt).stat()
         parts += [str(Path(gt).absolute()), file.st_size, file.st_mtime_ns]
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return {"state": digest, "gt": str(Path(gt).absolute()) if gt else None}
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _without_indexes(dataset: Any, paths: list[str]) -> None:

@@ -197,6 +197,20 @@ def test_ground_truth_beside_the_predictions(run, place, fo, truth) -> None:
     assert load(run.open(), place, quiet=True).matched == 3
 
 
+def test_a_truth_that_has_gone_since_is_said_and_comes_back_with_its_file(run, place, truth) -> None:
+    load(run.open(), place, gt=str(truth), quiet=True)
+    aside = truth.rename(truth.with_suffix(".aside"))
+    for _ in range(2):
+        without = load(run.open(), place, quiet=True)
+        assert without.matched is None and without.images == 6
+        assert without.no_truth is not None and "truth.json" in without.no_truth
+    with pytest.raises(UserError, match=r"truth\.json"):
+        load(run.open(), place, gt=str(truth), quiet=True)
+    aside.rename(truth)
+    again = load(run.open(), place, quiet=True)
+    assert (again.matched, again.no_truth) == (3, None)
+
+
 def test_oks_is_that_of_the_evaluation(run, truth) -> None:
     """OKS against pycocotools' own formula, for the person who is not exactly right."""
     from annotator.review.truth import read_truth
