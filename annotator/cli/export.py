@@ -6,6 +6,17 @@ from typing import Annotated
 
 import typer
 
+# What is said of each count of `Exported`.
+_LEFT_OUT = {
+    "errors": "images without a result are left out; `annotator retry` tries them again",
+    "below_score": "people below --min-score are left out",
+    "no_joints": "people without a labelled joint are left out: the format has no place",
+    "no_file": "frames of videos are left out: the format needs a file for each picture",
+    "no_name": "images are left out: their names hold control characters, which the format cannot; "
+    "rename the files and annotate them again",
+    "no_picture": "images are without their picture: frames of videos, or files that cannot be read",
+}
+
 
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
@@ -55,30 +66,18 @@ def export(
     source = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
     written = write(source, to, min_score=min_score, smooth=smooth)
     dropped = source.left_out if isinstance(source, RunWithout) else None
+    left = source.info.shards - len(source.committed())
     if as_json:
-        print_json(written.to_dict() | {"dropped": dropped})
+        print_json(written.to_dict() | {"dropped": dropped, "shards_left": left})
         return
     print(f"{to}: {written.images:,} images, {written.people:,} people")
+    if left:
+        print(f"  the run is not finished: {left:,} of its {source.info.shards:,} shards are not in it")
     if dropped is not None:
         print(f"  {dropped:,} people are left out by --drop {drop}")
     elif doubtful := {kind: count for kind, count in written.doubtful.items() if count}:
         among = " and ".join(f"{count:,} likely {kind}" for kind, count in doubtful.items())
         print(f"  among them {among}; --drop {','.join(doubtful)} leaves them out")
-    if written.no_joints:
-        print(
-            f"  {written.no_joints:,} people without a labelled joint are left out: the format has no place"
-        )
-    if written.no_file:
-        print(
-            f"  {written.no_file:,} frames of videos are left out: the format needs a file for each picture"
-        )
-    if written.no_picture:
-        print(
-            f"  {written.no_picture:,} images are without their picture: frames of videos, or files that cannot "
-            "be read"
-        )
-    if written.no_name:
-        print(
-            f"  {written.no_name:,} images are left out: their names hold control characters, which the "
-            "format cannot; rename the files and annotate them again"
-        )
+    for name, what in _LEFT_OUT.items():
+        if count := getattr(written, name):
+            print(f"  {count:,} {what}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from annotator.errors import ItemError, UserError
 from annotator.export.atomic import atomic_path
@@ -42,7 +43,8 @@ def write_overlay_video(
     """Write the frames of a run's film, upright and at their times, as H.264 in MP4; sound is left out.
 
     Followed people are drawn; in a run without tracks, those with a box score of 0.3 or more. A frame that
-    cannot be read is left out, and the one before stays on show.
+    has no result, or cannot be read any more, is left out (without people it would say: nobody there), and
+    the one before stays on show. A film of which no frame has a result is not written.
 
     Args:
         path: a file; a folder where the run has several films.
@@ -50,7 +52,8 @@ def write_overlay_video(
         smooth: joints as `tracks.smoothed` gives them; people filled into short gaps are drawn too.
 
     Raises:
-        UserError: no films, several and a path that names a file, or nothing that can be written to.
+        UserError: no films, none with a result, several and a path that names a file, or nothing that can be
+            written to.
         RunFailed: a data file is damaged, or the disk is full.
     """
     films = films_of(run.plan)
@@ -59,20 +62,34 @@ def write_overlay_video(
     path = Path(path)
     if len(films) > 1 and path.suffix:
         raise UserError(f"{run.place} has {len(films)} films: name a folder for them, not {path}")
-    people, done = _People(run, smooth, min_score), Exported(path)
+    known = _with_results(run)
+    if not known:
+        raise UserError(f"{run.place}: no frame of its films has a result")
+    frames, done = _Frames(run, smooth, min_score), Exported(path)
     taken: set[Path] = set()
     for film in films:
         target = path if len(films) == 1 else _own_name(path, film, taken)
+        if film.uri not in known:
+            continue
         with atomic_path(target) as aside, _progress(run, film, target) as tick:
-            for drawn in _write(run, film, aside, people):
+            for drawn in _write(run, film, aside, frames):
                 tick(1)
                 if drawn is None:
                     done.errors += 1
                 else:
                     done.images += 1
                     done.add_people(person["doubts"] for person in drawn)
-    done.below_score = people.below_score
+    done.below_score = frames.below_score
     return done
+
+
+def _with_results(run: Run) -> set[str]:
+    """URIs of the films of which some frame has a result."""
+    found: set[str] = set()
+    for batch in run.images(["video_uri", "status"]):
+        results = batch.filter(pc.not_equal(batch["status"], "error"))  # type: ignore[attr-defined]
+        found.update(results["video_uri"].drop_null().unique().to_pylist())
+    return found
 
 
 def _own_name(folder: Path, film: Film, taken: set[Path]) -> Path:
@@ -98,8 +115,8 @@ def _progress(run: Run, film: Film, target: Path) -> Iterator[Callable[[int], ob
         bar.total = bar.n
 
 
-class _People:
-    """Hands out the people of each frame, in the order of the plan."""
+class _Frames:
+    """Hands out what the run says of each frame, in the order of the plan."""
 
     def __init__(self, run: Run, smooth: bool, min_score: float) -> None:
         from annotator.tracks.smoothed import smoothed_instances
@@ -107,11 +124,23 @@ class _People:
         self.followed = any("tracks" in record.files for record in run.committed().values())
         self._rows = self._each(smoothed_instances(run) if smooth else run.instances())
         self._next = next(self._rows, None)
+        self._statuses = (
+            row
+            for batch in run.images(["index", "status"])
+            for row in zip(batch["index"].to_pylist(), batch["status"].to_pylist(), strict=True)
+        )
+        self._status = next(self._statuses, None)
         self._min_score = min_score
         self.below_score = 0
 
-    def of(self, index: int) -> list[dict]:
-        """The people to draw of item `index`; ask in ascending order."""
+    def status(self, index: int) -> str | None:
+        """Of the row of item `index`; None where there is none. Ask in ascending order."""
+        while self._status is not None and self._status[0] < index:
+            self._status = next(self._statuses, None)
+        return self._status[1] if self._status is not None and self._status[0] == index else None
+
+    def people(self, index: int) -> list[dict]:
+        """Those of item `index` to draw; ask in ascending order."""
         found = []
         while self._next is not None and self._next["id"] >> PERSON_BITS <= index:
             row = self._next
@@ -131,8 +160,8 @@ class _People:
             yield from (row | {"doubts": kinds} for row, kinds in zip(rows, doubts(batch), strict=True))
 
 
-def _write(run: Run, film: Film, path: Path, people: _People) -> Iterator[list[dict] | None]:
-    """Write one film; yields the people drawn in each frame, None for one that cannot be read."""
+def _write(run: Run, film: Film, path: Path, frames: _Frames) -> Iterator[list[dict] | None]:
+    """Write one film; yields the people drawn in each frame that has a row, None for one left out."""
     import av
 
     artist = _Artist(run.skeleton)
@@ -143,10 +172,15 @@ def _write(run: Run, film: Film, path: Path, people: _People) -> Iterator[list[d
             for item in run.plan.items(shard):
                 if item.video_uri != film.uri or item.pts is None or not item.is_frame:
                     continue
-                found = people.of(item.index)
+                status = frames.status(item.index)
+                if status is None:
+                    continue
+                found = frames.people(item.index)
                 try:
-                    image = reader.read(item)
+                    image = reader.read(item) if status != "error" else None
                 except ItemError:
+                    image = None
+                if image is None:
                     yield None
                     continue
                 pixels = artist.draw(image.pixels, image.scale, found, item.time or 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from annotator.cli.export import export
 from annotator.config import RunConfig
 from annotator.errors import ItemError, UserError
 from annotator.export.overlay_video import track_colour, write_overlay_video
@@ -60,8 +62,8 @@ def run(tmp_path) -> Run:
     return annotated(tmp_path / "run", [write_grey(tmp_path / "grey.mkv")])
 
 
-def annotated(path: Path, sources: list[str]) -> Run:
-    """A run of films with the people of `poses` in every frame."""
+def annotated(path: Path, sources: list[str], shards: int = 99, failed: Collection[int] = ()) -> Run:
+    """A run of films with the people of `poses` in every frame of the first shards, but for `failed` ones."""
     plan = build_plan(sources, shard_size=8)
     provenance = Provenance(
         ModelRecord("p", "ab" * 32, "p.pth", (192, 256)), None, None, "01" * 32, plan.sha256
@@ -69,14 +71,16 @@ def annotated(path: Path, sources: list[str]) -> Run:
     config = RunConfig(inputs=tuple(sources), out=str(path), shard_size=8).model_dump(mode="json")
     run_info.create(path, run_info.RunInfo(config, provenance, len(plan), len(plan.shards)))
     write_plan(plan, path)
-    for shard in plan.shards:
+    for shard in plan.shards[:shards]:
         rows = RowBuilder(COCO_17, ScoreThresholds(), provenance)
         for item in plan.items(shard):
             broken = ItemError("open", "corrupt", "no video stream")
-            rows.add(item, (WIDTH, HEIGHT), broken if item.frame_index is None else poses(item.frame_index))
+            lost = item.frame_index is None or item.frame_index in failed
+            rows.add(item, (WIDTH, HEIGHT), broken if lost else poses(item.frame_index))
         ShardWriter(path, shard).commit(*rows.tables(), {})
-    follow_run(Run(path))
-    sweep(path)
+    if len(plan.shards) <= shards:
+        follow_run(Run(path))
+        sweep(path)
     return Run(path)
 
 
@@ -125,6 +129,34 @@ def test_a_video_that_could_not_be_read_is_passed_over(tmp_path):
     written = write_overlay_video(run, tmp_path / "overlay.mp4", smooth=True)
     assert (written.images, written.people) == (FRAMES, FRAMES)
     assert len(decoded(tmp_path / "overlay.mp4")[0]) == FRAMES
+
+
+def test_frames_without_a_result_are_left_out(tmp_path, capsys):
+    """Drawn without people, they would say that nobody is there."""
+    failed, to = {0, 3, 4, FRAMES - 1}, tmp_path / "overlay.mp4"
+    run = annotated(tmp_path / "run", [write_grey(tmp_path / "grey.mkv")], failed=failed)
+    export(run.place, str(to), "overlay-video", min_score=0.5)
+    said = capsys.readouterr().out
+    assert "4 images without a result are left out" in said and f"{FRAMES - 4} people below" in said
+    times = decoded(to)[1]
+    kept = [pts for number, pts in enumerate(PTS) if number not in failed]
+    np.testing.assert_allclose(times - times[0], (np.array(kept) - kept[0]) / 100, atol=0.002)
+
+
+def test_frames_that_are_still_to_come_are_left_out_and_said(tmp_path, capsys):
+    films = [write_grey(tmp_path / "grey.mkv"), write_grey(tmp_path / "later.mkv")]
+    run = annotated(tmp_path / "run", films, shards=2)
+    export(run.place, str(tmp_path / "films"), "overlay-video")
+    said = capsys.readouterr().out
+    assert "24 images, 24 people" in said and "not finished: 4 of its 6 shards" in said
+    assert [path.name for path in (tmp_path / "films").iterdir()] == ["grey.mp4"]
+    assert len(decoded(tmp_path / "films" / "grey.mp4")[0]) == 24
+
+
+def test_a_film_of_which_nothing_is_known_is_not_written(tmp_path):
+    run = annotated(tmp_path / "run", [write_grey(tmp_path / "grey.mkv")], failed=range(FRAMES))
+    with pytest.raises(UserError, match="no frame of its films has a result"):
+        write_overlay_video(run, tmp_path / "overlay.mp4")
 
 
 def test_pictures_are_no_film(make_run, picture, people, tmp_path):
