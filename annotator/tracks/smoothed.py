@@ -56,15 +56,20 @@ def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
     are located on both sides, no keypoint scores, and the lower scores of both sides.
 
     Raises:
-        UserError: the run has no films, or nobody was followed.
+        UserError: the run has no films, one of them is not done, or nobody was followed.
     """
     films = films_of(run.plan)
     records = run.committed()
     if not films:
         raise UserError(f"{run.place} has no videos that could be read: there is nothing to smooth over time")
-    if not all(
-        "tracks" in records[shard].files for film in films for shard in film.shards if shard in records
-    ):
+    shards = {shard: film for film in films for shard in film.shards}
+    missing = sorted(shards.keys() - records.keys())
+    if missing:
+        raise UserError(
+            f"{run.place}: shard {missing[0]} of {shards[missing[0]].uri} is not done, and people are "
+            "smoothed once all are; `annotator run` goes on with it"
+        )
+    if not all("tracks" in records[shard].files for shard in shards):
         raise UserError(
             f"{run.place}: people were not followed, so that nothing is known over time; "
             "run again, without --no-track"

@@ -11,6 +11,7 @@ import pytest
 from annotator.errors import UserError
 from annotator.export import FORMATS
 from annotator.store.commit import sweep
+from annotator.store.records import record_name
 from annotator.tracks.layer import follow_run
 from annotator.tracks.smooth import estimate_sigma, smooth
 from jobs.benchmark_smooth import FPS, HEIGHT, errors, motion
@@ -156,4 +157,19 @@ def test_the_deviation_is_a_column(film, tmp_path):
 def test_nothing_is_smoothed_without_tracks(film_run, walkers, tmp_path):
     run = film_run([walkers(12, WALK)], track=False).commit()
     with pytest.raises(UserError, match="not followed"):
+        exported(run, tmp_path, smooth=True)
+
+
+@pytest.mark.parametrize("followed", [True, False])
+def test_nothing_is_smoothed_before_all_is_done(film_run, walkers, tmp_path, followed):
+    run = film_run([walkers(30, WALK)])
+    if followed:
+        run.commit()
+        follow_run(run.open())
+        sweep(run.path)
+        for generation in (0, 1):
+            (run.path / record_name(1, generation)).unlink()
+    else:
+        run.commit(0, 2)
+    with pytest.raises(UserError, match=r"shard 1 of /data/0\.mp4 is not done.*`annotator run` goes on"):
         exported(run, tmp_path, smooth=True)
