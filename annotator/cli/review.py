@@ -120,9 +120,15 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
     from annotator.review.pull import pull as pull_reviews
 
     pulled = pull_reviews(*_opened(run, database_dir))
+    again = pulled.send_back
     if as_json:
-        paths = {"layer": pulled.layer, "send_back": pulled.send_back}
-        print_json(asdict(pulled) | {name: path and str(path) for name, path in paths.items()})
+        plain = {
+            "layer": pulled.layer and str(pulled.layer),
+            "send_back": again.manifest and str(again.manifest),
+            "send_back_images": again.images,
+            "send_back_without_copy": again.without_copy,
+        }
+        print_json(asdict(pulled) | plain)
         return
     if pulled.layer is None:
         print(f"{run}: nothing new")
@@ -134,9 +140,11 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
         )
     if pulled.broken:
         print(f"  {pulled.broken:,} corrections cannot be read: vertices were added or removed (flag broken)")
-    if pulled.send_back is not None:
+    if again.manifest is not None:
+        print(f"  {again.images:,} images to annotate again: annotator run {again.manifest} --out AGAIN")
+    if again.without_copy:
         print(
-            f"  {pulled.send_back_images:,} images to annotate again: "
-            f"annotator run {pulled.send_back} --out AGAIN"
+            f"  {again.without_copy:,} frames that were sent back cannot be listed: they have no copy here; "
+            f"`annotator review load {run} --copies N` makes it, then pull again"
         )
     print(f"  annotator export {run} --reviewed accepted --to annotations.json")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,18 +14,16 @@ import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.review import layers
-from annotator.review.decisions import SENT_BACK, UNSET
+from annotator.review.decisions import UNSET
 from annotator.review.documents import Document, drawn
 from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.layers import Review, as_float32
 from annotator.review.mirror import MOVED, Mirror, mirror_of, to_fractions, to_pixels
+from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
-from annotator.store.durable import replace_file
 from annotator.store.reader import Run
 from annotator.store.snapshot import Snapshot
-
-SEND_BACK_FILE = "send-back.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class Pulled:
         new: rows in it. decided, corrected: of them.
         decisions: people by decision, all layers together.
         broken: corrections that cannot be read, in the new layer.
-        send_back: manifest of the images to annotate again, None without any; images: how many.
+        send_back: the images to annotate again.
     """
 
     layer: Path | None
@@ -48,8 +44,7 @@ class Pulled:
     corrected: int
     decisions: dict[str, int]
     broken: int
-    send_back: Path | None
-    send_back_images: int
+    send_back: SendBack
 
 
 def pull(run: Run, place: Workplace) -> Pulled:
@@ -75,7 +70,6 @@ def pull(run: Run, place: Workplace) -> Pulled:
     for row in merged.values():
         if row.decision:
             decisions[row.decision] = decisions.get(row.decision, 0) + 1
-    manifest, images = write_manifest(run, merged, dataset._sample_collection)
     return Pulled(
         layer=layer,
         new=len(new),
@@ -83,8 +77,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
         corrected=sum(row.keypoints is not None for row in new),
         decisions=decisions,
         broken=sum("broken" in row.flags for row in new),
-        send_back=manifest,
-        send_back_images=images,
+        send_back=write_manifest(run, merged.values()),
     )
 
 
@@ -248,30 +241,6 @@ def _correction(
         "moved_joints": tuple(np.flatnonzero(changed).tolist()),
         "moved_by": as_float32(distance[changed]),
     }
-
-
-def write_manifest(run: Run, merged: dict[int, Review], collection: Any) -> tuple[Path | None, int]:
-    """The images to annotate again, as a manifest for `annotator run`; an old one goes if there are none."""
-    wanted: dict[int, list[str]] = {}
-    for row in merged.values():
-        if row.decision == SENT_BACK:
-            wanted.setdefault(row.image_id, []).append(str(row.instance_id))
-    path = run.path / layers.FOLDER / SEND_BACK_FILE
-    if not wanted:
-        path.unlink(missing_ok=True)
-        return None, 0
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["uri", "image_id", "people"])
-    columns = {"image_id": 1, "uri": 1, "video_uri": 1, "filepath": 1, "index": 1}
-    rows = collection.find({"image_id": {"$in": list(wanted)}}, columns).sort("index", 1)
-    for row in rows:
-        # A manifest names pictures: of a frame, the copy that people saw.
-        uri = row["filepath"] if row.get("video_uri") else row["uri"]
-        out.writerow([uri, row["image_id"], " ".join(wanted[row["image_id"]])])
-    path.parent.mkdir(exist_ok=True)
-    replace_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
-    return path, len(wanted)
 
 
 def _iso(moment: datetime.datetime | None) -> str | None:

@@ -264,11 +264,12 @@ def test_send_back_is_a_manifest_that_run_takes(run, place, dataset) -> None:
 
     decisions.decide(dataset, [C, D, A], decisions.SENT_BACK)
     pulled = pull(run.open(), place)
-    assert pulled.send_back_images == 2 and pulled.send_back is not None
-    rows = list(manifest_rows(str(pulled.send_back), ".csv"))
+    manifest = pulled.send_back.manifest
+    assert pulled.send_back.images == 2 and manifest is not None
+    rows = list(manifest_rows(str(manifest), ".csv"))
     assert [(uri, image_id) for uri, _, image_id in rows] == [("/data/0.png", 1000), ("/data/3.png", 1003)]
     decisions.decide(dataset, [C, D, A], decisions.ACCEPTED)
-    assert pull(run.open(), place).send_back is None and not pulled.send_back.exists()
+    assert pull(run.open(), place).send_back.manifest is None and not manifest.exists()
     assert verify(run.path).ok
 
 
