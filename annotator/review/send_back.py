@@ -8,9 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from annotator.review import layers
 from annotator.review.decisions import SENT_BACK
 from annotator.review.layers import Review
@@ -49,7 +46,9 @@ def write_manifest(run: Run, reviews: Iterable[Review]) -> SendBack:
     copies = copies_folder(run.path, run.info)
     rows, without_copy = [], 0
     for batch in run.images(["index", "image_id", "uri", "video_uri"]) if wanted else ():
-        for row in batch.filter(pc.is_in(batch["image_id"], pa.array(list(wanted)))).to_pylist():
+        for row in batch.to_pylist():
+            if row["image_id"] not in wanted:
+                continue
             uri = row["uri"]
             if row["video_uri"] is not None:
                 uri = str(copies / f"{row['index']}.jpg")
