@@ -25,7 +25,7 @@ from annotator.report.drawing import HALO, draw_people
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS
-from annotator.tracks.films import Film, films_of
+from annotator.tracks.films import Film, films_of, is_followed
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -42,9 +42,9 @@ def write_overlay_video(
 ) -> Exported:
     """Write the frames of a run's film, upright and at their times, as H.264 in MP4; sound is left out.
 
-    Followed people are drawn; in a run without tracks, those with a box score of 0.3 or more. A frame that
-    has no result, or cannot be read any more, is left out (without people it would say: nobody there), and
-    the one before stays on show. A film of which no frame has a result is not written.
+    Followed people are drawn; in a film that was not followed (yet), those with a box score of 0.3 or more.
+    A frame that has no result, or cannot be read any more, is left out (without people it would say: nobody
+    there), and the one before stays on show. A film of which no frame has a result is not written.
 
     Args:
         path: a file; a folder where the run has several films.
@@ -65,14 +65,14 @@ def write_overlay_video(
     known = _with_results(run)
     if not known:
         raise UserError(f"{run.place}: no frame of its films has a result")
-    frames, done = _Frames(run, smooth, min_score), Exported(path)
+    records, frames, done = run.committed(), _Frames(run, smooth, min_score), Exported(path)
     taken: set[Path] = set()
     for film in films:
         target = path if len(films) == 1 else _own_name(path, film, taken)
         if film.uri not in known:
             continue
         with atomic_path(target) as aside, _progress(run, film, target) as tick:
-            for drawn in _write(run, film, aside, frames):
+            for drawn in _write(run, film, is_followed(film, records), aside, frames):
                 tick(1)
                 if drawn is None:
                     done.errors += 1
@@ -121,7 +121,6 @@ class _Frames:
     def __init__(self, run: Run, smooth: bool, min_score: float) -> None:
         from annotator.tracks.smoothed import smoothed_instances
 
-        self.followed = any("tracks" in record.files for record in run.committed().values())
         self._rows = self._each(smoothed_instances(run) if smooth else run.instances())
         self._next = next(self._rows, None)
         self._statuses = (
@@ -139,15 +138,15 @@ class _Frames:
             self._status = next(self._statuses, None)
         return self._status[1] if self._status is not None and self._status[0] == index else None
 
-    def people(self, index: int) -> list[dict]:
-        """Those of item `index` to draw; ask in ascending order."""
+    def people(self, index: int, followed: bool) -> list[dict]:
+        """Those of item `index` to draw, by their tracks or else their boxes; ask in ascending order."""
         found = []
         while self._next is not None and self._next["id"] >> PERSON_BITS <= index:
             row = self._next
             self._next = next(self._rows, None)
             if row["id"] >> PERSON_BITS < index:
                 continue
-            sure = row["track_id"] is not None if self.followed else row["bbox_score"] >= _CONFIDENT
+            sure = row["track_id"] is not None if followed else row["bbox_score"] >= _CONFIDENT
             if row["score"] < self._min_score:
                 self.below_score += 1
             elif sure:
@@ -160,7 +159,7 @@ class _Frames:
             yield from (row | {"doubts": kinds} for row, kinds in zip(rows, doubts(batch), strict=True))
 
 
-def _write(run: Run, film: Film, path: Path, frames: _Frames) -> Iterator[list[dict] | None]:
+def _write(run: Run, film: Film, followed: bool, path: Path, frames: _Frames) -> Iterator[list[dict] | None]:
     """Write one film; yields the people drawn in each frame that has a row, None for one left out."""
     import av
 
@@ -175,7 +174,7 @@ def _write(run: Run, film: Film, path: Path, frames: _Frames) -> Iterator[list[d
                 status = frames.status(item.index)
                 if status is None:
                     continue
-                found = frames.people(item.index)
+                found = frames.people(item.index, followed)
                 try:
                     image = reader.read(item) if status != "error" else None
                 except ItemError:

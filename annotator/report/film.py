@@ -16,7 +16,7 @@ from annotator.report.thumbnails import Thumbnail, make_gallery
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import PERSON_BITS
-from annotator.tracks.films import Film, films_of, read_rows
+from annotator.tracks.films import Film, films_of, is_followed, read_rows
 
 # Films on the page; intervals of a film's time; frames shown of each film; tracks drawn, the longest ones.
 FILMS, INTERVALS, STILLS, TRACKS = 6, 60, 4, 24
@@ -81,7 +81,7 @@ def _film(run: Run, records: dict[int, CommitRecord], film: Film) -> tuple[FilmF
     columns = ["index", "time", "status", "frame_index"]
     parts = [_rows(run, records[shard], film) for shard in film.shards]
     images = pa.concat_tables([part[0].select(columns) for part in parts])
-    followed = all("tracks" in records[shard].files for shard in film.shards)
+    followed = is_followed(film, records)
     people = pa.concat_tables([_counted(part[1], followed) for part in parts])
     time, index = images["time"].to_numpy(), images["index"].to_numpy()
     good = images["status"].to_numpy(zero_copy_only=False) != "error"

@@ -70,6 +70,11 @@ def films_of(plan: Plan) -> list[Film]:
     return films
 
 
+def is_followed(film: Film, records: dict[int, CommitRecord]) -> bool:
+    """Whether the people of a film were followed in all of its shards that are committed."""
+    return all("tracks" in records[shard].files for shard in film.shards if shard in records)
+
+
 def read_rows(run: Run, record: CommitRecord, table: str) -> pa.Table:
     """All rows of one table of a shard.
 

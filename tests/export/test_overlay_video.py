@@ -23,11 +23,16 @@ from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds
+from annotator.tracks import layer
 from annotator.tracks.layer import follow_run
 
 WIDTH, HEIGHT, FRAMES = 161, 120, 30
 # Hundredths of a second: the rate varies.
 PTS = np.cumsum(np.random.default_rng(0).integers(4, 12, FRAMES)).tolist()
+
+
+class Died(BaseException):
+    """What nobody catches."""
 
 
 def write_grey(path: Path) -> str:
@@ -151,6 +156,23 @@ def test_frames_that_are_still_to_come_are_left_out_and_said(tmp_path, capsys):
     assert "24 images, 24 people" in said and "not finished: 4 of its 6 shards" in said
     assert [path.name for path in (tmp_path / "films").iterdir()] == ["grey.mp4"]
     assert len(decoded(tmp_path / "films" / "grey.mp4")[0]) == 24
+
+
+def test_people_of_a_film_that_was_not_followed_yet_are_drawn(tmp_path, monkeypatch):
+    """By their boxes, while those of another film have tracks."""
+
+    def dying(run, records, film, links):
+        if film.uri.endswith("later.mkv"):
+            raise Died
+        return follow(run, records, film, links)
+
+    follow = layer._follow
+    monkeypatch.setattr(layer, "_follow", dying)
+    films = [write_grey(tmp_path / "grey.mkv"), write_grey(tmp_path / "later.mkv")]
+    with pytest.raises(Died):
+        annotated(tmp_path / "run", films)
+    written = write_overlay_video(Run(tmp_path / "run"), tmp_path / "films")
+    assert (written.images, written.people) == (2 * FRAMES, 2 * FRAMES)
 
 
 def test_a_film_of_which_nothing_is_known_is_not_written(tmp_path):
