@@ -16,6 +16,7 @@ from annotator.bench.photos import Photo
 from annotator.errors import RunFailed, UserError
 from annotator.media.feed import ImageFeed
 from annotator.models.detector import Detector
+from annotator.models.engines.onnx_engine import PROVIDERS
 from annotator.models.openmmlab.build import build, default_scope
 from annotator.models.sources import ModelSource
 from annotator.models.topdown import TopDown
@@ -143,7 +144,11 @@ class Line:
 
 
 class Rtmlib:
-    """rtmlib's `RTMPose` on the ONNX file of our own engine, person by person as it does it."""
+    """rtmlib's `RTMPose` on the ONNX file of our own engine, person by person as it does it.
+
+    Raises:
+        UserError: it is not installed, or ONNX Runtime would fall back to another device.
+    """
 
     name = "rtmlib"
 
@@ -154,8 +159,14 @@ class Rtmlib:
             raise UserError("--against rtmlib: it is not installed; `make dev` installs it") from None
 
         with Path(os.devnull).open("w") as quiet, redirect_stdout(quiet):
-            kind = device.partition(":")[0]  # it knows of one GPU only
-            self._pose = RTMPose(path, model_input_size=input_size, backend="onnxruntime", device=kind)
+            self._pose = RTMPose(path, model_input_size=input_size, backend="onnxruntime", device=device)
+        session: Any = self._pose.session
+        used = session.get_providers()[0]
+        if used != PROVIDERS["onnx", torch.device(device).type]:
+            raise UserError(
+                f"--against rtmlib: ONNX Runtime took {used} for it on {device}; on a GPU install "
+                "onnxruntime-gpu in place of onnxruntime"
+            )
 
     def __call__(self, photos: Sequence[Photo]) -> list[People]:
         """See `Side`."""

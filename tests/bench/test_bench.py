@@ -13,7 +13,7 @@ import pytest
 from annotator.bench.agreement import Agreement, compare
 from annotator.bench.contest import Result, compete
 from annotator.bench.photos import Photo, photos_of
-from annotator.bench.sides import MMPoseLoop, People
+from annotator.bench.sides import MMPoseLoop, People, Rtmlib
 from annotator.bench.table import describe, markdown
 from annotator.errors import UserError
 
@@ -120,3 +120,17 @@ def test_photos_bring_their_boxes_and_no_more_people_than_asked(tmp_path: Path) 
         photos_of(str(tmp_path / "absent"), None, False, None)
     with pytest.raises(UserError, match="COCO"):
         photos_of(str(tmp_path), str(tmp_path / "broken.jpg"), False, None)
+
+
+def test_rtmlib_does_not_race_on_another_device_than_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fallen_back(path: str, *, device: str, **_: object) -> SimpleNamespace:
+        asked.append(device)
+        return SimpleNamespace(session=SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"]))
+
+    monkeypatch.setattr("rtmlib.RTMPose", fallen_back)
+    assert Rtmlib("net.onnx", (192, 256), "cpu").name == "rtmlib"
+    with pytest.raises(UserError, match=r"took CPUExecutionProvider for it on cuda:1.*onnxruntime-gpu"):
+        Rtmlib("net.onnx", (192, 256), "cuda:1")
+    assert asked == ["cpu", "cuda:1"]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from annotator.models.engines.speed_of_light import SpeedOfLight, _seconds_each
+from annotator.models.engines.speed_of_light import SpeedOfLight, _seconds_each, seconds_a_person
 from annotator.models.second_opinion import CascadeRule, SecondOpinion
 from annotator.models.topdown import TopDown
 from annotator.runtime import efficiency
@@ -83,7 +83,7 @@ def test_a_network_that_runs_out_of_memory_is_measured_in_smaller_passes(
     monkeypatch.setattr("annotator.models.engines.speed_of_light.time.perf_counter", lambda: now[0])
 
     class Engine:
-        device = torch.device("cuda")
+        device, padded = torch.device("cuda"), False
 
         def __call__(self, crops: torch.Tensor, mirror: bool) -> None:
             sizes.append(len(crops))
@@ -103,6 +103,20 @@ def test_a_network_that_runs_out_of_memory_is_measured_in_smaller_passes(
     room = 0
     with pytest.raises(torch.OutOfMemoryError):
         efficiency.measure(job, None, Pose())  # pyright: ignore[reportArgumentType]
+
+
+def test_a_network_with_one_batch_size_is_measured_in_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("annotator.models.engines.speed_of_light.time.perf_counter", lambda: now[0])
+
+    class Engine:
+        device, padded = torch.device("cuda"), True
+
+        def __call__(self, crops: torch.Tensor, mirror: bool) -> None:
+            now[0] += 0.2
+
+    pose = SimpleNamespace(engine=Engine(), flip=False, input_size=(8, 8))
+    assert seconds_a_person(pose, 32) == pytest.approx(0.2 / 32)  # pyright: ignore[reportArgumentType]
 
 
 def test_given_boxes_need_no_detector() -> None:

@@ -30,11 +30,13 @@ class Engine(Protocol):
         name: "torch", "onnx" or "tensorrt".
         device: where outputs lie, for torch.
         precision: "fp32", "bf16" or "fp16": what is really used.
+        padded: whether any batch takes as long as the largest.
     """
 
     name: str
     device: torch.device
     precision: str
+    padded: bool
 
     def __call__(self, crops: Tensor, mirror: bool = False) -> Outputs:
         """What the head's `forward` returns for a batch.
@@ -121,6 +123,7 @@ class TorchEngine:
         # Convolutions run faster on this layout, on CPUs and GPUs alike; transformers do not mind.
         network = network.to(self.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         keep_outputs_exact(network, self._dtype)
+        self.padded = compiled is not None
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._network: Any = (
             Compiled(network, self.device, compiled) if compiled else Sharing(network, threads)

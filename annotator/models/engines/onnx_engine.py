@@ -137,6 +137,8 @@ class OnnxEngine:
         UserError: the provider is absent, the precision is not one of its, or the network cannot be exported.
     """
 
+    padded = False
+
     def __init__(
         self,
         network: nn.Module,

@@ -52,16 +52,15 @@ def seconds_a_person(pose: TopDown, batch: int, budget: float = 0.5) -> float:
 
     Args:
         batch: crops in one pass, as a run has them; fewer where that would take longer than the budget, but
-            on a CPU at least two a thread.
+            on a CPU at least two a thread, and all of them where smaller passes are padded.
         budget: seconds to spend, roughly; one pass is always measured.
     """
     import torch
 
     width, height = pose.input_size
     crops = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
-    return _seconds_each(
-        lambda n: _waited(pose.engine(crops[:n], mirror=pose.flip)), batch, budget, _least(pose.engine.device)
-    )
+    least = batch if pose.engine.padded else _least(pose.engine.device)
+    return _seconds_each(lambda n: _waited(pose.engine(crops[:n], mirror=pose.flip)), batch, budget, least)
 
 
 def seconds_an_image(detector: Detector, batch: int, budget: float = 0.5) -> float:
