@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +20,9 @@ from annotator.store.reader import Run
 from annotator.store.schema import METADATA_KEY, SCHEMAS, metadata, parse_metadata
 
 FOLDER = "reviews"
+
+# Flags of what was dragged; the others are of the prediction that people saw.
+_OF_CORRECTION = {"broken", "outside"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +52,36 @@ class Review:
     @property
     def says_something(self) -> bool:
         """Whether anybody decided, withdrew, or corrected."""
-        return self.time is not None or self.corrected_at is not None
+        return bool(self.latest)
+
+    @property
+    def latest(self) -> str:
+        """When somebody decided, withdrew, or corrected last; empty if nobody did."""
+        return max(self.time or "", self.corrected_at or "")
 
 
 def merge(rows: Iterable[Review]) -> dict[int, Review]:
-    """One review a person: the latest decision and the latest correction, whichever layers they are from."""
-    merged: dict[int, Review] = {}
+    """One review a person: the latest decision and the latest correction, whichever layers they are from.
+
+    Args:
+        rows: in the order of their layers. Of equal times the later layer counts: it knows more.
+    """
+    of_person: dict[int, list[Review]] = defaultdict(list)
     for row in rows:
-        before = merged.get(row.instance_id)
-        merged[row.instance_id] = row if before is None else _merged(before, row)
-    return merged
+        of_person[row.instance_id].append(row)
+    return {person: _merged(those) for person, those in of_person.items()}
 
 
-def _merged(a: Review, b: Review) -> Review:
-    # Equal times: the order of their contents decides, so that no order of reading does.
-    decided = max(a, b, key=lambda r: (r.time or "", repr(asdict(r))))
-    corrected = max(a, b, key=lambda r: (r.corrected_at or "", repr(asdict(r))))
-    latest = max(a, b, key=lambda r: (r.time or "", r.corrected_at or "", repr(asdict(r))))
+def _merged(rows: list[Review]) -> Review:
+    decided = max(reversed(rows), key=lambda row: row.time or "")
+    corrected = max(reversed(rows), key=lambda row: row.corrected_at or "")
+    # Any pull may have found that the prediction is another one; whoever judged later has seen that one.
+    latest = max(row.latest for row in rows)
+    flags = {flag for row in rows if row.latest == latest for flag in row.flags} - _OF_CORRECTION
+    flags |= _OF_CORRECTION.intersection(corrected.flags)
     return Review(
-        a.instance_id,
-        a.image_id,
+        decided.instance_id,
+        decided.image_id,
         decided.decision,
         decided.reason,
         decided.reviewer,
@@ -77,7 +91,7 @@ def _merged(a: Review, b: Review) -> Review:
         corrected.corrected_at,
         corrected.moved_joints,
         corrected.moved_by,
-        latest.flags,
+        tuple(sorted(flags)),
     )
 
 

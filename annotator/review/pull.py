@@ -61,9 +61,9 @@ def pull(run: Run, place: Workplace) -> Pulled:
         )
     dataset = fo.load_dataset(names[0])
     run = Snapshot(run)
-    known = {row for file in layers.layers(run) for row in layers.read_layer(run, file)}
-    found = list(_reviews(run, dataset._sample_collection, known))
-    new = [row for row in found if row not in known]
+    known = [row for file in layers.layers(run) for row in layers.read_layer(run, file)]
+    pulled = set(known)
+    new = [row for row in _reviews(run, dataset._sample_collection, known) if row not in pulled]
     layer = layers.write_layer(run, new) if new else None
     merged = layers.merge([*known, *new])
     decisions: dict[str, int] = {}
@@ -81,11 +81,11 @@ def pull(run: Run, place: Workplace) -> Pulled:
     )
 
 
-def _reviews(run: Snapshot, collection: Any, known: set[Review]) -> Iterator[Review]:
+def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Review]:
     """What the samples that somebody touched say, shard by shard.
 
     Args:
-        known: what was pulled before, from any database.
+        known: what was pulled before, from any database, in the order of the layers.
     """
     touched = _touched(collection)
     before: dict[int, list[Review]] = defaultdict(list)
@@ -145,9 +145,9 @@ def _of_image(
                 # Whoever touched the picture since then need not have touched this person.
                 by, at = same.corrected_by, same.corrected_at
             correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
-        elif earlier and (latest := layers.merge(earlier)[person]).keypoints:
+        elif earlier and ((was := layers.merge(earlier)[person]).keypoints or "broken" in was.flags):
             by, at, _ = _last_hand(document, label, dragged=True)
-            if (at or "") > (latest.corrected_at or ""):
+            if (at or "") > (was.corrected_at or ""):
                 # Joints were put back where they had been, or are as visible as they had been.
                 correction = {"corrected_by": by, "corrected_at": at}
         review = Review(

@@ -83,10 +83,31 @@ def test_layers_merge_by_time_in_whatever_order_they_are_read() -> None:
     assert layers.merge([*rows, undone])[person(0, 0)].keypoints is None
 
 
-def test_equal_times_merge_the_same_way_in_both_orders() -> None:
-    a = decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")
-    b = decided(0, 0, "rejected", "2026-01-01T10:00:00.000Z")
-    assert layers.merge([a, b]) == layers.merge([b, a])
+def test_of_equal_times_the_later_layer_counts() -> None:
+    """One that sets visibilities keeps its time when the prediction under it is renewed."""
+    when = "2026-01-01T10:00:00.000Z"
+    for rows in itertools.permutations([corrected(0, 0, when, 9), corrected(0, 0, when, 10)]):
+        assert layers.merge(rows)[person(0, 0)].keypoints == rows[1].keypoints
+
+
+@pytest.mark.parametrize("flag", ["stale", "gone"])
+def test_a_prediction_that_changed_after_a_pull_is_flagged_until_somebody_judges_anew(flag: str) -> None:
+    accepted = decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")
+    aged = replace(accepted, flags=(flag,))
+    anew = decided(0, 0, "accepted", "2026-01-01T11:00:00.000Z")
+    for order in itertools.permutations([accepted, aged]):
+        assert layers.merge(order)[person(0, 0)].flags == (flag,)
+    for order in itertools.permutations([accepted, aged, anew]):
+        assert layers.merge(order)[person(0, 0)].flags == ()
+
+
+def test_what_was_dragged_is_flagged_as_its_last_correction_is() -> None:
+    when, later = "2026-01-01T10:00:00.000Z", "2026-01-01T11:00:00.000Z"
+    broken = decided(0, 0, "accepted", when, corrected_by="ben", corrected_at=when, flags=("broken",))
+    outside = replace(corrected(0, 0, later, 400), flags=("outside",))
+    aged = decided(0, 0, "rejected", "2026-01-01T12:00:00.000Z", flags=("stale",))
+    for order in itertools.permutations([broken, outside, aged]):
+        assert layers.merge(order)[person(0, 0)].flags == ("outside", "stale")
 
 
 def test_a_damaged_layer_is_named(run) -> None:

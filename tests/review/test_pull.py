@@ -215,6 +215,19 @@ def test_a_broken_pose_is_flagged_and_not_guessed(run, place, dataset) -> None:
     assert review.flags == ("broken",) and review.keypoints is None
 
 
+def test_a_broken_pose_that_was_put_back_is_not_broken_any_more(run, place, dataset, fo) -> None:
+    sample = dataset.match({"index": 3}).first()
+    vertex = sample.poses.polylines[0].points[1].pop(1)
+    sample.save()
+    assert pull(run.open(), place).broken == 1
+    sample.poses.polylines[0].points[1].insert(1, vertex)
+    sample.save()
+    signed(dataset, fo, 3, "ben", hour=10)
+    assert pull(run.open(), place).new == 1
+    assert layers.read(run.open())[C].flags == ()
+    assert pull(run.open(), place).layer is None
+
+
 def posed_anew(run, shift: float) -> None:
     """Every shard committed again, as after damage: the commits of a run that finds the joints elsewhere."""
     other = make_review_run(run.path.parent / "other", shift)
