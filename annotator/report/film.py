@@ -16,7 +16,7 @@ from annotator.report.thumbnails import Thumbnail, make_gallery
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import PERSON_BITS
-from annotator.tracks.films import Film, films_of, is_followed, read_rows
+from annotator.tracks.films import Film, films_of, is_followed
 
 # Films on the page; intervals of a film's time; frames shown of each film; tracks drawn, the longest ones.
 FILMS, INTERVALS, STILLS, TRACKS = 6, 60, 4, 24
@@ -118,9 +118,9 @@ def _film(run: Run, records: dict[int, CommitRecord], film: Film) -> tuple[FilmF
 
 
 def _rows(run: Run, record: CommitRecord, film: Film) -> tuple[pa.Table, pa.Table]:
-    images = read_rows(run, record, "images")
+    images = run.rows_of(record, "images")
     images = images.filter(pc.fill_null(pc.equal(images["video_uri"], film.uri), False))  # type: ignore[attr-defined]
-    instances = read_rows(run, record, "instances")
+    instances = run.rows_of(record, "instances")
     mine = np.isin(instances["image_id"].to_numpy(), images["image_id"].to_numpy())
     return images, instances.filter(mine)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class Run:
             UserError: nothing was committed yet.
         """
         for record in self.committed().values():
-            with self._open(record.files["instances"].name) as file:
+            with self._open(record, "instances") as file:
                 return parse_metadata(file.schema_arrow, record.files["instances"].name)
         raise UserError(f"{self.place}: nothing was committed yet; `annotator run` goes on with it")
 
@@ -104,7 +104,7 @@ class Run:
             only_errors: leave out shards whose record counts no error row; the others come whole.
 
         Raises:
-            RunFailed: a data file is missing or damaged.
+            RunFailed: a data file is missing or damaged, or was replaced since the reading began.
         """
         return self._batches("images", columns, only_errors)
 
@@ -118,11 +118,20 @@ class Run:
         Raises:
             FileNotFoundError: the shard is not committed.
             KeyError: it is not of the snapshot that this is.
-            RunFailed: its record is damaged, or its data file is missing or damaged.
+            RunFailed: its record is damaged, or as `rows_of`.
+        """
+        return self.rows_of(self._record(shard), table, columns)
+
+    def rows_of(self, record: CommitRecord, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a shard as a record names them: `images`, `instances` or, where it has them, `tracks`.
+
+        Raises:
+            RunFailed: the data file is missing or damaged, or was replaced since the record was read.
         """
         wanted = list(columns) if columns is not None else None
-        with self._open(self._record(shard).files[table].name) as file:
+        with self._open(record, table) as file:
             rows = file.read(columns=wanted)
+        # Files of an earlier version lack columns, and Parquet keeps no order of those asked for.
         return _with_columns(rows, table, wanted)
 
     def _record(self, shard: int) -> CommitRecord:
@@ -142,23 +151,32 @@ class Run:
     def _batches(
         self, table: str, columns: Sequence[str] | None, only_errors: bool = False
     ) -> Iterator[pa.RecordBatch]:
-        wanted = list(columns) if columns is not None else None
         for record in self.committed().values():
             if only_errors and not record.errors:
                 continue
-            with self._open(record.files[table].name) as file:
-                rows = file.read(columns=wanted)
-            # Files of an earlier version lack columns, and Parquet keeps no order of those asked for.
-            rows = _with_columns(rows, table, wanted)
-            yield from rows.combine_chunks().to_batches()
+            yield from self.rows_of(record, table, columns).combine_chunks().to_batches()
 
     @contextmanager
-    def _open(self, name: str) -> Iterator[pq.ParquetFile]:
+    def _open(self, record: CommitRecord, table: str) -> Iterator[pq.ParquetFile]:
+        name = record.files[table].name
         try:
             with open_parquet(self.storage, name) as file:
                 yield file
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(f"{self.place}/{name}", error) from error
+            raise self._unreadable(record, name, error) from error
+
+    def _unreadable(self, record: CommitRecord, name: str, error: Exception) -> RunFailed:
+        # Rows that others have replaced are swept away, which is no damage.
+        with suppress(CorruptRecordError, OSError):
+            if standing_record(self.place, record.shard).attempt != record.attempt:
+                return RunFailed(
+                    f"{self.place}: the rows of shard {record.shard} were replaced since this began (a run "
+                    "that ends, `annotator retry` and `annotator forget` do that); run this again"
+                )
+        return RunFailed(
+            f"{self.place}/{name} is missing or damaged ({error}); "
+            "`annotator verify` names everything that is wrong"
+        )
 
 
 def _with_columns(rows: pa.Table, table: str, wanted: list[str] | None) -> pa.Table:
@@ -169,9 +187,3 @@ def _with_columns(rows: pa.Table, table: str, wanted: list[str] | None) -> pa.Ta
             field = SCHEMAS[table].field(name)
             rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
     return rows.select(wanted)
-
-
-def _damaged(path: str, error: Exception) -> RunFailed:
-    return RunFailed(
-        f"{path} is missing or damaged ({error}); `annotator verify` names everything that is wrong"
-    )

@@ -12,7 +12,11 @@ from annotator.store.schema import SCHEMAS
 
 
 class Snapshot(Run):
-    """A run whose committed shards are those of the moment when this was made."""
+    """A run whose committed shards are those of the moment when this was made.
+
+    Rows that are replaced meanwhile (people are followed once all shards are there, errors are retried) are
+    swept away: reading them raises `RunFailed`, which says so.
+    """
 
     def __init__(self, run: Run, records: dict[int, CommitRecord] | None = None) -> None:
         self.__dict__.update(run.__dict__)

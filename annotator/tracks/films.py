@@ -10,12 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from annotator.errors import RunFailed
 from annotator.sources.plan import Plan
-from annotator.store.parquet import open_parquet
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
-from annotator.store.schema import PERSON_BITS, completed
+from annotator.store.schema import PERSON_BITS
 from annotator.tracks.people import FramePeople
 
 # Box score from which somebody may begin a track, unless likely a phantom; others only go on with one.
@@ -75,27 +73,11 @@ def is_followed(film: Film, records: dict[int, CommitRecord]) -> bool:
     return all("tracks" in records[shard].files for shard in film.shards if shard in records)
 
 
-def read_rows(run: Run, record: CommitRecord, table: str) -> pa.Table:
-    """All rows of one table of a shard.
-
-    Raises:
-        RunFailed: the file is missing or damaged.
-    """
-    name = record.files[table].name
-    try:
-        with open_parquet(run.storage, name) as file:
-            return completed(file.read(), table)
-    except (pa.ArrowException, OSError) as error:
-        raise RunFailed(
-            f"{run.place}/{name} cannot be read ({error}); `annotator verify` names what is wrong"
-        ) from error
-
-
 def film_shards(run: Run, records: dict[int, CommitRecord], film: Film) -> Iterator[FilmShard]:
     """The people of a film, shard by shard in the order of time."""
     for shard in film.shards:
         record = records[shard]
-        yield film_shard(film, read_rows(run, record, "images"), read_rows(run, record, "instances"))
+        yield film_shard(film, run.rows_of(record, "images"), run.rows_of(record, "instances"))
 
 
 def film_shard(film: Film, images: pa.Table, instances: pa.Table) -> FilmShard:

@@ -12,7 +12,7 @@ from annotator.errors import UserError
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import INSTANCES, MAX_PEOPLE, PERSON_BITS
-from annotator.tracks.films import Film, films_of, frames_of, read_rows
+from annotator.tracks.films import Film, films_of, frames_of
 from annotator.tracks.smooth import smooth
 
 # Frames of context on either side of what is smoothed at once; farther ones have no say any more.
@@ -98,7 +98,7 @@ class _Shards:
         """Images and instances of a shard."""
         if shard not in self._held:
             record = self._records[shard]
-            tables = read_rows(self._run, record, "images"), read_rows(self._run, record, "instances")
+            tables = self._run.rows_of(record, "images"), self._run.rows_of(record, "instances")
             self._held[shard] = tables
         return self._held[shard]
 

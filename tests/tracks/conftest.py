@@ -87,10 +87,8 @@ class FilmRun:
 
     def rows(self, table: str = "instances") -> pa.Table:
         """All committed rows."""
-        from annotator.tracks.films import read_rows
-
         run = self.open()
-        return pa.concat_tables([read_rows(run, record, table) for record in run.committed().values()])
+        return pa.concat_tables([run.rows_of(record, table) for record in run.committed().values()])
 
     def names(self) -> dict[int, int | None]:
         """Track of each instance."""

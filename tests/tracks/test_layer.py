@@ -6,10 +6,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from annotator.errors import ItemError
+from annotator.errors import ItemError, RunFailed
 from annotator.store.commit import ShardWriter, sweep
+from annotator.store.snapshot import Snapshot
 from annotator.store.verify import verify
-from annotator.tracks.films import read_rows
+from annotator.tracks.films import film_shards, films_of
 from annotator.tracks.layer import follow_run
 
 
@@ -44,6 +45,16 @@ def test_nothing_but_identity_changes(film_run, walkers):
     assert made.rows("images").equals(images)
     assert made.rows().drop_columns(["track_id"]).equals(before.drop_columns(["track_id"]))
     assert made.rows()["track_id"].null_count == 0
+
+
+def test_who_reads_a_run_of_before_hears_that_it_was_replaced(film_run, walkers):
+    made = film_run([walkers(20, CROSSING)]).commit()
+    before = Snapshot(made.open())
+    (film,) = films_of(before.plan)
+    follow(made)
+    for rows in (before.instances(), film_shards(before, before.committed(), film)):
+        with pytest.raises(RunFailed, match=r"shard 0 were replaced since this began.*run this again"):
+            list(rows)
 
 
 def test_shard_borders_change_nothing(film_run, walkers):
@@ -148,7 +159,7 @@ def test_verify_sees_a_track_that_its_instances_do_not_bear_out(film_run, walker
     follow(made)
     run = made.open()
     record = run.committed()[1]
-    images, instances, tracks = (read_rows(run, record, name) for name in ("images", "instances", "tracks"))
+    images, instances, tracks = (run.rows_of(record, name) for name in ("images", "instances", "tracks"))
     place = instances.schema.get_field_index("track_id")
     swapped = instances["track_id"].to_pylist()
     swapped[0] = swapped[1]
