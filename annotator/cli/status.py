@@ -102,6 +102,7 @@ def _describe(run: str, report: Report) -> str:
         lines.append(f"  and {hidden:,} more of these kinds")
     if report.leftovers:
         lines.append(
-            f"  {report.leftovers:,} leftover files of attempts that did not win; the next run sweeps them"
+            f"  {report.leftovers:,} leftover files of attempts that did not win; the next run sweeps those "
+            "that can win no more"
         )
     return "\n".join(lines)

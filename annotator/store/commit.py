@@ -7,7 +7,7 @@
    of its own beside the old one, which counts no more from then on.
 
 A file that no record names does not exist. Leftovers of attempts that died are removed by `sweep`, but only
-once their shard is committed: until then an attempt that looks dead may still win and need them.
+once those can win no more (`is_over`): until then an attempt that looks dead may still need them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import itertools
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,9 +49,6 @@ FOLDERS = (*TABLES, "tracks", "commits")
 OWN_FILE = re.compile(
     r"^\.?s(?P<shard>\d{6,})(-g(?P<generation>\d{3,}))?-(?P<attempt>[0-9a-f]{16})\.(parquet|json|corrupt)(\.tmp)?$"
 )
-
-# A torn record is not JSON any more.
-_ATTEMPT = re.compile(rb'"attempt": "([0-9a-f]{16})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,50 +197,45 @@ class ShardWriter:
 def sweep(run_dir: str | Path) -> list[str]:
     """Remove what dead and beaten attempts at committed shards left behind, and superseded rows.
 
-    Safe beside any worker: files of shards, and of generations, that are not committed yet stay, unless the
-    record that named them was put aside as damaged, and so does anything that this module did not name
-    (`verify` reports it).
+    Safe beside any worker: files of attempts that may still win stay, and so does anything that this module
+    did not name (`verify` reports both).
 
     Returns the removed files, relative to the run folder.
     """
     storage = storage_at(run_dir)
     committed = committed_shards(run_dir)
-    over = _put_aside(storage)
     removed = []
     for folder in FOLDERS:
-        leftovers = [
-            name
-            for name in storage.names(folder)
-            if (match := OWN_FILE.match(name))
-            and _left_over(name, match, committed.get(int(match["shard"])), over)
-        ]
-        for name in leftovers:
-            storage.remove(f"{folder}/{name}")
-            removed.append(f"{folder}/{name}")
+        for file in storage.names(folder):
+            match = OWN_FILE.match(file)
+            if match is None or int(match["shard"]) not in committed:
+                continue
+            generation, attempt = committed[int(match["shard"])]
+            # A visible file of the attempt that won is no leftover.
+            needed = match["attempt"] == attempt and not file.startswith(".")
+            name = f"{folder}/{file}"
+            if not needed and is_over(storage, name, match, generation):
+                storage.remove(name)
+                removed.append(name)
     return sorted(removed)
 
 
-def _put_aside(storage: Storage) -> set[str]:
-    """Attempts whose record was put aside as damaged, as far as it can be read."""
-    over: set[str] = set()
-    for name in storage.names("commits"):
-        if name.endswith(".corrupt"):
-            with contextlib.suppress(FileNotFoundError):
-                found = _ATTEMPT.findall(storage.read(f"commits/{name}"))
-                over.update(attempt.decode() for attempt in found)
-    return over
+def is_over(storage: Storage, name: str, match: re.Match[str], standing: int) -> bool:
+    """Whether the attempt that a file is of can win no more.
 
-
-def _left_over(
-    name: str, match: re.Match[str], standing: tuple[int, str] | None, over: Collection[str]
-) -> bool:
-    """Whether a file of ours is of no more use, given the generation and attempt that stand for its shard."""
-    if standing is None:
-        return False
-    if int(match["generation"] or 0) > standing[0] and match["attempt"] not in over:
-        return False
-    # A visible file of the attempt that won is no leftover.
-    return name.startswith(".") or match["attempt"] != standing[1]
+    Args:
+        name: of the file, relative to the run folder; match: what `OWN_FILE` finds in it.
+        standing: generation of the record that stands for its shard.
+    """
+    generation = int(match["generation"] or 0)
+    if generation <= standing:
+        return True
+    # Attempts at a later generation begin once this one stands. What is older than its record is of one that
+    # was lost or damaged, after which the shard was made anew.
+    try:
+        return storage.modified(name) < storage.modified(record_name(int(match["shard"]), standing))
+    except FileNotFoundError:
+        return False  # one of the two went just now
 
 
 def _check(tables: dict[str, pa.Table], shard: int, may_be_empty: bool) -> None:

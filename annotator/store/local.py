@@ -34,6 +34,9 @@ class LocalStorage:
     def size(self, name: str) -> int:
         return (self._folder / name).stat().st_size
 
+    def modified(self, name: str) -> float:
+        return (self._folder / name).stat().st_mtime
+
     def open(self, name: str) -> BinaryIO:
         return (self._folder / name).open("rb")
 

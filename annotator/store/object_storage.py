@@ -15,6 +15,7 @@ from annotator.store.objects import (
     failures,
     first_line,
     list_objects,
+    modified_at,
     open_object,
     os_error,
     read_object,
@@ -44,6 +45,9 @@ class ObjectStorage:
 
     def size(self, name: str) -> int:
         return size_of(self._location.below(name))
+
+    def modified(self, name: str) -> float:
+        return modified_at(self._location.below(name))
 
     def open(self, name: str) -> BinaryIO:
         return open_object(self._location.below(name))

@@ -73,10 +73,19 @@ def size_of(place: Location) -> int:
         FileNotFoundError: there is none.
         OSError: the store does not answer.
     """
+    return _meta(place)["size"]
+
+
+def modified_at(place: Location) -> float:
+    """When an object was written, in seconds since 1970 by the store's clock; errors as `size_of`."""
+    return _meta(place)["last_modified"].timestamp()
+
+
+def _meta(place: Location) -> Any:
     import obstore
 
     with failures(place):
-        return obstore.head(client(place.bucket), place.key)["size"]
+        return obstore.head(client(place.bucket), place.key)
 
 
 def open_object(place: Location) -> BinaryIO:

@@ -32,6 +32,10 @@ class Storage(Protocol):
         """Bytes of a file."""
         ...
 
+    def modified(self, name: str) -> float:
+        """When a file was written, in seconds since 1970 by the storage's clock: to compare with others."""
+        ...
+
     def open(self, name: str) -> BinaryIO:
         """A file to read from, seekable."""
         ...

@@ -8,7 +8,7 @@ import numpy as np
 
 from annotator.errors import RunFailed
 from annotator.store import run_info
-from annotator.store.commit import FOLDERS, OWN_FILE
+from annotator.store.commit import FOLDERS, OWN_FILE, is_over
 from annotator.store.records import (
     CorruptRecordError,
     generations,
@@ -103,10 +103,15 @@ def _check_strays(storage: Storage, named: set[str], known: dict[int, list[int]]
                 )
                 continue
             report.leftovers += 1
-            # Under a visible name `SELECT * FROM 'images/*.parquet'` would count it; while its generation of
-            # the shard is not committed, though, it may be an attempt under way.
-            standing = known.get(int(match["shard"]), [-1])[-1]
-            if not file.startswith(".") and int(match["generation"] or 0) <= standing:
-                report.add(
-                    "leftover", name, "rows of an attempt that did not win; run again, and it is swept away"
+            # `SELECT * FROM 'images/*.parquet'` would count one with a visible name, beside those that stand.
+            standing = known.get(int(match["shard"]))
+            if file.startswith(".") or standing is None:
+                continue
+            if is_over(storage, name, match, standing[-1]):
+                what = "rows of an attempt that did not win; run again, and it is swept away"
+            else:
+                what = (
+                    "rows of an attempt that is at work, or died; "
+                    "if no driver is at work (annotator status), remove the file"
                 )
+            report.add("leftover", name, what)

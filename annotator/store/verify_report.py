@@ -36,7 +36,7 @@ class Report:
         counts: problems by kind, all of them.
         problems: the first `EXAMPLES` of each kind.
         forgotten: items that were taken out of the run: nothing of them is left, or a problem says what.
-        leftovers: files of attempts that did not win; harmless, `sweep` removes those of committed shards.
+        leftovers: files of attempts that did not win; `sweep` removes those of attempts that can win no more.
     """
 
     planned: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -142,20 +143,39 @@ def test_a_damaged_record_is_named_by_whoever_reads_one_shard(retried):
         Run(retried.path).rows("images", 0)
 
 
-@pytest.mark.parametrize("damaged", ["record", "rows"])
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+DAMAGES = {
+    "rows cut": (False, _cut),
+    "record cut": (True, _cut),
+    "record cut to its beginning": (True, lambda path: path.write_bytes(path.read_bytes()[:30])),
+    "record empty": (True, lambda path: path.write_bytes(b"")),
+    "record of zeros": (True, lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    "record lost": (True, Path.unlink),
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGES)
 def test_a_shard_made_anew_after_its_retry_was_damaged_is_not_seen_double(retried, damaged):
     retried.retry()
     sweep(retried.path)
     rows = retried.path / standing_record(retried.path, 0).files["instances"].name
-    path = rows if damaged == "rows" else retried.path / record_name(0, 1)
-    path.write_bytes(path.read_bytes()[:-5])
+    of_record, damage = DAMAGES[damaged]
+    damage(retried.path / record_name(0, 1) if of_record else rows)
     repair(retried.path)
     assert rows.exists()  # until there are others
+    for path in retried.path.rglob("*"):
+        os.utime(path, (path.stat().st_mtime - 60,) * 2)
     assert retried.commit(retried.tables(range(ITEMS))).won
+    assert not verify(retried.path).ok
     # Of an attempt under way at the next retry.
     late = retried.path / "images" / f"s000000-g001-{'0' * 16}.parquet"
     late.write_bytes(b"PAR1")
     sweep(retried.path)
+    (problem,) = verify(retried.path).problems
+    assert problem.where.endswith(late.name) and "remove the file" in problem.message
     late.unlink()
     assert [row["index"] for row in retried.visible("images")] == list(range(ITEMS))
     report = verify(retried.path)

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,13 @@ def test_a_run_in_a_bucket_is_read_and_verified_like_any_other(remote):
     here, there = (list(Run(place).instances()) for place in (run.path, url))
     assert here == there and people(url) > 0
     assert len(Run(url).plan) == report.planned
+
+
+def test_the_store_says_when_a_file_was_written(remote):
+    url, _ = remote
+    assert abs(storage_at(url).modified("run.json") - time.time()) < 60
+    with pytest.raises(FileNotFoundError):
+        storage_at(url).modified("commits/s000000.json")
 
 
 def test_of_many_who_commit_a_shard_one_wins(remote):
