@@ -145,7 +145,9 @@ def _set(dataset: Any, people: Iterable[int], values: dict[str, Any]) -> int:
     of_image: dict[int, list[int]] = defaultdict(list)
     for person in people:
         of_image[image_of(person)].append(person)
-    change = {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in values.items()}
+    # Whoever judges somebody now has seen the prediction that the last load renewed.
+    judged = {**values, "stale": None}
+    change = {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in judged.items()}
     change["last_modified_at"] = _now()
     found: dict[int, Any] = {}
     for _ in range(_ATTEMPTS):

@@ -133,7 +133,7 @@ def _of_image(
         if person is None:
             continue
         row, pose = predicted.get(person), poses.get(person)
-        flags = _aged(label, pose, row, size, mirror)
+        flags = _aged(label, row, size)
         correction: dict[str, Any] = {}
         if size is not None and row is not None:
             correction = _correction(label, pose, row, size, mirror, flags)
@@ -186,22 +186,19 @@ def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str 
     return label.get("visible_by"), _iso(was_set), was_set is not None
 
 
-def _aged(
-    label: Document,
-    pose: Document | None,
-    row: np.ndarray | None,
-    size: tuple[int, int] | None,
-    mirror: Mirror,
-) -> list[str]:
+def _aged(label: Document, row: np.ndarray | None, size: tuple[int, int] | None) -> list[str]:
     """Flags of a prediction that is another one than people saw, or is not there any more.
 
     A load says so of what it renews; the run may have changed after it.
     """
+    stale = ["stale"] if label.get("stale") else []
     if row is None or size is None:
-        return ["stale", "gone"] if label.get("stale") else ["gone"]
-    loaded = None if pose is None else pose.get("drawn")
-    lines = mirror.to_lines(to_fractions(row[:, :2], np.array(size)))
-    return ["stale"] if label.get("stale") or drawn(lines) != loaded else []
+        return [*stale, "gone"]
+    visible = row[:, 2]
+    points = np.where(visible[:, None] > 0, to_fractions(row[:, :2], np.array(size)), np.nan)
+    loaded = np.array(label["points"], np.float64)
+    same = np.array_equal(loaded, points, equal_nan=True) and np.array_equal(label["visible"], visible)
+    return stale if same else ["stale"]
 
 
 def _correction(

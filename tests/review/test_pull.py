@@ -251,6 +251,36 @@ def test_rows_that_changed_since_the_load_are_nobodys_correction(run, place, dat
     assert found[C].flags == ("stale",)
 
 
+def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, place, dataset) -> None:
+    decisions.decide(dataset, [A, B], decisions.ACCEPTED, by="anna")
+    decisions.set_visibility(dataset, [C], [9], 1, by="anna")
+    drag(dataset, 3, D, 2, 1, (0.5, 0.25))
+    pull(run.open(), place)
+    posed_anew(run, 0.01)
+    load(run.open(), place, quiet=True)
+    pull(run.open(), place)
+    assert {p: r.flags for p, r in layers.read(run.open()).items()} == dict.fromkeys((A, B, C, D), ("stale",))
+    decisions.decide(dataset, [A, D], decisions.ACCEPTED, by="ben")
+    decisions.set_visibility(dataset, [C], [10], 1, by="ben")
+    pull(run.open(), place)
+    found = layers.read(run.open())
+    assert {p: r.flags for p, r in found.items()} == {A: (), B: ("stale",), C: (), D: ()}
+    left = np.array(found[C].keypoints).reshape(17, 3)
+    assert np.array_equal(left[:, :2].astype(np.float32), two_people(0.01).keypoints[0])
+    # Nor does the next load say so again.
+    load(run.open(), place, max_copies=1, quiet=True)
+    assert pull(run.open(), place).layer is None
+
+
+def test_a_line_that_was_deleted_says_nothing_of_the_prediction(run, place, dataset) -> None:
+    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    sample = dataset.match({"index": 3}).first()
+    del sample.poses.polylines[0]
+    sample.save()
+    pull(run.open(), place)
+    assert layers.read(run.open())[C].flags == ()
+
+
 def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
     sample = dataset.match({"index": 3}).first()
     line = sample.poses.polylines[0]
