@@ -41,7 +41,7 @@ from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
 from annotator.store.generations import merge
 from annotator.store.reader import Run
-from annotator.store.records import CommitRecord, CorruptRecordError, standing_record
+from annotator.store.records import CommitRecord, CorruptRecordError, record_since
 from annotator.store.results import stored_results
 from annotator.store.rows import RowBuilder
 
@@ -256,7 +256,7 @@ class ShardWorker:
     def _standing(self, task: ShardTask) -> CommitRecord | None:
         """What was committed of a shard so far: by somebody else, or what a retry starts from."""
         try:
-            return standing_record(self._job.run_dir, task.shard)
+            return record_since(self._job.run_dir, task.shard, max(0, task.generation - 1))
         except (FileNotFoundError, CorruptRecordError):
             return None
 

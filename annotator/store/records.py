@@ -137,18 +137,33 @@ def generations(run_dir: str | Path) -> dict[int, list[int]]:
 
 
 def standing_record(run_dir: str | Path, shard: int) -> CommitRecord:
-    """The record of the latest generation of one shard, without listing the folder.
+    """The record of the latest generation of one shard; the folder is listed only if its first one is gone.
 
     As for `iter_records`, it is all one whether superseded ones can be read.
 
     Raises:
         FileNotFoundError, CorruptRecordError, OSError: as `read_record`.
     """
+    try:
+        return record_since(run_dir, shard, 0)
+    except FileNotFoundError:
+        numbers = generations(run_dir).get(shard)
+        if numbers is None:
+            raise
+        return read_record(storage_at(run_dir), shard, numbers[-1])
+
+
+def record_since(run_dir: str | Path, shard: int, generation: int) -> CommitRecord:
+    """The record of the latest generation of one shard from this one on, without listing the folder.
+
+    Raises:
+        FileNotFoundError, CorruptRecordError, OSError: as `read_record`.
+    """
     storage = storage_at(run_dir)
-    data = storage.read(record_name(shard))
-    for generation in count(1):
+    data = storage.read(record_name(shard, generation))
+    for later in count(generation + 1):
         try:
-            data = storage.read(record_name(shard, generation))
+            data = storage.read(record_name(shard, later))
         except FileNotFoundError:
             break
     return parse_record(data, shard)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -136,9 +137,10 @@ def test_a_kind_that_is_mended_is_no_error_and_is_named_beside_those_that_are_le
     assert again(run, {"decode/corrupt", "read/missing"}).images == 1
 
 
-def test_a_superseded_record_that_is_torn_keeps_no_retry(run) -> None:
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"{"), Path.unlink], ids=["torn", "lost"])
+def test_a_superseded_record_that_is_damaged_keeps_no_retry(run, damage) -> None:
     again(run, {"decode/corrupt"})
-    (run.path / record_name(0)).write_bytes(b"{")
+    damage(run.path / record_name(0))
     again(run, {"read/missing"})
     assert run.open().committed()[0].generation == 2
 

@@ -124,11 +124,14 @@ def test_retries_follow_each_other(retried):
     assert verify(retried.path).ok
 
 
-@pytest.mark.parametrize("content", [b"", b"{"])
+@pytest.mark.parametrize("content", [b"", b"{", None])
 def test_what_became_of_a_superseded_record_is_all_one(retried, content):
     retried.retry(failing={4})
     sweep(retried.path)
-    (retried.path / record_name(0)).write_bytes(content)
+    if content is None:
+        (retried.path / record_name(0)).unlink()
+    else:
+        (retried.path / record_name(0)).write_bytes(content)
     assert verify(retried.path).ok and repair(retried.path) == {}
     run = Run(retried.path)
     assert len(run.rows("images", 0)) == ITEMS
