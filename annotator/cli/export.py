@@ -14,6 +14,7 @@ _LEFT_OUT = {
     "no_file": "frames of videos are left out: the format needs a file for each picture",
     "no_name": "images are left out: their names hold control characters, which the format cannot; "
     "rename the files and annotate them again",
+    "unreadable": "frames with a result are left out of films: they cannot be read any more",
     "no_picture": "images are without their picture: frames of videos, or files that cannot be read",
 }
 

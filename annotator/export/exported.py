@@ -21,6 +21,7 @@ class Exported:
         no_joints: people left out because the format knows people by joints alone, and none is labelled.
         no_file: images left out because the format needs a file for each: frames of videos.
         no_name: images left out because the format cannot hold their names: control characters in XML.
+        unreadable: frames left out of a film because they have a result but cannot be read any more.
         no_picture: images written without the picture asked for: frames of videos, files that cannot be read.
         doubtful: how many of the people written the run itself doubts, by `doubtful.KINDS`.
     """
@@ -33,6 +34,7 @@ class Exported:
     no_joints: int = 0
     no_file: int = 0
     no_name: int = 0
+    unreadable: int = 0
     no_picture: int = 0
     doubtful: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 

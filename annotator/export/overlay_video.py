@@ -52,8 +52,8 @@ def write_overlay_video(
         smooth: joints as `tracks.smoothed` gives them; people filled into short gaps are drawn too.
 
     Raises:
-        UserError: no films, none with a result, several and a path that names a file, or nothing that can be
-            written to.
+        UserError: no films, none with a result, several and a path that names a file, one that cannot be read
+            any more, or nothing that can be written to.
         RunFailed: a data file is damaged, or the disk is full.
     """
     films = films_of(run.plan)
@@ -62,10 +62,11 @@ def write_overlay_video(
     path = Path(path)
     if len(films) > 1 and path.suffix:
         raise UserError(f"{run.place} has {len(films)} films: name a folder for them, not {path}")
-    known = _with_results(run)
+    done = Exported(path)
+    known = _with_results(run, done)
     if not known:
         raise UserError(f"{run.place}: no frame of its films has a result")
-    records, frames, done = run.committed(), _Frames(run, smooth, min_score), Exported(path)
+    records, frames = run.committed(), _Frames(run, smooth, min_score)
     taken: set[Path] = set()
     for film in films:
         target = path if len(films) == 1 else _own_name(path, film, taken)
@@ -75,7 +76,7 @@ def write_overlay_video(
             for drawn in _write(run, film, is_followed(film, records), aside, frames):
                 tick(1)
                 if drawn is None:
-                    done.errors += 1
+                    done.unreadable += 1
                 else:
                     done.images += 1
                     done.add_people(person["doubts"] for person in drawn)
@@ -83,13 +84,19 @@ def write_overlay_video(
     return done
 
 
-def _with_results(run: Run) -> set[str]:
-    """URIs of the films of which some frame has a result."""
+def _with_results(run: Run, done: Exported) -> set[str]:
+    """URIs of the films of which some frame has a result; counts the rows of videos that have none."""
     found: set[str] = set()
     for batch in run.images(["video_uri", "status"]):
-        results = batch.filter(pc.not_equal(batch["status"], "error"))  # type: ignore[attr-defined]
-        found.update(results["video_uri"].drop_null().unique().to_pylist())
+        videos = batch.filter(batch["video_uri"].is_valid())
+        results = videos.filter(_succeeded(videos))
+        done.errors += videos.num_rows - results.num_rows
+        found.update(results["video_uri"].unique().to_pylist())
     return found
+
+
+def _succeeded(images: pa.RecordBatch) -> pa.Array:
+    return pc.not_equal(images["status"], "error")  # type: ignore[attr-defined]
 
 
 def _own_name(folder: Path, film: Film, taken: set[Path]) -> Path:
@@ -123,20 +130,20 @@ class _Frames:
 
         self._rows = self._each(smoothed_instances(run) if smooth else run.instances())
         self._next = next(self._rows, None)
-        self._statuses = (
-            row
+        self._results = (
+            index
             for batch in run.images(["index", "status"])
-            for row in zip(batch["index"].to_pylist(), batch["status"].to_pylist(), strict=True)
+            for index in batch.filter(_succeeded(batch))["index"].to_pylist()
         )
-        self._status = next(self._statuses, None)
+        self._result = next(self._results, None)
         self._min_score = min_score
         self.below_score = 0
 
-    def status(self, index: int) -> str | None:
-        """Of the row of item `index`; None where there is none. Ask in ascending order."""
-        while self._status is not None and self._status[0] < index:
-            self._status = next(self._statuses, None)
-        return self._status[1] if self._status is not None and self._status[0] == index else None
+    def has_result(self, index: int) -> bool:
+        """Whether item `index` has one; ask in ascending order."""
+        while self._result is not None and self._result < index:
+            self._result = next(self._results, None)
+        return self._result == index
 
     def people(self, index: int, followed: bool) -> list[dict]:
         """Those of item `index` to draw, by their tracks or else their boxes; ask in ascending order."""
@@ -160,7 +167,7 @@ class _Frames:
 
 
 def _write(run: Run, film: Film, followed: bool, path: Path, frames: _Frames) -> Iterator[list[dict] | None]:
-    """Write one film; yields the people drawn in each frame that has a row, None for one left out."""
+    """Write one film; yields the people drawn in each frame with a result, None where it cannot be read."""
     import av
 
     artist = _Artist(run.skeleton)
@@ -171,17 +178,14 @@ def _write(run: Run, film: Film, followed: bool, path: Path, frames: _Frames) ->
             for item in run.plan.items(shard):
                 if item.video_uri != film.uri or item.pts is None or not item.is_frame:
                     continue
-                status = frames.status(item.index)
-                if status is None:
+                if not frames.has_result(item.index):
                     continue
-                found = frames.people(item.index, followed)
                 try:
-                    image = reader.read(item) if status != "error" else None
+                    image = reader.read(item)
                 except ItemError:
-                    image = None
-                if image is None:
                     yield None
                     continue
+                found = frames.people(item.index, followed)
                 pixels = artist.draw(image.pixels, image.scale, found, item.time or 0.0)
                 if stream is None:
                     stream = _stream(container, pixels, base, rate)
@@ -190,8 +194,11 @@ def _write(run: Run, film: Film, followed: bool, path: Path, frames: _Frames) ->
                 frame.pts, frame.time_base = item.pts, base
                 container.mux(stream.encode(frame))
                 yield found
-        if stream is not None:
-            container.mux(stream.encode(None))
+        if stream is None:
+            raise UserError(
+                f"{film.uri}: no frame with a result can be read any more; the film has to be what it was"
+            )
+        container.mux(stream.encode(None))
 
 
 def _clock(film: Film) -> tuple[Fraction, Fraction]:

@@ -78,6 +78,7 @@ def test_programs_are_told_the_same(run, tmp_path, capsys) -> None:
         "no_joints": 0,
         "no_file": 0,
         "no_name": 0,
+        "unreadable": 0,
         "no_picture": 0,
         "shards_left": 0,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,15 +35,15 @@ class Died(BaseException):
     """What nobody catches."""
 
 
-def write_grey(path: Path) -> str:
-    """A film of grey frames, with an odd width once it is turned upright."""
+def write_grey(path: Path, pts: Sequence[int] = PTS) -> str:
+    """A film of grey frames at some times, with an odd width once it is turned upright."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=15)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
         stream.codec_context.time_base = Fraction(1, 100)
-        for number in range(FRAMES):
+        for moment in pts:
             frame = av.VideoFrame.from_ndarray(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = PTS[number], Fraction(1, 100)
+            frame.pts, frame.time_base = moment, Fraction(1, 100)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return str(path)
@@ -68,7 +68,7 @@ def run(tmp_path) -> Run:
 
 
 def annotated(path: Path, sources: list[str], shards: int = 99, failed: Collection[int] = ()) -> Run:
-    """A run of films with the people of `poses` in every frame of the first shards, but for `failed` ones."""
+    """A run of films with the people of `poses` in all frames of the first shards, but for `failed` items."""
     plan = build_plan(sources, shard_size=8)
     provenance = Provenance(
         ModelRecord("p", "ab" * 32, "p.pth", (192, 256)), None, None, "01" * 32, plan.sha256
@@ -79,9 +79,10 @@ def annotated(path: Path, sources: list[str], shards: int = 99, failed: Collecti
     for shard in plan.shards[:shards]:
         rows = RowBuilder(COCO_17, ScoreThresholds(), provenance)
         for item in plan.items(shard):
-            broken = ItemError("open", "corrupt", "no video stream")
-            lost = item.frame_index is None or item.frame_index in failed
-            rows.add(item, (WIDTH, HEIGHT), broken if lost else poses(item.frame_index))
+            if item.frame_index is None or item.index in failed:
+                rows.add(item, (WIDTH, HEIGHT), ItemError("open", "corrupt", "no video stream"))
+            else:
+                rows.add(item, (WIDTH, HEIGHT), poses(item.frame_index))
         ShardWriter(path, shard).commit(*rows.tables(), {})
     if len(plan.shards) <= shards:
         follow_run(Run(path))
@@ -132,7 +133,7 @@ def test_a_video_that_could_not_be_read_is_passed_over(tmp_path):
     broken.write_bytes(b"no film")
     run = annotated(tmp_path / "run", [str(broken), write_grey(tmp_path / "grey.mkv")])
     written = write_overlay_video(run, tmp_path / "overlay.mp4", smooth=True)
-    assert (written.images, written.people) == (FRAMES, FRAMES)
+    assert (written.images, written.people, written.errors) == (FRAMES, FRAMES, 1)
     assert len(decoded(tmp_path / "overlay.mp4")[0]) == FRAMES
 
 
@@ -146,6 +147,32 @@ def test_frames_without_a_result_are_left_out(tmp_path, capsys):
     times = decoded(to)[1]
     kept = [pts for number, pts in enumerate(PTS) if number not in failed]
     np.testing.assert_allclose(times - times[0], (np.array(kept) - kept[0]) / 100, atol=0.002)
+
+
+def test_a_film_without_any_result_is_not_written_and_said(tmp_path):
+    films = [write_grey(tmp_path / "grey.mkv"), write_grey(tmp_path / "lost.mkv")]
+    run = annotated(tmp_path / "run", films, failed=range(FRAMES, 2 * FRAMES))
+    written = write_overlay_video(run, tmp_path / "films")
+    assert (written.images, written.errors) == (FRAMES, FRAMES)
+    assert [path.name for path in (tmp_path / "films").iterdir()] == ["grey.mp4"]
+
+
+def test_frames_that_cannot_be_read_any_more_are_left_out_and_said(run, tmp_path, capsys):
+    """They have a result, so that no retry brings them back."""
+    write_grey(tmp_path / "grey.mkv", PTS[:20])
+    to = tmp_path / "overlay.mp4"
+    export(run.place, str(to), "overlay-video", min_score=0.5)
+    said = capsys.readouterr().out
+    assert "20 images, 20 people" in said and "10 frames with a result are left out" in said
+    assert "20 people below" in said and "retry" not in said
+    assert len(decoded(to)[0]) == 20
+
+
+def test_a_film_that_is_another_now_is_said(run, tmp_path):
+    write_grey(tmp_path / "grey.mkv", [moment + 7000 for moment in PTS])
+    with pytest.raises(UserError, match=r"grey\.mkv: no frame with a result can be read any more"):
+        write_overlay_video(run, tmp_path / "overlay.mp4")
+    assert not list(tmp_path.glob("*overlay*"))
 
 
 def test_frames_that_are_still_to_come_are_left_out_and_said(tmp_path, capsys):
