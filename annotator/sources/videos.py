@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -60,18 +61,22 @@ class Sampling:
         chosen = np.flatnonzero(keep)
         if self.fps is not None and len(chosen):
             # Between two of them it is nearly a unit; a whole one is a frame where the clock counts frames.
-            slots = np.floor((times[chosen] - times[chosen[0]] + 0.999 * unit) * self.fps)
+            slots = (times[chosen] - times[chosen[0]] + 0.999 * unit) * self.fps
             chosen = chosen[_one_a_slot(slots.tolist())]
         return chosen[:: self.every or 1].astype(np.int64)
 
 
 def _one_a_slot(slots: list[float]) -> list[int]:
-    """Places of at most one frame a slot; a slot that was empty is made up for by the next frame."""
-    kept, due = [], 0.0
+    """Places of at most one frame a slot, given when each frame comes, in slots.
+
+    A slot that was empty is made up for by a later frame, half a slot behind the one before at least: of the
+    frames after a pause no two neighbours are kept.
+    """
+    kept, due, last = [], 0, -math.inf
     for place, slot in enumerate(slots):
-        if slot >= due:
+        if slot >= due and slot - last >= 0.5:
             kept.append(place)
-            due = max(due + 1, slot)
+            due, last = max(due + 1, math.floor(slot)), slot
     return kept
 
 

@@ -178,6 +178,16 @@ def test_a_sample_above_an_uneven_films_rate_loses_one_frame_at_most():
     assert len(Sampling(fps=15).choose(film)) == pytest.approx(900, abs=2)
 
 
+def test_after_a_pause_no_two_neighbours_are_sampled():
+    second, clock = np.arange(60) / 30, Fraction(1, 1000)
+    paused = np.round(1000 * np.append(second, 12.5 + second))
+    film = index(paused, clock)
+    assert film.times[Sampling(fps=1).choose(film)] == pytest.approx([0, 1, 12.5, 13, 13.5, 14], abs=0.04)
+    # A camera that begins when something moves.
+    film = index(np.round(1000 * np.add.outer(3.5 * np.arange(4), second[:6]).ravel()), clock)
+    assert film.times[Sampling(fps=1).choose(film)] == pytest.approx([0, 3.5, 7, 10.5], abs=0.04)
+
+
 def test_a_limit_counts_frames(film, touch):
     folder = touch("in/a.jpg", "in/z.jpg")
     (folder / "in" / "m.mp4").write_bytes(film.read_bytes())
