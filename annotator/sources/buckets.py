@@ -46,13 +46,9 @@ def walk_prefix(place: Location, notes: Notes) -> Iterator[str]:
 
 def is_input_object(place: Location, name: str) -> bool:
     """Whether the object with this key relative to `place` is a picture or a video, as files are."""
-    from annotator.store.objects import open_object
+    from annotator.store.objects import read_start
 
-    def head(key: str) -> bytes:
-        with open_object(place.below(key)) as stream:
-            return stream.read(HEAD_BYTES)
-
-    return is_input(name, head)
+    return is_input(name, lambda key: read_start(place.below(key), HEAD_BYTES))
 
 
 def split_key(place: Location) -> tuple[Location, str]:

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import obstore
 import pytest
 
 from annotator.errors import ItemError, UserError
 from annotator.media.feed import ImageFeed
 from annotator.media.image import ImageLimits, read_image
 from annotator.media.remote import local_copy
+from annotator.sources.buckets import is_input_object
+from annotator.sources.folders import HEAD_BYTES
 from annotator.sources.plan import build_plan
+from annotator.store.locations import location
+from annotator.store.objects import read_start
 from annotator.store.storage import storage_at
 
 
@@ -63,6 +68,28 @@ def test_typescript_is_no_video(bucket):
         made = build_plan([f"{bucket}/{text}"], shard_size=4)
         assert made.table()["video_uri"].to_pylist() == [f"{bucket}/a/film.ts"]
         assert made.notes[0] == "skipped in folders: 1 .ts"
+
+
+def test_telling_ts_objects_apart_costs_one_small_request_each(bucket, monkeypatch):
+    put(bucket, "large.ts", data=(b"G" + bytes(187)) * 20_000)
+    put(bucket, "small.ts", data=(b"G" + bytes(187)) * 9)
+    put(bucket, "empty.ts", data=b"")
+    handed_out = []
+
+    def counted(*args, get_range=obstore.get_range, **options):
+        data = get_range(*args, **options)
+        handed_out.append(len(data))
+        return data
+
+    with monkeypatch.context() as patch:
+        patch.setattr(obstore, "get", None)
+        patch.setattr(obstore, "get_range", counted)
+        place = location(bucket)
+        assert is_input_object(place, "large.ts") and is_input_object(place, "small.ts")
+        assert handed_out == [HEAD_BYTES, 9 * 188]
+        assert read_start(place.below("empty.ts"), 9) == b""
+        with pytest.raises(FileNotFoundError):
+            read_start(place.below("none.ts"), 9)
 
 
 def test_lists_name_objects_from_either_side(bucket, tmp_path):
