@@ -67,13 +67,20 @@ def export(
     source = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
     written = write(source, to, min_score=min_score, smooth=smooth)
     dropped = source.left_out if isinstance(source, RunWithout) else None
+    # Of the reviewed run, also where others are left out of it.
+    unseen = getattr(source, "unseen", 0) if reviewed == "accepted" else None
     left = source.info.shards - len(source.committed())
     if as_json:
-        print_json(written.to_dict() | {"dropped": dropped, "shards_left": left})
+        print_json(written.to_dict() | {"dropped": dropped, "unseen": unseen, "shards_left": left})
         return
     print(f"{to}: {written.images:,} images, {written.people:,} people")
     if left:
         print(f"  the run is not finished: {left:,} of its {source.info.shards:,} shards are not in it")
+    if unseen:
+        print(
+            f"  {unseen:,} accepted people are without keypoints, which nobody has seen: the prediction has "
+            "changed since, or the correction cannot be read; `annotator review load`, and judge them anew"
+        )
     if dropped is not None:
         print(f"  {dropped:,} people are left out by --drop {drop}")
     elif doubtful := {kind: count for kind, count in written.doubtful.items() if count}:

@@ -22,7 +22,7 @@ def verdicts(run: Run, bad_below: float) -> tuple[np.ndarray, np.ndarray]:
     """Whom a reviewer has judged, and whose label was bad: two (N,) bool in the order of the run's rows.
 
     Bad are those rejected or sent back, and those whose correction has an OKS below `bad_below` with the
-    prediction. Nobody has judged those whose correction cannot be read.
+    prediction. Nobody has judged those whose correction cannot be read or whose prediction has changed since.
     """
     reviews, known, bad = read(run), [np.zeros(0, bool)], [np.zeros(0, bool)]
     sigmas = np.array(run.skeleton.sigmas)
@@ -88,9 +88,8 @@ def undecided(run: Run, queue: Queue) -> int:
 
 
 def _judges(review: Review) -> bool:
-    """Whether a reviewer said, of joints that can be read, what they are: not if all was withdrawn."""
-    judged = review.decision is not None or review.keypoints is not None
-    return judged and "broken" not in review.flags
+    """Whether a reviewer said of the joints as they are now what they are: not if all was withdrawn."""
+    return review.holds and (review.decision is not None or review.keypoints is not None)
 
 
 def _similarity(batch, place: int, review: Review, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed, UserError
+from annotator.review.decisions import ACCEPTED
 from annotator.store.durable import replace_file, write_failure
 from annotator.store.parquet import open_parquet
 from annotator.store.reader import Run
@@ -58,6 +59,21 @@ class Review:
     def latest(self) -> str:
         """When somebody decided, withdrew, or corrected last; empty if nobody did."""
         return max(self.time or "", self.corrected_at or "")
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is about the joints as they are now: read back whole, and seen by whoever judged.
+
+        Where the prediction has changed since, a person whose joints were dragged is as she was left; of any
+        other nobody has seen the joints.
+        """
+        dragged = self.keypoints is not None and any(self.moved_by or ())
+        return "broken" not in self.flags and (dragged or "stale" not in self.flags)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether somebody accepted the joints as they are now."""
+        return self.decision == ACCEPTED and self.holds
 
 
 def merge(rows: Iterable[Review]) -> dict[int, Review]:

@@ -21,11 +21,15 @@ class ReviewedRun(Run):
     """Reads as the run does; predictions on disk stay what they are.
 
     "all": everybody who was not rejected, corrected where somebody was corrected. "accepted": images in which
-    somebody was accepted; the accepted with their keypoints, and those who are undecided or sent back as
-    boxes without keypoints (`num_keypoints` 0), which COCO's trainers and evaluators take for "not labelled".
+    somebody was accepted; the accepted with their keypoints, and those who are undecided, sent back, or
+    accepted with joints that nobody has seen (`Review.accepted`), as boxes without keypoints
+    (`num_keypoints` 0), which COCO's trainers and evaluators take for "not labelled".
 
     Args:
         run: the run. choice: whom to take.
+
+    Attributes:
+        unseen: how many people of the run were accepted, but not with the joints that they have now.
 
     Raises:
         UserError: nothing was pulled yet, or no such choice.
@@ -41,7 +45,11 @@ class ReviewedRun(Run):
             raise UserError(
                 f"{run.place} has no reviews yet; `annotator review pull {run.place}` brings them back"
             )
-        self._images = {r.image_id for r in self.reviews.values() if r.decision == ACCEPTED}
+        self._images = {review.image_id for review in self.reviews.values() if review.accepted}
+        self.unseen = sum(
+            review.decision == ACCEPTED and not review.accepted and "gone" not in review.flags
+            for review in self.reviews.values()
+        )
 
     def images(
         self, columns: Sequence[str] | None = None, only_errors: bool = False
@@ -81,7 +89,7 @@ class ReviewedRun(Run):
         for n, review in enumerate(reviews):
             if review is not None and review.keypoints is not None:
                 keypoints[n] = np.array(review.keypoints, np.float32).reshape(-1, 3)
-            if self.choice == "accepted" and (review is None or review.decision != ACCEPTED):
+            if self.choice == "accepted" and not (review is not None and review.accepted):
                 keypoints[n] = 0
             numbers[n] = (keypoints[n, :, 2] > 0).sum()
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

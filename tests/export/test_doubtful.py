@@ -125,6 +125,16 @@ def test_whom_somebody_accepted_stays(run, exported) -> None:
     assert people == [0, 2]
 
 
+@pytest.mark.parametrize("drop", ["", "phantoms"])
+def test_accepted_people_whose_joints_nobody_has_seen_are_told_of(run, exported, drop: str) -> None:
+    when = "2026-01-01T00:00:00Z"
+    aged = Review(2, 1000, "accepted", None, "me", when, flags=("stale",))
+    write_layer(run.open(), [Review(1, 1000, "accepted", None, "me", when), aged])
+    said = exported(drop=drop, reviewed="accepted")[2]
+    assert "1 accepted people are without keypoints, which nobody has seen" in said
+    assert "without keypoints" not in exported(drop=drop, reviewed="all")[2]
+
+
 def test_what_cannot_be_left_out_is_said(run, exported) -> None:
     with pytest.raises(UserError, match="ghosts: choose from phantoms, duplicates"):
         RunWithout(run.open(), ["phantoms", "ghosts"])

@@ -166,7 +166,7 @@ def test_reviews_tell_what_was_bad_and_how_long_it_took(run) -> None:
 
 
 def test_only_what_was_accepted_or_corrected_is_right(make_run, picture, people) -> None:
-    opened = make_run([picture("a.jpg", people([[1, 1, 20, 30]] * 6))]).commit().open()
+    opened = make_run([picture("a.jpg", people([[1, 1, 20, 30]] * 8))]).commit().open()
     (batch, *_) = opened.instances(["keypoints"])
     left = tuple(np.array(batch["keypoints"][5].as_py(), np.float32).tolist())
     when, later = "2026-01-01T10:00:00.000Z", "2026-01-01T11:00:00.000Z"
@@ -177,12 +177,15 @@ def test_only_what_was_accepted_or_corrected_is_right(make_run, picture, people)
         Review(4, 1000, "accepted", None, "ann", when, None, "ann", later, flags=("broken",)),
         Review(5, 1000, "rejected", "other", "ann", when),
         Review(6, 1000, keypoints=left, corrected_by="ann", corrected_at=when),
+        # The predictions have changed since.
+        Review(7, 1000, "accepted", None, "ann", when, flags=("stale",)),
+        Review(8, 1000, "rejected", "other", "ann", when, flags=("stale",)),
     ]
     write_layer(opened, layer)
-    assert reviewed(opened).right.sum(axis=1).tolist() == [17, 0, 0, 0, 0, 17]
+    assert reviewed(opened).right.sum(axis=1).tolist() == [17, 0, 0, 0, 0, 17, 0, 0]
     known, bad = verdicts(opened, 0.75)
-    assert known.tolist() == [True, True, False, False, True, True]
-    assert bad.tolist() == [False, True, False, False, True, False]
+    assert known.tolist() == [True, True, False, False, True, True, False, False]
+    assert bad.tolist() == [False, True, False, False, True, False, False, False]
 
 
 def test_a_run_in_an_object_store_is_ranked_with_its_reviews(run, bucket, capsys) -> None:

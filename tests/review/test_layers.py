@@ -152,6 +152,28 @@ def test_reviewed_rows_are_corrected_and_the_run_is_not(run) -> None:
     assert list(run.open().instances()) == before
 
 
+def test_joints_that_nobody_has_seen_are_not_accepted(run) -> None:
+    when = "2026-01-01T10:00:00.000Z"
+    dragged = {"keypoints": (7.0, 1.5, 2.0) * 17, "corrected_at": when, "moved_by": (4.5,)}
+    as_visible = dragged | {"moved_by": (0.0,)}
+    layers.write_layer(
+        run.open(),
+        [
+            decided(0, 0, "accepted", when, flags=("stale",), **dragged),
+            decided(0, 1, "accepted", when, flags=("stale",), **as_visible),
+            decided(1, 0, "accepted", when, flags=("stale",)),
+            decided(2, 0, "accepted", when),
+            decided(2, 1, "accepted", when, flags=("broken",), corrected_at=when),
+            decided(3, 0, "accepted", when, flags=("gone", "stale")),
+        ],
+    )
+    accepted = ReviewedRun(run.open(), "accepted")
+    found = [row for batch in accepted.instances(["id", "num_keypoints"]) for row in batch.to_pylist()]
+    wanted = {person(0, 0): 17, person(0, 1): 0, person(2, 0): 17, person(2, 1): 0}
+    assert {row["id"]: row["num_keypoints"] for row in found} == wanted
+    assert accepted.unseen == 3
+
+
 def test_an_export_takes_what_was_reviewed(run, tmp_path) -> None:
     from annotator.export.coco import write_coco
 
