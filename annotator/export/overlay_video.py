@@ -185,13 +185,14 @@ def _write(run: Run, film: Film, followed: bool, path: Path, frames: _Frames) ->
                 except ItemError:
                     yield None
                     continue
-                found = frames.people(item.index, followed)
-                pixels = artist.draw(image.pixels, image.scale, found, item.time or 0.0)
+                found, time = frames.people(item.index, followed), item.time or 0.0
+                pixels = artist.draw(image.pixels, image.scale, found, time)
                 if stream is None:
                     stream = _stream(container, pixels, base, rate)
                 pixels = _fitted(pixels, stream.width, stream.height)
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                frame.pts, frame.time_base = item.pts, base
+                # Not the item's pts: those of counted frames are in another unit.
+                frame.pts, frame.time_base = round(time / base), base
                 container.mux(stream.encode(frame))
                 yield found
         if stream is None:

@@ -116,6 +116,23 @@ def test_every_frame_at_its_time_with_whom_was_followed(run, tmp_path):
     assert np.abs(label - track_colour(1)).max(axis=-1).min() < 40
 
 
+def test_joined_recordings_last_as_long_as_they_did(tmp_path):
+    """Their frames are counted: what the plan calls pts is no time stamp of the film."""
+    path, to = tmp_path / "joined.ts", tmp_path / "overlay.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, HEIGHT, "yuv420p"
+        for _ in range(12):
+            frame = av.VideoFrame.from_ndarray(np.full((HEIGHT, 160, 3), 90, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    path.write_bytes(2 * path.read_bytes())
+    run = annotated(tmp_path / "run", [str(path)])
+    assert [item.pts for item in run.plan.items(0)] == list(range(len(run.plan)))
+    assert write_overlay_video(run, to).images == len(run.plan) > 20
+    np.testing.assert_allclose(decoded(to)[1], np.arange(len(run.plan)) / 10, atol=0.002)
+
+
 def test_min_score_and_smoothing(run, tmp_path):
     assert write_overlay_video(run, tmp_path / "a.mp4", min_score=0.85).people == 0
     assert write_overlay_video(run, tmp_path / "b.mp4", smooth=True).people == FRAMES
