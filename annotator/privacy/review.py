@@ -9,19 +9,17 @@ from annotator.errors import UserError
 from annotator.review.database import ADDRESS_VARIABLE, NAME_VARIABLE, database
 from annotator.review.workplace import datasets_of, workplace
 from annotator.store.reader import Run
-from annotator.store.review_folder import copies_folder
+from annotator.store.review_folder import copies_of
 
 _AT_ONCE = 10_000
 
 
 def remove_copies(run: Run, indices: Collection[int]) -> int:
-    """Remove the copies of items, by their places in the plan; returns how many there were."""
-    folder, removed = copies_folder(run.path, run.info), 0
-    for index in indices if folder.is_dir() else ():
-        path = folder / f"{index}.jpg"
-        removed += path.is_file()
+    """Remove the copies of items, by their places in the plan, and those that may show them; how many."""
+    copies = copies_of(run.path, run.info, indices)
+    for path in copies:
         path.unlink(missing_ok=True)
-    return removed
+    return len(copies)
 
 
 def remove_samples(run: Run, indices: Collection[int], database_dir: str | None = None) -> int:

@@ -12,7 +12,7 @@ from annotator.errors import UserError
 from annotator.report.sources import ROW_COLUMNS, Sources
 from annotator.review.identifiers import image_of
 from annotator.store.reader import Run
-from annotator.store.review_folder import copies_folder
+from annotator.store.review_folder import copies_folder, other_copies
 
 MAX_COPIES = 2000
 _QUALITY = 92
@@ -39,11 +39,15 @@ class Copies:
 def make(run: Run, risk: np.ndarray, limit: int, quiet: bool) -> Copies:
     """Make the copies that are missing; those of the riskiest images first, `limit` in all.
 
+    Copies that are not of this run are removed.
+
     Args:
         risk: (N,) of the run's people, in the order of its rows.
     """
     from tqdm import tqdm
 
+    for path in other_copies(run.path, run.info):
+        path.unlink(missing_ok=True)
     copies = Copies()
     wanted = _wanted(run)
     if not wanted:

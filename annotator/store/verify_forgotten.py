@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from annotator.store import run_info
 from annotator.store.parquet import open_parquet
-from annotator.store.review_folder import copies_folder
+from annotator.store.review_folder import copies_of
 from annotator.store.schema import PERSON_BITS
 from annotator.store.storage import storage_at
 
@@ -28,11 +28,9 @@ def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: 
         return
     gone = info.forgotten.indices()
     report.forgotten = len(gone)
-    copies = None if storage.remote else copies_folder(run_dir, info)
-    if copies is not None and copies.is_dir():
-        here = {path.name for path in copies.iterdir()}
-        for name in sorted(here.intersection(f"{index}.jpg" for index in gone)):
-            report.add("remains", str(copies / name), "a copy of a forgotten picture")
+    for path in [] if storage.remote else copies_of(run_dir, info, gone.tolist()):
+        message = "a copy of a forgotten picture, or of one that nobody can tell; delete it"
+        report.add("remains", str(path), message)
     if report.leftovers:
         message = f"{report.leftovers} leftover files may hold forgotten rows; run again, and they are swept"
         report.add("remains", "images, instances, tracks", message)

@@ -235,15 +235,21 @@ def test_a_film_goes_with_its_tracks_copies_and_reviews_and_the_other_film_stays
     copies.mkdir(parents=True)
     for index in range(40):
         (copies / f"{index}.jpg").write_bytes(b"a frame")
+    # A copy that was not finished, and those of other loads in this place: who knows what they show?
+    unclear = [copies / "7.tmp", copies.parent / "30.jpg", copies.parent / "0123abcd" / "31.jpg"]
+    unclear[-1].parent.mkdir()
+    for path in unclear:
+        path.write_bytes(b"a frame")
     write_report(opened)
     (made.path / "notes.txt").write_text("0.mp4 is Anna's")
 
     done = forget(str(made.path), ["*/0.mp4"])
-    assert (done.inputs, done.items, done.people, done.reviews, done.copies) == (1, 20, 40, 40, 20)
+    assert (done.inputs, done.items, done.people, done.reviews, done.copies) == (1, 20, 40, 40, 23)
     assert done.removed == ("report.html", "README.md") and done.left == ("notes.txt",)
     (made.path / "notes.txt").unlink()
     assert traces(made, "0.mp4") == []
     assert sorted(int(path.stem) for path in copies.iterdir()) == list(range(20, 40))
+    assert not any(path.exists() for path in unclear)
     assert rows(made, "instances") == {who: row for who, row in other.items() if who >> 12 >= 20}
     assert set(made.rows("tracks")["video_uri"].to_pylist()) == {"/data/1.mp4"}
     assert {person >> 12 for person in read(made.open())} == set(range(20, 40))
@@ -252,5 +258,6 @@ def test_a_film_goes_with_its_tracks_copies_and_reviews_and_the_other_film_stays
     assert (report.planned, report.forgotten) == (20, 20)
 
     # The proof would see what is left.
-    (copies / "3.jpg").write_bytes(b"a frame")
-    assert [problem.kind for problem in verify(made.path).problems] == ["remains"]
+    for path in (copies / "3.jpg", *unclear):
+        path.write_bytes(b"a frame")
+    assert [problem.kind for problem in verify(made.path).problems] == ["remains"] * 4

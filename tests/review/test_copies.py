@@ -30,3 +30,5 @@ def test_a_run_made_anew_in_the_same_folder_does_not_show_the_pictures_of_the_ol
         cv2.imwrite(str(picture), np.full((40, 60, 3), value, np.uint8))
         assert copy_of(picture, tmp_path / "run", f"2026-01-{day}T00:00:00Z") == value
         shutil.rmtree(tmp_path / "run")
+    # Nor do the old ones stay: nobody could tell any more what they show.
+    assert len(list((tmp_path / "run.review" / "copies").rglob("*.jpg"))) == 1
