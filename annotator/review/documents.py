@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from annotator.review.fields import signals
+from annotator.review.fields import TRUTH, signals
 from annotator.review.identifiers import Identifiers, Kind
 from annotator.review.mirror import Mirror, to_fractions
 
@@ -95,8 +95,7 @@ def documents(
         }
         if extras.truth is not None:
             found = extras.truth.get(row["image_id"])
-            names = ("truth_people", "truth_keypoints", "missed_people")
-            document.update(zip(names, found or (None, None, None), strict=True))
+            document.update(zip(TRUTH, found or (None, None, None), strict=True))
         yield document
 
 

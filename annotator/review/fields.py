@@ -15,6 +15,8 @@ KEYPOINTS = "keypoints"
 POSES = "poses"
 TRUTH_BOXES = "truth_people"
 TRUTH_KEYPOINTS = "truth_keypoints"
+# What a sample has of the ground truth, if there is one.
+TRUTH = (TRUTH_BOXES, TRUTH_KEYPOINTS, "missed_people")
 
 # Where the labels of one field stand in a sample's document.
 BOX_LIST = f"{BOXES}.detections"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annotator.review.documents import Document, drawn
-from annotator.review.fields import DECISION
+from annotator.review.fields import DECISION, TRUTH
 from annotator.review.tags import renewed
 
 # What a prediction is, of all that stands on the keypoints of a person.
@@ -18,12 +18,13 @@ def kept(old: Document, new: Document) -> Document:
     Decisions and set visibilities move to the new keypoints of the same person, tags to its new labels, and
     lines that somebody dragged stay as they were left. Where the new prediction differs from the one that was
     decided on, the person is marked `stale`; a decided person that is no longer predicted stays, marked
-    `gone`.
+    `gone`. A ground truth of before goes where there is none now.
 
     Args:
         old: the sample as it is in the database, whole. new: from `documents.documents`.
     """
     changes = {name: value for name, value in new.items() if name not in ("_id", "tags")}
+    changes |= {name: None for name in TRUTH if name in old and name not in new}
     changes["tags"] = renewed(old.get("tags") or (), new["tags"])
     before = _by_id(old, "keypoints", "keypoints")
     lines_before = _by_person(old, "poses", "polylines")

@@ -24,7 +24,13 @@ GONE = "no longer predicted"
 
 
 def save(dataset: Any, truth: bool) -> None:
-    """Save all views; those that people saved themselves are left alone."""
+    """Save all views; those that people saved themselves are left alone.
+
+    Args:
+        truth: whether there is ground truth; the view of what disagrees with it goes where there is none.
+    """
+    if not truth and dataset.has_saved_view(DISAGREEING):
+        dataset.delete_saved_view(DISAGREEING)
     for name, (view, about) in _views(dataset, truth).items():
         dataset.save_view(name, view, description=about, overwrite=True)
 

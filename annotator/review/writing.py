@@ -99,10 +99,10 @@ class SafeWriter:
             if document["index"] in ids:
                 sample = self._dataset[ids[document["index"]]]
                 old = sample.to_mongo_dict(include_id=True)
-                renewed = _sample({**document, **kept(old, document)})
-                for name in document:
-                    if name != "_id":
-                        sample[name] = renewed[name]
+                changes = kept(old, document)
+                renewed = _sample(changes)
+                for name in changes:
+                    sample[name] = renewed[name]
                 sample.save()
         return len(new), len(ids)
 

@@ -36,6 +36,15 @@ def test_tags_stay_on_all_labels_of_a_person(dragged: bool) -> None:
     assert labels["poses"][0]["points"][0][0] == ([0.5, 0.5] if dragged else [0.2, 0.1])
 
 
+def test_a_truth_of_before_goes_where_there_is_none_now() -> None:
+    truth = {"truth_people": {"detections": []}, "truth_keypoints": {"keypoints": []}, "missed_people": 2}
+    assert truth.keys() - kept(sample(), sample()).keys() == truth.keys()
+    changes = kept(sample() | truth, sample(shift=0.1))
+    assert {name: changes[name] for name in truth} == dict.fromkeys(truth)
+    other = truth | {"missed_people": 0}
+    assert kept(sample() | truth, sample() | other)["missed_people"] == 0
+
+
 def test_a_person_who_was_not_there_before_has_no_tags() -> None:
     nobody: Document = {"_id": 1, "tags": ["ok"]} | {name: {inner: []} for name, inner in LISTS.items()}
     changes = kept(nobody, sample())

@@ -197,18 +197,34 @@ def test_ground_truth_beside_the_predictions(run, place, fo, truth) -> None:
     assert load(run.open(), place, quiet=True).matched == 3
 
 
-def test_a_truth_that_has_gone_since_is_said_and_comes_back_with_its_file(run, place, truth) -> None:
-    load(run.open(), place, gt=str(truth), quiet=True)
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_truth_that_has_gone_since_is_said_and_comes_back_with_its_file(
+    run, place, fo, truth, monkeypatch, slow: bool
+) -> None:
+    if slow:
+        monkeypatch.setattr("annotator.review.writing.agrees", lambda *_: False)
+    dataset = fo.load_dataset(load(run.open(), place, gt=str(truth), quiet=True).dataset)
+    decisions.decide(dataset, [1 << 12 | 1], decisions.ACCEPTED)  # in 1.png
+
+    def shown() -> tuple[set, bool]:
+        dataset.reload()
+        rows = dataset._sample_collection.find({}, {"index": 1, "missed_people": 1})
+        having = {row["index"] for row in rows if row.get("missed_people") is not None}
+        return having, views.DISAGREEING in dataset.list_saved_views()
+
+    assert shown() == ({0, 1, 2}, True)
     aside = truth.rename(truth.with_suffix(".aside"))
     for _ in range(2):
         without = load(run.open(), place, quiet=True)
         assert without.matched is None and without.images == 6
         assert without.no_truth is not None and "truth.json" in without.no_truth
+        assert shown() == (set(), False)
     with pytest.raises(UserError, match=r"truth\.json"):
         load(run.open(), place, gt=str(truth), quiet=True)
     aside.rename(truth)
     again = load(run.open(), place, quiet=True)
     assert (again.matched, again.no_truth) == (3, None)
+    assert shown() == ({0, 1, 2}, True)
 
 
 def test_oks_is_that_of_the_evaluation(run, truth) -> None:
