@@ -15,7 +15,13 @@ from annotator.errors import RunFailed, UserError
 from annotator.skeletons import Skeleton
 from annotator.store import run_info
 from annotator.store.parquet import open_parquet
-from annotator.store.records import CommitRecord, CorruptRecordError, iter_records, standing_record
+from annotator.store.records import (
+    CommitRecord,
+    CorruptRecordError,
+    generations,
+    iter_records,
+    standing_record,
+)
 from annotator.store.schema import SCHEMAS, completed, parse_metadata
 from annotator.store.storage import storage_at
 
@@ -134,11 +140,16 @@ class Run:
         # Files of an earlier version lack columns, and Parquet keeps no order of those asked for.
         return _with_columns(rows, table, wanted)
 
+    @cached_property
+    def _generations(self) -> dict[int, list[int]]:
+        """Those of the moment when rows of a single shard were first asked for."""
+        return generations(self.place)
+
     def _record(self, shard: int) -> CommitRecord:
         if self._records is not None:
             return self._records[shard]
         try:
-            return standing_record(self.place, shard)
+            return standing_record(self.place, shard, self._generations)
         except CorruptRecordError as error:
             raise self._damaged_record(shard, error) from None
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -136,21 +137,23 @@ def generations(run_dir: str | Path) -> dict[int, list[int]]:
     return found
 
 
-def standing_record(run_dir: str | Path, shard: int) -> CommitRecord:
-    """The record of the latest generation of one shard; the folder is listed only if its first one is gone.
+def standing_record(
+    run_dir: str | Path, shard: int, known: Mapping[int, Sequence[int]] | None = None
+) -> CommitRecord:
+    """The record of the latest generation of one shard, that which `iter_records` gives.
 
-    As for `iter_records`, it is all one whether superseded ones can be read.
+    Args:
+        known: `generations` of the run, of any moment, for who reads shard after shard: the folder is then
+            listed only for a shard that is not in them, or whose record was put aside since.
 
     Raises:
         FileNotFoundError, CorruptRecordError, OSError: as `read_record`.
     """
-    try:
-        return record_since(run_dir, shard, 0)
-    except FileNotFoundError:
-        numbers = generations(run_dir).get(shard)
-        if numbers is None:
-            raise
-        return read_record(storage_at(run_dir), shard, numbers[-1])
+    if known is not None and shard in known:
+        with suppress(FileNotFoundError):
+            return record_since(run_dir, shard, known[shard][-1])
+    latest = generations(run_dir).get(shard, [0])[-1]
+    return read_record(storage_at(run_dir), shard, latest)
 
 
 def record_since(run_dir: str | Path, shard: int, generation: int) -> CommitRecord:

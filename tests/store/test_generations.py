@@ -16,6 +16,7 @@ from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter, sweep
 from annotator.store.generations import merge
+from annotator.store.local import LocalStorage
 from annotator.store.reader import Run
 from annotator.store.records import generations, record_name, standing_record
 from annotator.store.recovery import repair
@@ -124,20 +125,44 @@ def test_retries_follow_each_other(retried):
     assert verify(retried.path).ok
 
 
+@pytest.mark.parametrize("superseded", [0, 1])
 @pytest.mark.parametrize("content", [b"", b"{", None])
-def test_what_became_of_a_superseded_record_is_all_one(retried, content):
+def test_what_became_of_a_superseded_record_is_all_one(retried, superseded, content):
+    retried.retry(failing={4})
     retried.retry(failing={4})
     sweep(retried.path)
     if content is None:
-        (retried.path / record_name(0)).unlink()
+        (retried.path / record_name(0, superseded)).unlink()
     else:
-        (retried.path / record_name(0)).write_bytes(content)
+        (retried.path / record_name(0, superseded)).write_bytes(content)
     assert verify(retried.path).ok and repair(retried.path) == {}
     run = Run(retried.path)
     assert len(run.rows("images", 0)) == ITEMS
     assert [stored.index for stored in stored_results(run, 0)] == list(range(ITEMS))
     assert retried.retry(items={4}).won
-    assert standing_record(retried.path, 0).generation == 2
+    assert standing_record(retried.path, 0).generation == 3
+
+
+def test_a_reader_of_single_shards_lists_the_folder_once_and_sees_what_came_since(retried, monkeypatch):
+    run, listed, names = Run(retried.path), [], LocalStorage.names
+
+    def heard(self, folder):
+        listed.append(folder)
+        return names(self, folder)
+
+    def errors(run):
+        return run.rows("images", 0)["status"].to_pylist().count("error")
+
+    monkeypatch.setattr(LocalStorage, "names", heard)
+    assert errors(run) == errors(run) == len(BAD) and listed == ["commits"]
+    retried.retry()
+    listed.clear()
+    assert errors(run) == 0 and listed == []
+    # What was listed is put aside, and its predecessor stands again.
+    later = Run(retried.path)
+    assert errors(later) == 0
+    (retried.path / record_name(0, 1)).unlink()
+    assert errors(later) == len(BAD)
 
 
 def test_a_damaged_record_is_named_by_whoever_reads_one_shard(retried):
