@@ -33,7 +33,7 @@ from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
     FileEntry,
-    committed_shards,
+    iter_records,
     read_record,
     record_name,
 )
@@ -44,6 +44,9 @@ from annotator.store.storage import Storage, storage_at
 TABLES = ("images", "instances")
 # Every folder that a commit may write to; tracks are there once the people of a film are followed.
 FOLDERS = (*TABLES, "tracks", "commits")
+
+# Seconds: no two clocks that stamp the files of one run (nodes, store front ends) are this far apart.
+CLOCKS_APART = 3600
 
 # Everything a commit may leave in a run's folders, hidden or not.
 OWN_FILE = re.compile(
@@ -198,19 +201,26 @@ def sweep(run_dir: str | Path) -> list[str]:
     """Remove what dead and beaten attempts at committed shards left behind, and superseded rows.
 
     Safe beside any worker: files of attempts that may still win stay, and so does anything that this module
-    did not name (`verify` reports both).
+    did not name (`verify` reports both). Where files that the standing record names are lost, all of the
+    shard stays: what it replaced may be the last good rows.
 
     Returns the removed files, relative to the run folder.
     """
     storage = storage_at(run_dir)
-    committed = committed_shards(run_dir)
+    listed = {folder: storage.names(folder) for folder in FOLDERS}
+    there = {f"{folder}/{file}" for folder, files in listed.items() for file in files}
+    whole = {
+        shard: (record.generation, record.attempt)
+        for shard, record in iter_records(run_dir)
+        if isinstance(record, CommitRecord) and all(entry.name in there for entry in record.files.values())
+    }
     removed = []
-    for folder in FOLDERS:
-        for file in storage.names(folder):
+    for folder, files in listed.items():
+        for file in files:
             match = OWN_FILE.match(file)
-            if match is None or int(match["shard"]) not in committed:
+            if match is None or int(match["shard"]) not in whole:
                 continue
-            generation, attempt = committed[int(match["shard"])]
+            generation, attempt = whole[int(match["shard"])]
             # A visible file of the attempt that won is no leftover.
             needed = match["attempt"] == attempt and not file.startswith(".")
             name = f"{folder}/{file}"
@@ -230,10 +240,11 @@ def is_over(storage: Storage, name: str, match: re.Match[str], standing: int) ->
     generation = int(match["generation"] or 0)
     if generation <= standing:
         return True
-    # Attempts at a later generation begin once this one stands. What is older than its record is of one that
-    # was lost or damaged, after which the shard was made anew.
+    # Attempts at a later generation begin once this one stands. What is older than its record, whichever
+    # clocks wrote the two, is of one that was lost or damaged, after which the shard was made anew.
+    record = record_name(int(match["shard"]), standing)
     try:
-        return storage.modified(name) < storage.modified(record_name(int(match["shard"]), standing))
+        return storage.modified(name) + CLOCKS_APART < storage.modified(record)
     except FileNotFoundError:
         return False  # one of the two went just now
 

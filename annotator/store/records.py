@@ -203,12 +203,3 @@ def _contents(storage: Storage, places: list[tuple[int, int]]) -> Iterator[bytes
     with ThreadPoolExecutor(READERS, "records") as pool:
         for start in range(0, len(places), PAGE):
             yield from pool.map(read, places[start : start + PAGE])
-
-
-def committed_shards(run_dir: str | Path) -> dict[int, tuple[int, str]]:
-    """Latest generation and its winning attempt, of each committed shard; damaged records do not count."""
-    return {
-        shard: (record.generation, record.attempt)
-        for shard, record in iter_records(run_dir)
-        if isinstance(record, CommitRecord)
-    }

@@ -14,7 +14,7 @@ from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
-from annotator.store.commit import ShardWriter, sweep
+from annotator.store.commit import CLOCKS_APART, ShardWriter, sweep
 from annotator.store.generations import merge
 from annotator.store.local import LocalStorage
 from annotator.store.reader import Run
@@ -76,6 +76,11 @@ class Retried:
         record = standing_record(self.path, 0)
         tables = merge(self.path, record, *self.tables(sorted(items), failing, shift))
         return self.commit(tables, record.generation + 1)
+
+    def age(self):
+        """As if nothing had been written for longer than clocks differ."""
+        for path in self.path.rglob("*"):
+            os.utime(path, (path.stat().st_mtime - CLOCKS_APART - 60,) * 2)
 
     def visible(self, table):
         return pq.read_table(
@@ -194,8 +199,7 @@ def test_a_shard_made_anew_after_its_retry_was_damaged_is_not_seen_double(retrie
     damage(retried.path / record_name(0, 1) if of_record else rows)
     repair(retried.path)
     assert rows.exists()  # until there are others
-    for path in retried.path.rglob("*"):
-        os.utime(path, (path.stat().st_mtime - 60,) * 2)
+    retried.age()
     assert retried.commit(retried.tables(range(ITEMS))).won
     assert not verify(retried.path).ok
     # Of an attempt under way at the next retry.
@@ -234,8 +238,11 @@ def test_a_zombie_of_the_old_generation_comes_too_late(retried, swept):
     assert verify(retried.path).ok
 
 
-def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch):
-    publish = ShardWriter._publish
+@pytest.mark.parametrize("ahead", [0, CLOCKS_APART - 60])
+def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch, ahead):
+    """Though the clock that stamped the first record be ahead."""
+    publish, record = ShardWriter._publish, retried.path / record_name(0)
+    os.utime(record, (record.stat().st_mtime + ahead,) * 2)
 
     def swept(self, record):
         sweep(retried.path)
@@ -243,6 +250,18 @@ def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch):
 
     monkeypatch.setattr(ShardWriter, "_publish", swept)
     assert retried.retry().won
+    sweep(retried.path)
+    assert verify(retried.path).ok
+
+
+@pytest.mark.parametrize("table", ["images", "instances"])
+def test_a_sweep_keeps_the_old_rows_while_those_that_stand_are_lost(retried, table):
+    retried.retry()
+    (retried.path / standing_record(retried.path, 0).files[table].name).unlink()
+    assert sweep(retried.path) == []
+    assert set(repair(retried.path)) == {0}
+    assert summarise(retried.path).error == len(BAD)
+    retried.retry()
     sweep(retried.path)
     assert verify(retried.path).ok
 
@@ -263,6 +282,7 @@ def test_a_damaged_generation_without_the_old_rows_makes_the_shard_undone(retrie
     (retried.path / record_name(0, 1)).write_bytes(b"{")
     assert set(repair(retried.path)) == {0}
     assert summarise(retried.path).shards_done == 0
+    retried.age()
     assert retried.commit(retried.tables(range(ITEMS))).won
     sweep(retried.path)
     assert verify(retried.path).ok
