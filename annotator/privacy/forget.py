@@ -8,7 +8,7 @@ that forgetting is under way, `verify` reports it, and the same command goes on.
    what logs quote.
 3. The plan loses its rows. Numbers of items are not given again: the others keep index, ids and shard.
 4. run.json says how many items are gone and which numbers they had, not what they were called.
-5. Files of superseded generations are removed, and the mark last.
+5. Files of superseded generations and of dead attempts are removed, and the mark last.
 """
 
 from __future__ import annotations
@@ -93,12 +93,16 @@ def forget(
     summary = summarise(run_dir)
     if not summary.complete:
         raise UserError(f"{run_dir} is not finished: finish it first, or delete the folder")
-    if any(life.alive for life in read_lives(run_dir)):
+    if _at_work(run_dir):
         raise UserError(f"a driver is at work on {run_dir}; wait until it has ended")
     try:
         return _Forgetting(run_dir, patterns, say, database_dir).carry_out()
     except OSError as error:
         raise write_failure(error, run_dir) from error
+
+
+def _at_work(run_dir: str) -> bool:
+    return any(life.alive for life in read_lives(run_dir))
 
 
 class _Forgetting:
@@ -142,7 +146,12 @@ class _Forgetting:
         names = Names(self._names)
         scrub_logs(self._storage, names)
         self._rewrite_plan(names)
-        sweep(self._run.place)
+        if _at_work(self._run.place):
+            raise RunFailed(
+                f"a driver began on {self._run.place} meanwhile, so what was begun stays unfinished: wait "
+                "until it has ended, then run this again"
+            )
+        sweep(self._run.place, idle=True)
         left = tuple(self._left(names))
         self._storage.remove(FORGETTING)
         inputs, items = len(self._inputs), len(self._indices)

@@ -197,12 +197,15 @@ class ShardWriter:
                 self._storage.remove(name)
 
 
-def sweep(run_dir: str | Path) -> list[str]:
+def sweep(run_dir: str | Path, idle: bool = False) -> list[str]:
     """Remove what dead and beaten attempts at committed shards left behind, and superseded rows.
 
     Safe beside any worker: files of attempts that may still win stay, and so does anything that this module
     did not name (`verify` reports both). Where files that the standing record names are lost, all of the
     shard stays: what it replaced may be the last good rows.
+
+    Args:
+        idle: nobody is at work on the run, so no attempt can win any more.
 
     Returns the removed files, relative to the run folder.
     """
@@ -224,7 +227,7 @@ def sweep(run_dir: str | Path) -> list[str]:
             # A visible file of the attempt that won is no leftover.
             needed = match["attempt"] == attempt and not file.startswith(".")
             name = f"{folder}/{file}"
-            if not needed and is_over(storage, name, match, generation):
+            if not needed and (idle or is_over(storage, name, match, generation)):
                 storage.remove(name)
                 removed.append(name)
     return sorted(removed)

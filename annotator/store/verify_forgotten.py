@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.store import run_info
+from annotator.store.commit import FOLDERS
 from annotator.store.parquet import open_parquet
 from annotator.store.review_folder import copies_of
 from annotator.store.schema import PERSON_BITS
@@ -32,8 +33,11 @@ def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: 
         message = "a copy of a forgotten picture, or of one that nobody can tell; delete it"
         report.add("remains", str(path), message)
     if report.leftovers:
-        message = f"{report.leftovers} leftover files may hold forgotten rows; run again, and they are swept"
-        report.add("remains", "images, instances, tracks", message)
+        message = (
+            f"{report.leftovers} leftover files may hold forgotten rows; if no driver is at work (annotator "
+            "status), remove those named as leftover, and in these folders all whose names begin with a dot"
+        )
+        report.add("remains", ", ".join(FOLDERS), message)
     for name in storage.names("reviews"):
         if name.endswith(".parquet"):
             try:

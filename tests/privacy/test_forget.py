@@ -101,6 +101,21 @@ def test_an_input_leaves_every_layer_and_nothing_else_changes(run):
         forget(str(run.path), ["anna"])
 
 
+def test_what_a_killed_retry_left_in_another_shard_goes_too(run):
+    attempt = f"s000003-g001-{'0' * 16}.parquet"
+    left = [run.path / "images" / f".{attempt}.tmp", run.path / "instances" / attempt]
+    images, people = rows(run, "images"), rows(run, "instances")
+    for path in left:
+        path.write_bytes(b"anna/0.jpg")
+    forget(str(run.path), ["anna"])
+    check(run, images, people)
+    assert verify(run.path).leftovers == 0 and not any(path.exists() for path in left)
+    # Where one stays or comes after all, the proof says what to do.
+    left[0].write_bytes(b"anna/0.jpg")
+    (problem,) = verify(run.path).problems
+    assert problem.kind == "remains" and "begin with a dot" in problem.message
+
+
 def test_a_damaged_review_layer_is_named_and_the_proof_goes_on(run):
     forget(str(run.path), ["anna"])
     layer = next((run.path / "reviews").glob("*.parquet"))
@@ -191,6 +206,24 @@ def test_rows_that_another_program_committed_meanwhile_are_no_success(run, monke
     monkeypatch.setattr(forgetting, "ShardWriter", Late)
     with pytest.raises(RunFailed, match=r"shard 0 of .* was changed by another program .* run this again"):
         forget(str(run.path), ["anna"])
+    assert verify(run.path).counts["forgetting"] == 1
+    forget(str(run.path), ["anna"])
+    check(run, images, people)
+
+
+def test_nothing_is_swept_from_under_a_driver_that_began_meanwhile(run):
+    images, people = rows(run, "images"), rows(run, "instances")
+    under_way = run.path / "images" / f"s000003-g001-{'0' * 16}.parquet"
+    with contextlib.ExitStack() as drivers:
+
+        def begin(text):
+            if text.startswith("looking"):
+                drivers.enter_context(Journal(run.path, 12, 0))
+                under_way.write_bytes(b"PAR1")
+
+        with pytest.raises(RunFailed, match=r"a driver began on .* run this again"):
+            forget(str(run.path), ["anna"], begin)
+        assert under_way.exists()
     assert verify(run.path).counts["forgetting"] == 1
     forget(str(run.path), ["anna"])
     check(run, images, people)

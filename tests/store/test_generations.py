@@ -80,7 +80,8 @@ class Retried:
     def age(self):
         """As if nothing had been written for longer than clocks differ."""
         for path in self.path.rglob("*"):
-            os.utime(path, (path.stat().st_mtime - CLOCKS_APART - 60,) * 2)
+            stamp = path.stat().st_mtime - CLOCKS_APART - 60
+            os.utime(path, (stamp, stamp))
 
     def visible(self, table):
         return pq.read_table(
@@ -242,7 +243,8 @@ def test_a_zombie_of_the_old_generation_comes_too_late(retried, swept):
 def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch, ahead):
     """Though the clock that stamped the first record be ahead."""
     publish, record = ShardWriter._publish, retried.path / record_name(0)
-    os.utime(record, (record.stat().st_mtime + ahead,) * 2)
+    stamp = record.stat().st_mtime + ahead
+    os.utime(record, (stamp, stamp))
 
     def swept(self, record):
         sweep(retried.path)
