@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from annotator.review.documents import Document, drawn
 from annotator.review.fields import DECISION, TRUTH
 from annotator.review.tags import renewed
 
-# What a prediction is, of all that stands on the keypoints of a person.
-_PREDICTED = ("points", "confidence", "visible")
+# Pixels: a joint that moved no further looks the same. Another card or number of threads rounds otherwise.
+_NEAR = 0.5
 
 
 def kept(old: Document, new: Document) -> Document:
     """The fields to set on a sample that is there already.
 
     Decisions and set visibilities move to the new keypoints of the same person, tags to its new labels, and
-    lines that somebody dragged stay as they were left. Where the new prediction differs from the one that was
-    decided on, the person is marked `stale`; a decided person that is no longer predicted stays, marked
+    lines that somebody dragged stay as they were left. Where the new prediction looks other than the one that
+    was decided on, the person is marked `stale`; a decided person that is no longer predicted stays, marked
     `gone`. A ground truth of before goes where there is none now.
 
     Args:
@@ -43,8 +45,8 @@ def kept(old: Document, new: Document) -> Document:
         label["tags"] = was.get("tags") or []
         label |= {name: was[name] for name in DECISION if was.get(name) is not None}
         if dragged or _decided(was):
-            changed = any(_differ(was.get(name), label[name]) for name in _PREDICTED)
-            if changed or was.get("stale"):
+            size = (new["metadata"]["width"], new["metadata"]["height"])
+            if was.get("stale") or not alike(was, label, size):
                 label["stale"] = True
         keypoints[place] = label
     for was in before.values():
@@ -59,6 +61,19 @@ def kept(old: Document, new: Document) -> Document:
     return changes
 
 
+def alike(one: Document, other: Document, size: tuple[int, int]) -> bool:
+    """Whether two predictions of a person look the same: v is equal, joints are half a pixel apart at most.
+
+    Args:
+        one, other: `points` (K, 2) in fractions of the image, NaN where v = 0; `visible` (K,), v of COCO.
+        size: (width, height) of the image.
+    """
+    if not np.array_equal(one["visible"], other["visible"]):
+        return False
+    pixels = [np.array(label["points"], np.float64) * size for label in (one, other)]
+    return np.allclose(*pixels, rtol=0, atol=_NEAR, equal_nan=True)
+
+
 def _decided(label: Document) -> bool:
     return label.get("decided_at") is not None or label.get("visible_set") is not None
 
@@ -69,11 +84,6 @@ def _tagged_as(was: Document | None, label: Document) -> Document:
 
 def _dragged(line: Document) -> bool:
     return drawn(line.get("points") or []) != line.get("drawn")
-
-
-def _differ(a: Any, b: Any) -> bool:
-    # As text: NaN is equal to itself there.
-    return repr(a) != repr(b)
 
 
 def _by_id(document: Document, name: str, inner: str) -> dict[Any, Document]:

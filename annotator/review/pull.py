@@ -18,6 +18,7 @@ from annotator.review.decisions import UNSET
 from annotator.review.documents import Document, drawn
 from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
+from annotator.review.keep import alike
 from annotator.review.layers import Review, as_float32
 from annotator.review.mirror import MOVED, Mirror, mirror_of, to_fractions, to_pixels
 from annotator.review.send_back import SendBack, write_manifest
@@ -196,9 +197,7 @@ def _aged(label: Document, row: np.ndarray | None, size: tuple[int, int] | None)
         return [*stale, "gone"]
     visible = row[:, 2]
     points = np.where(visible[:, None] > 0, to_fractions(row[:, :2], np.array(size)), np.nan)
-    loaded = np.array(label["points"], np.float64)
-    same = np.array_equal(loaded, points, equal_nan=True) and np.array_equal(label["visible"], visible)
-    return stale if same else ["stale"]
+    return stale if alike(label, {"points": points, "visible": visible}, size) else ["stale"]
 
 
 def _correction(

@@ -21,7 +21,8 @@ def sample(shift: float = 0.0, tags: tuple[str, ...] = (), dragged: bool = False
         "poses": {"points": moved, "drawn": drawn(lines)},
     }
     labels = {name: [{"_id": name, "person": PERSON, "tags": list(tags), **own[name]}] for name in LISTS}
-    return {"_id": 1, "tags": ["ok"]} | {name: {inner: labels[name]} for name, inner in LISTS.items()}
+    about = {"_id": 1, "tags": ["ok"], "metadata": {"width": 320, "height": 240}}
+    return about | {name: {inner: labels[name]} for name, inner in LISTS.items()}
 
 
 @pytest.mark.parametrize("dragged", [False, True])
@@ -34,6 +35,22 @@ def test_tags_stay_on_all_labels_of_a_person(dragged: bool) -> None:
     assert labels["people"][0]["bounding_box"] == [0.2, 0.1, 0.1, 0.1]
     # A dragged line is left as it was; any other is that of the new prediction.
     assert labels["poses"][0]["points"][0][0] == ([0.5, 0.5] if dragged else [0.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "news", "stale"),
+    [
+        (0.4, {}, None),
+        (0.6, {}, True),
+        (0.0, {"confidence": [0.8, 0.9]}, None),
+        (0.0, {"visible": [1, 2]}, True),
+    ],
+)
+def test_a_decision_is_stale_where_the_new_prediction_looks_other(pixels, news: Document, stale) -> None:
+    old, new = sample(), sample(shift=pixels / 320)
+    old["keypoints"]["keypoints"][0]["decided_at"] = "some time"
+    new["keypoints"]["keypoints"][0].update(news)
+    assert kept(old, new)["keypoints"]["keypoints"][0].get("stale") == stale
 
 
 def test_a_truth_of_before_goes_where_there_is_none_now() -> None:

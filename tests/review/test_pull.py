@@ -230,7 +230,7 @@ def test_a_broken_pose_that_was_put_back_is_not_broken_any_more(run, place, data
 
 def posed_anew(run, shift: float) -> None:
     """Every shard committed again, as after damage: the commits of a run that finds the joints elsewhere."""
-    other = make_review_run(run.path.parent / "other", shift)
+    other = make_review_run(run.path.parent / f"shifted by {shift}", shift)
     for folder in ("commits", "instances", "images"):
         shutil.rmtree(run.path / folder)
         (other.path / folder).rename(run.path / folder)
@@ -239,7 +239,7 @@ def posed_anew(run, shift: float) -> None:
 def test_rows_that_changed_since_the_load_are_nobodys_correction(run, place, dataset) -> None:
     decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
     drag(dataset, 3, C, 2, 1, (0.5, 0.25))
-    posed_anew(run, 0.01)
+    posed_anew(run, 2.0)
     pulled = pull(run.open(), place)
     assert (pulled.decided, pulled.corrected) == (1, 1)
     found = layers.read(run.open())
@@ -256,7 +256,7 @@ def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, plac
     decisions.set_visibility(dataset, [C], [9], 1, by="anna")
     drag(dataset, 3, D, 2, 1, (0.5, 0.25))
     pull(run.open(), place)
-    posed_anew(run, 0.01)
+    posed_anew(run, 2.0)
     load(run.open(), place, quiet=True)
     pull(run.open(), place)
     assert {p: r.flags for p, r in layers.read(run.open()).items()} == dict.fromkeys((A, B, C, D), ("stale",))
@@ -266,10 +266,20 @@ def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, plac
     found = layers.read(run.open())
     assert {p: r.flags for p, r in found.items()} == {A: (), B: ("stale",), C: (), D: ()}
     left = np.array(found[C].keypoints).reshape(17, 3)
-    assert np.array_equal(left[:, :2].astype(np.float32), two_people(0.01).keypoints[0])
+    assert np.array_equal(left[:, :2].astype(np.float32), two_people(2.0).keypoints[0])
     # Nor does the next load say so again.
     load(run.open(), place, max_copies=1, quiet=True)
     assert pull(run.open(), place).layer is None
+
+
+@pytest.mark.parametrize("load_again", [False, True])
+def test_a_difference_that_nobody_sees_voids_no_decision(run, place, dataset, load_again: bool) -> None:
+    decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
+    posed_anew(run, 0.01)
+    if load_again:
+        load(run.open(), place, quiet=True)
+    pull(run.open(), place)
+    assert layers.read(run.open())[A].accepted
 
 
 def test_a_line_that_was_deleted_says_nothing_of_the_prediction(run, place, dataset) -> None:
