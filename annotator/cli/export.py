@@ -79,7 +79,8 @@ def export(
     if unseen:
         print(
             f"  {unseen:,} accepted people are without keypoints, which nobody has seen: the prediction has "
-            "changed since, or the correction cannot be read; `annotator review load`, and judge them anew"
+            "changed since, or the correction cannot be read; `annotator review load`, delete lines that "
+            "cannot be read in the App, accept anew, `annotator review pull`"
         )
     if dropped is not None:
         print(f"  {dropped:,} people are left out by --drop {drop}")

@@ -146,11 +146,8 @@ def _of_image(
                 # Whoever touched the picture since then need not have touched this person.
                 by, at = same.corrected_by, same.corrected_at
             correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
-        elif earlier and ((was := layers.merge(earlier)[person]).keypoints or "broken" in was.flags):
-            by, at, _ = _last_hand(document, label, dragged=True)
-            if (at or "") > (was.corrected_at or ""):
-                # Joints were put back where they had been, or are as visible as they had been.
-                correction = {"corrected_by": by, "corrected_at": at}
+        elif earlier:
+            correction = _as_predicted(document, label, flags, layers.merge(earlier)[person])
         review = Review(
             instance_id=person,
             image_id=document["image_id"],
@@ -172,6 +169,24 @@ def _the_same(earlier: list[Review], correction: dict[str, Any], flags: list[str
     return min(
         (row for row in same if row.corrected_at), key=lambda row: row.corrected_at or "", default=None
     )
+
+
+def _as_predicted(document: Document, label: Document, flags: list[str], was: Review) -> dict[str, Any]:
+    """Who left a person as predicted after `was`, and when: a correction without joints, or nothing."""
+    corrected = was.keypoints is not None or "broken" in was.flags
+    since = was.corrected_at if corrected else was.latest
+    by, at, own = _last_hand(document, label, dragged=True)
+    decided = _iso(label.get("decided_at"))
+    if (at or "") > (since or "") and (corrected or (own and "stale" in was.flags)):
+        # Joints were put back where they had been, or are as visible as predicted.
+        return {"corrected_by": by, "corrected_at": at}
+    if "broken" in was.flags and "gone" not in flags and (decided or "") > was.latest:
+        # That a line was deleted is noted nowhere; whoever decides after that has seen the prediction.
+        return {"corrected_by": label.get("reviewer"), "corrected_at": decided}
+    if not corrected and was.corrected_at and was.corrected_at in (at, decided):
+        # An earlier pull said so; without its time, flags of today would be older than it.
+        return {"corrected_by": was.corrected_by, "corrected_at": was.corrected_at}
+    return {}
 
 
 def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str | None, str | None, bool]:

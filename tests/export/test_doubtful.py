@@ -132,6 +132,7 @@ def test_accepted_people_whose_joints_nobody_has_seen_are_told_of(run, exported,
     write_layer(run.open(), [Review(1, 1000, "accepted", None, "me", when), aged])
     said = exported(drop=drop, reviewed="accepted")[2]
     assert "1 accepted people are without keypoints, which nobody has seen" in said
+    assert "delete lines that cannot be read in the App, accept anew" in said
     assert "without keypoints" not in exported(drop=drop, reviewed="all")[2]
 
 

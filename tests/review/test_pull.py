@@ -228,6 +228,28 @@ def test_a_broken_pose_that_was_put_back_is_not_broken_any_more(run, place, data
     assert pull(run.open(), place).layer is None
 
 
+def test_a_broken_line_that_was_deleted_is_broken_until_somebody_decides_anew(run, place, dataset) -> None:
+    sample = dataset.match({"index": 3}).first()
+    del sample.poses.polylines[0].points[1][1]
+    sample.save()
+    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    pull(run.open(), place)
+    sample = dataset.match({"index": 3}).first()
+    del sample.poses.polylines[0]
+    sample.save()
+    pull(run.open(), place)
+    before = layers.read(run.open())[C]
+    assert before.flags == ("broken",) and not before.accepted
+
+    decisions.decide(dataset, [C], decisions.ACCEPTED, by="ben")
+    pull(run.open(), place)
+    review = layers.read(run.open())[C]
+    assert review.accepted and review.flags == () and review.keypoints is None
+    assert (review.corrected_by, review.corrected_at) == ("ben", review.time)
+    load(run.open(), place, max_copies=1, quiet=True)
+    assert pull(run.open(), place).layer is None
+
+
 def posed_anew(run, shift: float) -> None:
     """Every shard committed again, as after damage: the commits of a run that finds the joints elsewhere."""
     other = make_review_run(run.path.parent / f"shifted by {shift}", shift)
@@ -270,6 +292,20 @@ def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, plac
     # Nor does the next load say so again.
     load(run.open(), place, max_copies=1, quiet=True)
     assert pull(run.open(), place).layer is None
+
+
+def test_a_visibility_set_as_predicted_is_a_look_at_the_renewed_prediction(run, place, dataset) -> None:
+    decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
+    for shift in (2.0, 4.0):
+        posed_anew(run, shift)
+        load(run.open(), place, quiet=True)
+        pull(run.open(), place)
+        assert layers.read(run.open())[A].flags == ("stale",)
+        decisions.set_visibility(dataset, [A], [9], 2, by="ben")
+        pull(run.open(), place)
+        review = layers.read(run.open())[A]
+        assert review.accepted and (review.reviewer, review.corrected_by) == ("anna", "ben")
+        assert pull(run.open(), place).layer is None
 
 
 @pytest.mark.parametrize("load_again", [False, True])
