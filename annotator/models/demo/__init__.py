@@ -48,6 +48,6 @@ DETECTOR = DemoModel(
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
-    "a523615f5a7a5f05813773643cc240e05965375641118c8e86da917f96863661",
-    {"AP": 0.451},
+    "c729a2faed85d4a2f8b9b35d61fee8b3b3b90ebfb44e3931e844116f25aa495f",
+    {"AP": 0.488},
 )
