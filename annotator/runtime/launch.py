@@ -13,7 +13,7 @@ from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
 from annotator.runtime.engine_settings import check_device, resolve_engines
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
-from annotator.runtime.journal import Journal
+from annotator.runtime.journal import Journal, read_lives
 from annotator.runtime.progress import Listener, Tally
 from annotator.runtime.run_report import RunReport, report
 from annotator.runtime.stopping import Stopped, why_stopped
@@ -141,7 +141,7 @@ def carry_out(
                 _executor(job)(job, tasks, _all(tally, listener, journal))
             seconds = time.perf_counter() - started
             stats = _stats(out, tasks)
-            _put_in_order(out, listener)
+            _put_in_order(out, listener, journal.start)
         except (AnnotatorError, Stopped, SystemError) as error:
             failure = str(why_stopped(error))
             run_info.update(out, state="failed", failure=failure, finished_at=run_info.now())
@@ -169,10 +169,14 @@ def _stats(out: str, tasks: Sequence[ShardTask]) -> list[dict[str, Any]]:
     return [after[task.shard].stats for task in tasks]
 
 
-def _put_in_order(out: str, listener: Listener) -> None:
-    """All shards are committed: follow people through films, and remove what nobody needs any more."""
+def _put_in_order(out: str, listener: Listener, start: str | None = None) -> None:
+    """All shards are committed: follow people through films, and remove what nobody needs any more.
+
+    Args:
+        start: name of this start of the run, if it is at work.
+    """
     follow_run(Run(out), listener.stage)
-    sweep(out)
+    sweep(out, idle=not any(life.alive and life.start != start for life in read_lives(out)))
     sweep_cases(out)
     intents.sweep(out)
 

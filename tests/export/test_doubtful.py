@@ -81,6 +81,7 @@ def test_programs_are_told_the_same(run, tmp_path, capsys) -> None:
         "unreadable": 0,
         "no_picture": 0,
         "shards_left": 0,
+        "unseen": None,
     }
     everybody = {"people": 4, "below_score": 0, "dropped": None}
     assert told() == written | everybody | {"doubtful": {"phantoms": 2, "duplicates": 1}}
