@@ -42,7 +42,14 @@ def native(file: BinaryIO) -> pa.NativeFile | BinaryIO:
     down if that is about to end (apache/arrow#34314). Only objects too large for memory stay Python files.
     """
     if isinstance(file, io.BytesIO):
-        return pa.BufferReader(file.getvalue())
+        return in_memory(file.getbuffer())
     if isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO):
         return pa.OSFile(os.fspath(file.name), "rb")
     return file
+
+
+def in_memory(data: bytes | memoryview) -> pa.BufferReader:
+    """Bytes as a file for Arrow's own threads: a copy, as Python's own bytes need the interpreter as well."""
+    sink = pa.BufferOutputStream()
+    sink.write(data)
+    return pa.BufferReader(sink.getvalue())

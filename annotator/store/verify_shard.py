@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed
 from annotator.store.commit import TABLES
+from annotator.store.parquet import in_memory
 from annotator.store.records import CommitRecord
 from annotator.store.schema import PERSON_BITS, follows, parse_metadata
 from annotator.store.storage import Storage
@@ -101,7 +102,7 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
         digest = hashlib.sha256(data).hexdigest()
         if digest != entry.sha256:
             report.add("damaged", entry.name, "its content is not what was committed (sha256 differs)")
-        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
+        with pq.ParquetFile(in_memory(data)) as parquet:
             schema = parquet.schema_arrow
             if not follows(schema, table):
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table")
