@@ -5,7 +5,9 @@
 
 _base_ = ["../../annotator/models/demo/demo-pose.py"]
 
-custom_imports = dict(imports=["arrays", "heatmaps", "losses", "muon", "perturb", "precision", "schedule"])
+custom_imports = dict(
+    imports=["arrays", "heatmaps", "losses", "muon", "nobody", "perturb", "precision", "schedule"]
+)
 
 codec = dict(_base_.codec, type="SeparableUDPHeatmap")
 # Heatmaps of 17 joints, and 18 classes of body parts that are dropped from what ships.
@@ -23,13 +25,15 @@ train_pipeline = [
         scale=(0.8, 1.25),
         turn=30,
     ),
+    dict(type="Jumble", probability=0.04),
     dict(type="Perturb", amount=0.5),
     dict(type="GenerateTarget", encoder=codec),
+    dict(type="ExpectNobody"),
     dict(type="AppendParts"),
     dict(type="PackPoseInputs", meta_keys=()),
 ]
 
-train_dataset = dict(type="ArrayDataset", kind="people", fewest=1, pipeline=train_pipeline)
+train_dataset = dict(type="ArrayDataset", kind="people", fewest=1, nobody=0.08, pipeline=train_pipeline)
 train_dataloader = dict(
     batch_size=64,
     num_workers=1,
@@ -60,6 +64,6 @@ smaller = {
     "64x96": {
         "train_pipeline.0.input_size": small_codec["input_size"],
         "train_pipeline.0.heatmap_size": small_codec["heatmap_size"],
-        "train_pipeline.2.encoder": small_codec,
+        "train_pipeline.3.encoder": small_codec,
     }
 }

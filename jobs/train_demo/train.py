@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--input", help="a smaller size of the network's input, of those in the config")
     parser.add_argument("--weights", type=Path, help="weights to begin with, such as those that ship")
     parser.add_argument("--backbone", type=Path, help="checkpoint of a pose training whose backbone begins")
+    parser.add_argument("--nobody", type=Path, help="DATA/pictures, for boxes in them that hold nobody")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
@@ -78,10 +79,11 @@ def configure(options: argparse.Namespace) -> Config:
     config = Config.fromfile(str(HERE / f"{options.model}.py"))
     if options.input:
         config.merge_from_dict(config.smaller[options.input])
-    parts = sorted(str(path.parent) for path in options.data.resolve().glob("*/labels.npz"))
-    if not parts:
-        sys.exit(f"{options.data}: no part with labels.npz: see make_arrays.py")
-    config.train_dataloader.dataset = dict(config.train_dataset, parts=parts, pipeline=config.train_pipeline)
+    config.train_dataloader.dataset = dict(
+        config.train_dataset, parts=finished_parts(options.data), pipeline=config.train_pipeline
+    )
+    if options.nobody:
+        config.train_dataloader.dataset["pictures"] = finished_parts(options.nobody)
     config.test_dataloader = None
     begin(config, options)
     schedule = dict(
@@ -103,6 +105,14 @@ def configure(options: argparse.Namespace) -> Config:
         )
     )
     return config
+
+
+def finished_parts(folder: Path) -> list[str]:
+    """Folders of a folder of `make_arrays.py` that are whole; an error if there are none."""
+    parts = sorted(str(path.parent) for path in folder.resolve().glob("*/labels.npz"))
+    if not parts:
+        sys.exit(f"{folder}: no part with labels.npz: see make_arrays.py")
+    return parts
 
 
 def begin(config: Config, options: argparse.Namespace) -> None:

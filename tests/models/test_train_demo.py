@@ -190,6 +190,79 @@ def test_parts_are_finished_one_by_one_and_kept(job, tmp_path: Path, monkeypatch
     assert (tmp_path / "people" / "000000" / "pixels.npy").stat().st_mtime_ns == before
 
 
+def test_boxes_of_nobody_are_free_of_people_and_of_many_shapes(job) -> None:
+    rng = np.random.default_rng(0)
+    people = np.array([[100, 60, 160, 220], [0, 0, 400, 20]], np.float32)
+    boxes = [job("nobody").empty_box(rng, (400, 300), people) for _ in range(300)]
+    found = np.array([box for box in boxes if box is not None])
+    assert len(found) > 200
+    assert (found[:, :2] >= 0).all() and (found[:, 2:] <= (400, 300)).all()
+    for x1, y1, x2, y2 in found:
+        columns, rows = min(x2, 160) - max(x1, 100), min(y2, 220) - max(y1, 60)
+        shared = max(columns, 0) * max(rows, 0)
+        assert shared <= 0.11 * (x2 - x1) * (y2 - y1) and shared <= 0.26 * 60 * 160
+    shapes = (found[:, 2] - found[:, 0]) / (found[:, 3] - found[:, 1])
+    assert shapes.min() < 0.5 and shapes.max() > 1.4
+    everywhere = np.array([[0, 0, 400, 300]], np.float32)
+    assert job("nobody").empty_box(rng, (400, 300), everywhere) is None
+
+
+def test_where_nobody_is_every_heatmap_is_asked_for_and_empty(job, tmp_path: Path) -> None:
+    import mmpose.utils
+    from mmengine.config import Config
+
+    make_arrays, arrays = job("make_arrays"), job("arrays")
+    mmpose.utils.register_all_modules(init_default_scope=True)
+    made = [make_arrays.make_picture((1, index)) for index in range(6)]
+    make_arrays.write_people(tmp_path / "people", [person for picture in made for person in picture.people])
+    make_arrays.write_pictures(tmp_path / "pictures", made)
+    config = Config.fromfile(str(JOB / "pose.py"))
+
+    def weights_and_peaks(jumbled: float, nobody: float) -> list[tuple[float, float, float]]:
+        pipeline = [dict(step) for step in config.train_pipeline]
+        next(step for step in pipeline if step["type"] == "Jumble")["probability"] = jumbled
+        data = arrays.ArrayDataset(
+            [str(tmp_path / "people")],
+            pipeline,
+            "people",
+            pictures=[str(tmp_path / "pictures")],
+            nobody=nobody,
+        )
+        people = arrays.ArrayDataset([str(tmp_path / "people")], pipeline, "people")
+        assert len(data) == round((1 + nobody) * len(people))
+        packed = [data[i]["data_samples"] for i in range(len(data))]
+        return [
+            (
+                float(sample.gt_instance_labels.keypoint_weights.min()),
+                float(sample.gt_fields.heatmaps[:17].max()),
+                float(sample.gt_fields.heatmaps[17].max()),
+            )
+            for sample in packed
+        ]
+
+    np.random.seed(0)
+    half = weights_and_peaks(jumbled=0.0, nobody=1.0)
+    people, empty = half[: len(half) // 2], half[len(half) // 2 :]
+    assert len(empty) >= 6 and set(empty) == {(1.0, 0.0, 0.0)}
+    assert all(peak > 0.5 and parts > 0 for _, peak, parts in people)
+    assert set(weights_and_peaks(jumbled=1.0, nobody=0.0)) == {(1.0, 0.0, 0.0)}
+
+
+def test_jumbled_people_keep_their_colours_and_lose_their_shape(job) -> None:
+    nobody, rng = job("nobody"), np.random.default_rng(0)
+    picture = np.zeros((128, 96, 3), np.uint8)
+    cv2.circle(picture, (48, 30), 20, (200, 120, 40), -1)
+    cv2.rectangle(picture, (36, 50), (60, 120), (40, 40, 220), -1)
+    for make in (nobody.tiles, nobody.blobs):
+        for _ in range(10):
+            out = make(rng, picture)
+            assert out.shape == picture.shape and out.dtype == np.uint8
+            assert np.abs(out.astype(int) - picture).mean() > 20
+    assert np.array_equal(
+        np.sort(nobody.tiles(rng, picture[:126, :90]), None), np.sort(picture[:126, :90], None)
+    )
+
+
 def test_targets_are_those_of_mmpose(job) -> None:
     from mmpose.codecs import UDPHeatmap
 
@@ -291,7 +364,7 @@ def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_p
     options = {
         "model": "pose", "data": tmp_path / "data", "work": work, "minutes": 0.001, "hold": True,
         "decay": 0.5, "input": "64x96", "weights": POSE.weights, "backbone": None,
-        "resume": False, "threads": 1,
+        "nobody": None, "resume": False, "threads": 1,
     }  # fmt: skip
     train.run(argparse.Namespace(**options))
     first = torch.load(work / "last.pth", map_location="cpu", weights_only=False)
