@@ -127,7 +127,7 @@ def carry_out(
     """
     out = job.config.out
     if not tasks and run_info.read(out).state == "finished":
-        _put_in_order(out, listener)
+        put_in_order(out, listener)
         return report(out, notes=notes)
     started = time.perf_counter()
     tally = Tally()
@@ -141,7 +141,7 @@ def carry_out(
                 _executor(job)(job, tasks, _all(tally, listener, journal))
             seconds = time.perf_counter() - started
             stats = _stats(out, tasks)
-            _put_in_order(out, listener, journal.start)
+            put_in_order(out, listener, journal.start)
         except (AnnotatorError, Stopped, SystemError) as error:
             failure = str(why_stopped(error))
             run_info.update(out, state="failed", failure=failure, finished_at=run_info.now())
@@ -169,11 +169,14 @@ def _stats(out: str, tasks: Sequence[ShardTask]) -> list[dict[str, Any]]:
     return [after[task.shard].stats for task in tasks]
 
 
-def _put_in_order(out: str, listener: Listener, start: str | None = None) -> None:
+def put_in_order(out: str, listener: Listener, start: str | None = None) -> None:
     """All shards are committed: follow people through films, and remove what nobody needs any more.
 
     Args:
         start: name of this start of the run, if it is at work.
+
+    Raises:
+        RunFailed: rows cannot be read or written; running again goes on.
     """
     follow_run(Run(out), listener.stage)
     sweep(out, idle=not any(life.alive and life.start != start for life in read_lives(out)))

@@ -67,6 +67,7 @@ def retry(
     run = Run(run_dir)
     tasks = _tasks(run, kinds)
     if not tasks and info.state == "finished":
+        launch.put_in_order(run_dir, listener)
         return report(run_dir)
     pose, detector = ingredients.resolve_models(config, listener)
     second = ingredients.resolve_second(config, pose, listener)

@@ -159,6 +159,16 @@ def test_without_any_errors_there_is_nothing_to_do(make_run, picture) -> None:
         assert (again(made, kinds).images, again(made, kinds).exit_code) == (0, 0)
 
 
+def test_a_retry_with_nothing_to_do_sweeps_what_dead_attempts_left(run) -> None:
+    """One died at a shard, one at the next retry of it: nothing is left to be removed by hand."""
+    left = [run.path / f"images/s000001{of}-{'0' * 16}.parquet" for of in ("", "-g001")]
+    for path in left:
+        path.write_bytes(b"PAR1")
+    assert not verify(run.path).ok
+    again(run, {"read/missing"})
+    assert not any(path.exists() for path in left) and verify(run.path).ok
+
+
 @pytest.mark.parametrize("state", ["running", "failed"])
 def test_a_run_whose_driver_died_after_the_last_commit_is_put_in_order(run, state, monkeypatch) -> None:
     followed = []
