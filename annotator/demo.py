@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from annotator.config import RunConfig, load_config
 from annotator.errors import RunFailed
-from annotator.runtime.job import Progress
 
 SEED = 20
 PICTURE_SIZE = (640, 480)
@@ -78,7 +77,6 @@ class Demo:
             "detector_weights": self.detector_weights,
             "shard_size": SHARD_SIZE,
             "executor": self.executor,
-            "quiet": True,
         }
         return load_config(None, given, [])
 
@@ -166,9 +164,10 @@ def _join_truth(demo: Demo) -> None:
 
 def _annotate(demo: Demo, inputs: tuple[str, ...], step: Steps) -> None:
     from annotator.runtime.launch import launch
+    from annotator.runtime.progress import ProgressBar
 
     with step("annotate") as outcome:
-        report = launch(demo.config(inputs), _Silence())
+        report = launch(demo.config(inputs), ProgressBar(quiet=True))
         totals = report.totals
         outcome += [f"{totals.images} images", f"{report.confident} people sure", f"{totals.error} errors"]
         outcome.append(_BY[demo.executor] if report.images else "finished before")
@@ -219,19 +218,3 @@ def _report(demo: Demo, step: Steps) -> None:
     with step("report") as outcome:
         written = write_report(Run(demo.run), gt=demo.truth)
         outcome.append(f"one HTML file, {written.bytes / 1e6:.1f} MB")
-
-
-class _Silence:
-    """Listens to a run and says nothing: the step's line tells what came of it."""
-
-    def stage(self, text: str) -> None:
-        pass
-
-    def download(self, name: str, have: int, total: int | None) -> None:
-        pass
-
-    def begin(self, total: int, done: int, people: int, errors: int) -> None:
-        pass
-
-    def report(self, progress: Progress) -> None:
-        pass

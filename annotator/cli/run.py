@@ -168,45 +168,17 @@ def run(
 
     Running again on the same RUN goes on where it stopped.
     """
+    # First of all, while the options are all that there is.
+    arguments = locals()
     from annotator.cli import print_json
     from annotator.cli.run_report import describe, to_json
-    from annotator.config import load_config
+    from annotator.config import RunConfig, load_config
     from annotator.runtime.launch import launch
     from annotator.runtime.progress import ProgressBar
     from annotator.runtime.stopping import stopping_in_order
 
-    given = {
-        "inputs": tuple(inputs) if inputs else None,
-        "out": out,
-        "pose": pose,
-        "pose_weights": pose_weights,
-        "detector": detector,
-        "detector_weights": detector_weights,
-        "boxes": boxes,
-        "second_pose": second_pose,
-        "second_pose_weights": second_pose_weights,
-        "cascade": cascade,
-        "image_root": image_root,
-        "weights_dir": weights_dir,
-        "engine": engine,
-        "precision": precision,
-        "flip": flip,
-        "calibration": calibration,
-        "visibility": visibility,
-        "nms": nms,
-        "device": device,
-        "executor": executor,
-        "address": address,
-        "workers": workers,
-        "shard_size": shard_size,
-        "limit": limit,
-        "every": every,
-        "fps": fps,
-        "start": start,
-        "end": end,
-        "keyframes_only": keyframes_only,
-        "track": track,
-    }
+    given = {name: value for name, value in arguments.items() if name in RunConfig.model_fields}
+    given["inputs"] = tuple(inputs) if inputs else None
     if from_run is not None:
         from annotator.runtime.derive import launch_from, settings_of
 

@@ -54,7 +54,11 @@ class Tally:
 
 
 class ProgressBar:
-    """A tqdm bar on stderr: images, people, rate, time left, errors; in a log, a line every ten seconds."""
+    """A tqdm bar on stderr: images, people, rate, time left, errors; in a log, a line every ten seconds.
+
+    Args:
+        quiet: say nothing.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -77,18 +81,20 @@ class ProgressBar:
     def download(self, name: str, have: int, total: int | None) -> None:
         from tqdm import tqdm
 
+        if self._quiet:
+            return
         if self._download is None or self._download.desc != f"{name}: ":
             if self._download is not None:
                 self._download.close()
-            self._download = tqdm(
-                total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=self._quiet
-            )
+            self._download = tqdm(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024)
             self._download.initial = have
         self._download.update(have - self._download.n)
 
     def begin(self, total: int, done: int, people: int, errors: int) -> None:
         from tqdm import tqdm
 
+        if self._quiet:
+            return
         self._tally = Tally(done, people, errors)
         on_terminal = sys.stderr.isatty()
         self._bar = tqdm(
@@ -99,12 +105,11 @@ class ProgressBar:
             smoothing=0.1,
             mininterval=0.2 if on_terminal else 10,
             dynamic_ncols=on_terminal,
-            disable=self._quiet,
         )
 
     def report(self, progress: Progress) -> None:
-        self._tally.add(progress)
         if self._bar is None:
             return
+        self._tally.add(progress)
         self._bar.set_postfix(people=self._tally.people, errors=self._tally.errors, refresh=False)
         self._bar.update(self._tally.images - self._bar.n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from annotator.runtime.job import Progress
-from annotator.runtime.progress import Tally
+from annotator.runtime.progress import ProgressBar, Tally
 
 
 def test_running_shards_add_up_and_commits_settle():
@@ -28,3 +28,14 @@ def test_a_shard_committed_twice_counts_once():
     for _ in range(2):
         tally.add(Progress(3, images=100, people=9, errors=2, committed=True))
     assert (tally.images, tally.people, tally.errors) == (100, 9, 2)
+
+
+def test_a_quiet_bar_hears_everything_and_says_nothing(capsys):
+    with ProgressBar(quiet=True) as bar:
+        bar.stage("loading")
+        for name in ("pose.pth", "detector.pth"):
+            for have in (0, 5, 10):
+                bar.download(name, have, 10)
+        bar.begin(4, 1, 0, 0)
+        bar.report(Progress(0, images=3, people=2))
+    assert capsys.readouterr() == ("", "")
