@@ -62,7 +62,9 @@ def _describe_driver(life: Life) -> list[str]:
         silent = duration(life.age)
         return [f"{where}: silent for {silent}, so dead or cut off; the same command goes on with the run"]
     left = f", {duration(life.seconds_left)} left" if life.seconds_left is not None else ""
-    lines = [f"{where}: {life.images:,} images so far, {life.rate:.1f} images/s{left}"]
+    lines = [
+        f"{where}: {life.images:,} images so far, {life.rate:.1f} images/s{left}; heard {life.age:.0f} s ago"
+    ]
     if life.deaths:
         lines.append(f"           {life.deaths:,} workers died and were replaced")
     for name, worker in life.workers.items():
