@@ -171,16 +171,21 @@ class ShardWriter:
         return record
 
     def _standing(self) -> CommitRecord | None:
-        """The record of this generation or a later one, if one stands; a damaged one is put aside."""
-        latest = None
+        """The latest record from this generation on, if one stands; damaged ones after it are put aside.
+
+        Those before it stay, so that no attempt finds their places free.
+        """
+        latest, damaged = None, []
         for generation in itertools.count(self._generation):
             try:
-                latest = read_record(self._storage, self._shard, generation)
-            except FileNotFoundError:
-                return latest
+                latest, damaged = read_record(self._storage, self._shard, generation), []
             except CorruptRecordError:
-                set_aside_damaged(self._storage, self._shard, generation)
-                return latest
+                damaged.append(generation)
+            except FileNotFoundError:
+                break
+        for generation in damaged:
+            set_aside_damaged(self._storage, self._shard, generation)
+        return latest
 
     def _clear_up(self, names: dict[str, str]) -> None:
         """Remove this attempt's files, unless its record stands or that cannot be told."""

@@ -239,6 +239,19 @@ def test_a_zombie_of_the_old_generation_comes_too_late(retried, swept):
     assert verify(retried.path).ok
 
 
+def test_a_zombie_whose_record_is_damaged_comes_too_late_as_well(retried):
+    retried.retry(failing={4})
+    retried.retry(items={4})
+    sweep(retried.path)
+    for generation in (0, 1):
+        (retried.path / record_name(0, generation)).write_bytes(b"{")
+    for _ in range(2):
+        outcome = retried.commit(retried.tables(range(ITEMS), failing=BAD))
+        assert not outcome.won
+        assert outcome.record.generation == 2
+    assert verify(retried.path).ok
+
+
 @pytest.mark.parametrize("ahead", [0, CLOCKS_APART - 60])
 def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch, ahead):
     """Though the clock that stamped the first record be ahead."""
