@@ -180,6 +180,10 @@ def _as_predicted(document: Document, label: Document, flags: list[str], was: Re
     if (at or "") > (since or "") and (corrected or (own and "stale" in was.flags)):
         # Joints were put back where they had been, or are as visible as predicted.
         return {"corrected_by": by, "corrected_at": at}
+    if was.keypoints is not None and at == was.corrected_at and "gone" not in flags:
+        # The line that was dragged then was deleted, which is noted nowhere; the next load drew another. Of
+        # equal times the later layer counts.
+        return {"corrected_by": by, "corrected_at": at}
     if "broken" in was.flags and "gone" not in flags and (decided or "") > was.latest:
         # That a line was deleted is noted nowhere; whoever decides after that has seen the prediction.
         return {"corrected_by": label.get("reviewer"), "corrected_at": decided}
@@ -190,14 +194,14 @@ def _as_predicted(document: Document, label: Document, flags: list[str], was: Re
 
 
 def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str | None, str | None, bool]:
-    """Who set a person's visibilities or, if they were `dragged`, joints last, and when; None if unknown.
+    """Who moved a person's joints or set visibilities last, and when; None if unknown.
 
-    The third value says whether it was this person for sure: databases of before name for each picture only
-    who dragged last, whoever it was that was dragged.
+    Databases of before name for each picture only who dragged last, whoever it was that was dragged: for this
+    person that counts if she was `dragged`. The third value says whether it was this person for sure.
     """
-    edited = label if label.get("edited_at") else document
+    edited = label if label.get("edited_at") or not dragged else document
     moved, was_set = edited.get("edited_at"), label.get("visible_at")
-    if dragged and moved is not None and (was_set is None or moved > was_set):
+    if moved is not None and (was_set is None or moved > was_set):
         return edited.get("edited_by"), _iso(moved), edited is label
     return label.get("visible_by"), _iso(was_set), was_set is not None
 

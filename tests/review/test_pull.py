@@ -15,6 +15,7 @@ from annotator.review import decisions, layers
 from annotator.review.load import load
 from annotator.review.progress import progress
 from annotator.review.pull import pull
+from annotator.review.server import Edit, sign
 from annotator.store.verify import verify
 from tests.review.conftest import SIZE, make_review_run, two_people
 
@@ -247,6 +248,31 @@ def test_a_broken_line_that_was_deleted_is_broken_until_somebody_decides_anew(ru
     assert review.accepted and review.flags == () and review.keypoints is None
     assert (review.corrected_by, review.corrected_at) == ("ben", review.time)
     load(run.open(), place, max_copies=1, quiet=True)
+    assert pull(run.open(), place).layer is None
+
+
+@pytest.mark.parametrize("load_again", [False, True])
+@pytest.mark.parametrize("visible", [False, True])
+def test_a_dragged_line_that_was_deleted_takes_its_correction_back(
+    run, place, dataset, visible: bool, load_again: bool
+) -> None:
+    if visible:
+        decisions.set_visibility(dataset, [C], [9], 1, by="ben")
+    drag(dataset, 3, C, 2, 1, (0.5, 0.25))
+    sample = dataset.match({"index": 3}).first()
+    sign(Edit(str(dataset._doc.id), sample.id, frozenset({"poses.polylines.0"})))
+    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    pull(run.open(), place)
+    assert layers.read(run.open())[C].moved_joints == ((8, 9) if visible else (8,))
+
+    sample = dataset.match({"index": 3}).first()
+    del sample.poses.polylines[0]
+    sample.save()
+    if load_again:
+        load(run.open(), place, max_copies=1, quiet=True)
+    assert pull(run.open(), place).new == 1
+    review = layers.read(run.open())[C]
+    assert review.moved_joints == ((9,) if visible else None) and review.accepted
     assert pull(run.open(), place).layer is None
 
 
