@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,15 @@ class Copies:
     unreadable: set[int] = field(default_factory=set)
 
 
-def make(run: Run, risk: np.ndarray, limit: int, quiet: bool) -> Copies:
-    """Make the copies that are missing; those of the riskiest images first, `limit` in all.
+def make(run: Run, risk: np.ndarray, limit: int, quiet: bool, loaded: Callable[[], set[int]] = set) -> Copies:
+    """Make the copies that are missing: of the `limit` riskiest images, and of those that are loaded already.
 
     Copies that are not of this run are removed.
 
     Args:
         risk: (N,) of the run's people, in the order of its rows.
+        loaded: gives the places in the plan that have a sample already, which would not be renewed if they
+            were left out; asked only where some would be.
     """
     from tqdm import tqdm
 
@@ -54,8 +57,9 @@ def make(run: Run, risk: np.ndarray, limit: int, quiet: bool) -> Copies:
         return copies
     worst = _worst(run, risk)
     ranked = sorted(wanted, key=lambda place: (-worst.get(place, -1.0), place))
-    copies.left_out = set(ranked[max(limit, 0) :])
-    chosen = set(ranked[: max(limit, 0)])
+    if beyond := set(ranked[max(limit, 0) :]):
+        copies.left_out = beyond - loaded()
+    chosen = set(wanted) - copies.left_out
     folder = copies_folder(run.path, run.info)
     try:
         folder.mkdir(parents=True, exist_ok=True)

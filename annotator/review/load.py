@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def load(
     Args:
         gt: COCO keypoint file to show beside the predictions; None keeps that of an earlier load while it
             can be read.
-        max_copies: how many frames of films and pictures that browsers cannot show get a JPEG beside the run.
+        max_copies: how many frames of films and pictures that browsers cannot show get a JPEG beside the run,
+            beside those that have a sample already.
         quiet: no progress bar.
 
     Raises:
@@ -212,7 +214,7 @@ def _write(run: Snapshot, dataset: Any, truth: RunTruth | None, max_copies: int,
     done = _Done()
     total = sum(record.images for record in run.committed().values())
     risk = assess(run)
-    shown = copies.make(run, risk.risk, max_copies, quiet)
+    shown = copies.make(run, risk.risk, max_copies, quiet, partial(_places, dataset))
     done.unreadable = len(shown.unreadable)
     out, writing = None, None
     with (
@@ -234,6 +236,11 @@ def _write(run: Snapshot, dataset: Any, truth: RunTruth | None, max_copies: int,
         if writing is not None:
             done.add(*writing.result())
     return done
+
+
+def _places(dataset: Any) -> set[int]:
+    """Places in the plan of the samples that are there."""
+    return {document["index"] for document in dataset._sample_collection.find({}, {"index": 1})}
 
 
 def _interval() -> float:

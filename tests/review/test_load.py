@@ -181,6 +181,18 @@ def test_again_and_after_a_new_generation(run, place, fo, monkeypatch, slow: boo
     assert np.allclose(to_pixels(mirror_of(COCO_17).to_points(kept[1].points), SIZE), wanted[1], atol=1e-4)
 
 
+def test_a_picture_that_copies_leave_out_now_is_renewed_with_those_that_are_loaded(
+    run, place, monkeypatch
+) -> None:
+    """Others are riskier, or fewer copies are asked for: no sample keeps the predictions of before."""
+    monkeypatch.setattr("annotator.review.copies._SHOWN", frozenset())
+    first = load(run.open(), place, max_copies=2, quiet=True)
+    # Of five pictures, and one input without any.
+    assert (first.new, first.left_out) == (3, 3)
+    again = load(run.open(), place, max_copies=1, quiet=True)
+    assert (again.new, again.renewed, again.left_out) == (0, 3, 3)
+
+
 def test_ground_truth_beside_the_predictions(run, place, fo, truth) -> None:
     loaded = load(run.open(), place, gt=str(truth), quiet=True)
     assert loaded.matched == 3
