@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
+from annotator.pose.boxes import iou_matrix, xywh_to_xyxy
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import INSTANCES, MAX_PEOPLE, PERSON_BITS
@@ -19,6 +20,8 @@ from annotator.tracks.smooth import smooth
 _CONTEXT = 64
 # Longest gap of a track that is filled; frames as the run sampled them.
 FILL_FRAMES, FILL_SECONDS = 10, 0.5
+# Somebody without a track whose box overlaps a gap's by this is who is missed there, with a pose that slipped.
+_SAME_IOU = 0.5
 
 SMOOTHED = pa.schema(
     [
@@ -53,7 +56,9 @@ def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
     People with a track get smoothed `keypoints` (x and y; v stays), the standard deviation of each joint in
     pixels as `keypoint_sigmas`, and what the model said as `keypoints_raw`. All others stay as they are, with
     nulls there. Where a track has a short gap, the person is filled in: `filled`, with v = 1 for joints that
-    are located on both sides, no keypoint scores, and the lower scores of both sides.
+    are located on both sides, no keypoint scores, and the lower scores of both sides. Whoever is found in that
+    place without a track is that person with a pose that slipped: the row stays, with the track, the joints of
+    the gap, and its own as `keypoints_raw`.
 
     Raises:
         UserError: the run has no films, one of them is not done, or nobody was followed.
@@ -169,15 +174,30 @@ def _with_smoothed(rows: pa.Table, part: _Part) -> pa.Table:
     smoothed = keypoints[here].copy()
     smoothed[..., :2] = places[part.row[here], part.numbers[here]]
     mine = part.people.take(here)
-    changed = _columns(mine, smoothed, sigmas[part.row[here], part.numbers[here]], filled=False)
-    others = rows.filter(~np.isin(rows["id"].to_numpy(), mine["id"].to_numpy()))
-    return pa.concat_tables([others, changed, _filled(part, keypoints, bboxes, places, sigmas)])
+    loose = rows.filter(rows["track_id"].is_null())
+    changed = pa.concat_tables(
+        [
+            _columns(mine, smoothed, sigmas[part.row[here], part.numbers[here]], filled=False),
+            _filled(part, loose, keypoints, bboxes, places, sigmas),
+        ]
+    )
+    others = rows.filter(~np.isin(rows["id"].to_numpy(), changed["id"].to_numpy()))
+    return pa.concat_tables([others, changed])
 
 
 def _filled(
-    part: _Part, keypoints: np.ndarray, bboxes: np.ndarray, places: np.ndarray, sigmas: np.ndarray
+    part: _Part,
+    loose: pa.Table,
+    keypoints: np.ndarray,
+    bboxes: np.ndarray,
+    places: np.ndarray,
+    sigmas: np.ndarray,
 ) -> pa.Table:
-    """People in the short gaps of their tracks, only in frames that were read and are wanted."""
+    """People in the short gaps of their tracks, only in frames that were read and are wanted.
+
+    Args:
+        loose: people of these frames, and of others, whom no track claims.
+    """
     times = part.frames["time"].to_numpy()
     good = part.mine & (part.frames["status"].to_numpy(zero_copy_only=False) != "error")
     sizes = np.stack([part.frames[side].fill_null(0).to_numpy() for side in ("width", "height")], axis=1)
@@ -185,6 +205,8 @@ def _filled(
     order = np.lexsort((part.row, part.numbers))
     added: list[dict] = []
     in_frame: dict[int, int] = {}
+    frame_of = loose["id"].to_numpy() >> PERSON_BITS
+    corners, free = xywh_to_xyxy(_numbers(loose["bbox"]).reshape(-1, 4)), np.ones(loose.num_rows, bool)
     people = part.people.select(["track_id", "score", "bbox_score"]).to_pydict()
     for before, after in zip(order[:-1].tolist(), order[1:].tolist(), strict=True):
         start, stop = int(part.row[before]), int(part.row[after])
@@ -200,29 +222,38 @@ def _filled(
             place = places[row, part.numbers[before]]
             inside = ((place >= -0.5) & (place < sizes[row] - 0.5)).all(axis=-1)
             located = (keypoints[before, :, 2] > 0) & (keypoints[after, :, 2] > 0) & inside
-            # Counted down from the top, where no person of the models is.
-            in_frame[row] = in_frame.get(row, 0) + 1
-            person = MAX_PEOPLE - in_frame[row]
             joints = np.concatenate([place, located[:, None]], axis=1, dtype=np.float32)
-            added.append(
-                {
-                    "id": int(index[row] << PERSON_BITS | (person + 1)),
+            near = np.flatnonzero(free & (frame_of == index[row]))
+            overlap = iou_matrix(corners[near], xywh_to_xyxy(bbox[None]))[:, 0]
+            if overlap.max(initial=0) >= _SAME_IOU:
+                slipped = near[overlap.argmax()]
+                free[slipped] = False
+                person = loose.slice(slipped, 1).to_pylist()[0]
+                person["keypoints_raw"] = person["keypoints"]
+            else:
+                # Counted down from the top, where no person of the models is.
+                in_frame[row] = in_frame.get(row, 0) + 1
+                number = MAX_PEOPLE - in_frame[row]
+                person = {
+                    "id": int(index[row] << PERSON_BITS | (number + 1)),
                     "image_id": int(image_ids[row]),
                     "category_id": 1,
                     "bbox": bbox.tolist(),
                     "area": float(bbox[2] * bbox[3]),
                     "iscrowd": 0,
-                    "keypoints": joints.ravel().tolist(),
-                    "num_keypoints": int(located.sum()),
                     "score": min(people["score"][before], people["score"][after]),
                     "keypoint_scores": [0.0] * len(joints),
                     "bbox_score": min(people["bbox_score"][before], people["bbox_score"][after]),
-                    "person_index": person,
-                    "track_id": people["track_id"][before],
-                    "keypoint_sigmas": sigmas[row, part.numbers[before]].astype(np.float32).tolist(),
-                    "filled": True,
+                    "person_index": number,
                 }
-            )
+            person |= {
+                "keypoints": joints.ravel().tolist(),
+                "num_keypoints": int(located.sum()),
+                "track_id": people["track_id"][before],
+                "keypoint_sigmas": sigmas[row, part.numbers[before]].astype(np.float32).tolist(),
+                "filled": True,
+            }
+            added.append(person)
     return pa.Table.from_pylist(added, schema=SMOOTHED)
 
 

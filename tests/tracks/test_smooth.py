@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -120,6 +121,34 @@ def test_short_gaps_are_filled_and_flagged_long_ones_are_not(film, walkers, tmp_
         assert np.abs(joints[:, :2] - truth[person["frame"]].keypoints[0]).max() < 16
         np.testing.assert_allclose(person["bbox"], truth[person["frame"]].bboxes[0], atol=0.5)
         assert person["keypoint_scores"] == [0] * 17
+
+
+@pytest.mark.parametrize(
+    ("aside", "sure", "people"),
+    [(3.0, 0.8, 1), (0.0, 0.25, 1), (40.0, 0.8, 2)],
+    ids=["sure box, a little off", "weak box", "somebody else"],
+)
+def test_whose_pose_slipped_is_not_there_twice(film_run, walkers, tmp_path, aside, sure, people):
+    """The track skips the frame, whose row has no track then."""
+    frames = walkers(30, WALK)
+    there, places = frames[15], np.random.default_rng(77).uniform(0, 1, (1, 17, 2))
+    bboxes = there.bboxes + [aside, 0, 0, 0]
+    keypoints = (bboxes[:, None, :2] + places * bboxes[:, None, 2:]).astype(np.float32)
+    scores = np.array([sure], np.float32)
+    frames[15] = replace(there, bboxes=bboxes, keypoints=keypoints, bbox_scores=scores)
+    run = film_run([frames]).commit()
+    follow_run(run.open())
+    found = [person for person in exported(run, tmp_path, smooth=True) if person["frame"] == 15]
+    assert len(found) == people
+    (filled,) = [person for person in found if person.get("filled")]
+    assert filled["track_id"] == run.rows()["id"][0].as_py()
+    joints = np.reshape(filled["keypoints"], (17, 3))
+    np.testing.assert_allclose(joints[:, :2], there.keypoints[0], atol=1)
+    assert (joints[:, 2] == 1).all()
+    if people == 1:
+        raw = np.reshape(filled["keypoints_raw"], (17, 3)).astype(np.float32)
+        assert np.array_equal(raw[:, :2], keypoints[0])
+        assert filled["bbox"] == bboxes[0].tolist()
 
 
 def test_gaps_count_the_frames_of_the_run_not_those_of_the_film(film_run, walkers, tmp_path):
