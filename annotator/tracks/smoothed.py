@@ -67,17 +67,23 @@ def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
     records = run.committed()
     if not films:
         raise UserError(f"{run.place} has no videos that could be read: there is nothing to smooth over time")
+    if not run.info.config.get("track"):
+        raise UserError(
+            f"{run.place} was made with --no-track, so that nothing is known over time; once it is done, "
+            f"`annotator run --from {run.place} --track --out OTHER` follows people, without any model"
+        )
     shards = {shard: film for film in films for shard in film.shards}
     missing = sorted(shards.keys() - records.keys())
     if missing:
         raise UserError(
             f"{run.place}: shard {missing[0]} of {shards[missing[0]].uri} is not done, and people are "
-            "smoothed once all are; `annotator run` goes on with it"
+            "smoothed once all are; the same `annotator run` goes on with it"
         )
-    if not all("tracks" in records[shard].files for shard in shards):
+    new = [shard for shard in shards if "tracks" not in records[shard].files]
+    if new:
         raise UserError(
-            f"{run.place}: people were not followed, so that nothing is known over time; "
-            "run again, without --no-track"
+            f"{run.place}: all shards of {shards[new[0]].uri} are done, but its people are not followed yet; "
+            "the same `annotator run` does that"
         )
     reader = _Shards(run, records)
     for shard in records:

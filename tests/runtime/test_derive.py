@@ -206,6 +206,18 @@ def test_people_in_a_film_are_followed_as_before(film_run, walkers, tmp_path) ->
     assert v.max() == 1
 
 
+def test_people_whom_the_other_run_did_not_follow_can_be_followed_without_a_model(
+    film_run, walkers, tmp_path
+) -> None:
+    made = film_run([walkers(20, [(20.0, 100.0, 8.0)])], track=False).commit()
+    given = {"out": str(tmp_path / "new"), "track": True}
+    config = load_config(None, given, [], settings_of(str(made.path), given))
+    launch_from(config, str(made.path), ProgressBar(quiet=True))
+    new = Run(tmp_path / "new")
+    assert set(column(new, "instances", "track_id")) == {column(new, "instances", "id")[0]}
+    assert verify(new.path).ok
+
+
 FORGOTTEN = [("d.jpg",), ("a.jpg", "b.jpg"), ("c.jpg", "e.jpg"), ("*",)]
 
 

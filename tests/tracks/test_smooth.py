@@ -185,7 +185,14 @@ def test_the_deviation_is_a_column(film, tmp_path):
 
 def test_nothing_is_smoothed_without_tracks(film_run, walkers, tmp_path):
     run = film_run([walkers(12, WALK)], track=False).commit()
-    with pytest.raises(UserError, match="not followed"):
+    with pytest.raises(UserError, match=r"--no-track.* `annotator run --from .*/run --track --out OTHER`"):
+        exported(run, tmp_path, smooth=True)
+
+
+def test_nothing_is_smoothed_before_people_are_followed(film_run, walkers, tmp_path):
+    """The driver died after its last commit."""
+    run = film_run([walkers(12, WALK)]).commit()
+    with pytest.raises(UserError, match=r"/data/0\.mp4 .*not followed yet; the same `annotator run` does"):
         exported(run, tmp_path, smooth=True)
 
 
