@@ -185,9 +185,11 @@ def _session(path: Path, device: torch.device, engine: str, threads: int) -> Any
     if provider is None:
         raise UserError(f"--engine {engine}: not for device {device.type}; take --engine torch or onnx")
     if provider not in onnxruntime.get_available_providers():
+        on = "with --device cpu" if engine == "onnx" else "where that is to be had"
         raise UserError(
             f"--engine {engine} on {device.type} needs ONNX Runtime's {provider}, which this build does "
-            "not have: install onnxruntime-gpu in place of onnxruntime, or take --engine torch"
+            "not have: install onnxruntime-gpu in place of onnxruntime, or take --engine torch. A run that "
+            f"was begun with {engine} keeps it: it goes on {on}, or anew in another --out"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

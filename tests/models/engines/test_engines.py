@@ -156,7 +156,11 @@ def test_threads_share_operations_or_pictures_whichever_is_faster(
     [
         ("onnx", {"precision": "bf16"}, "fp32, not in 'bf16'"),
         ("onnx", {"precision": "fp16"}, "fp32, not in 'fp16'"),
-        ("onnx", {"device": "cuda"}, "CUDAExecutionProvider.*onnxruntime-gpu"),
+        (
+            "onnx",
+            {"device": "cuda"},
+            "CUDAExecutionProvider.*onnxruntime-gpu.* goes on with --device cpu,",
+        ),
         ("tensorrt", {"device": "cpu"}, "not for device cpu"),
         ("openvino", {}, "expected torch"),
     ],
