@@ -59,30 +59,32 @@ def pair_people(truth: TruePeople, found: FoundPeople, sigmas: np.ndarray) -> Pa
         sigmas,
         np.broadcast_to(labelled, (n, *labelled.shape)),
     )
-    overlap = _intersections(found.bboxes, truth.bboxes)
-    areas = _areas(found.bboxes)[:, None]
-    iou = overlap / np.maximum(areas + _areas(truth.bboxes)[None] - overlap, 1e-9)
-    for likeness, least in ((oks, FOUND_OKS), (oks, SAME_OKS), (iou, SAME_IOU)):
+    overlap = _overlaps(found.bboxes, truth)
+    for likeness, least in ((oks, FOUND_OKS), (oks, SAME_OKS), (overlap, SAME_IOU)):
         for person in order:
             if truth_of[person] < 0:
                 free = np.flatnonzero(truth.counted & (found_of < 0) & (likeness[person] >= least))
                 if len(free):
                     best = free[np.argmax(likeness[person, free])]
                     truth_of[person], found_of[best] = best, person
-    if not truth.counted.all():
-        # COCO measures a crowd by the share of the box inside it.
-        alike = np.where(truth.crowd[None], overlap / np.maximum(areas, 1e-9), iou)[:, ~truth.counted]
-        judged &= (truth_of >= 0) | (alike.max(axis=1, initial=0) < SAME_IOU)
+    judged &= (truth_of >= 0) | ~around_ignored(found.bboxes, truth)
     paired = np.where(truth_of >= 0, oks[np.arange(n), truth_of], 0.0) if m else np.zeros(n)
     return Pairs(truth_of, paired, judged, found_of)
 
 
-def _areas(bboxes: np.ndarray) -> np.ndarray:
-    return bboxes[:, 2] * bboxes[:, 3]
+def around_ignored(bboxes: np.ndarray, truth: TruePeople) -> np.ndarray:
+    """(N,) bool: boxes around somebody whom COCO ignores, which can be neither right nor wrong.
+
+    Args:
+        bboxes: (N, 4) xywh, pixels of the image.
+    """
+    return _overlaps(bboxes, truth)[:, ~truth.counted].max(axis=1, initial=0) >= SAME_IOU
 
 
-def _intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) square pixels shared by boxes (N, 4) and (M, 4), xywh."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
-    return np.clip(high - low, 0, None).prod(axis=-1)
+def _overlaps(bboxes: np.ndarray, truth: TruePeople) -> np.ndarray:
+    """(N, M) float64, IoU; with a crowd, as COCO has it, the share of the box (N, 4) xywh inside it."""
+    a, b = bboxes[:, None], truth.bboxes[None]
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(*(c[..., :2] + c[..., 2:] for c in (a, b)))
+    shared = np.clip(high - low, 0, None).prod(axis=-1)
+    own, theirs = a[..., 2:].prod(axis=-1), b[..., 2:].prod(axis=-1)
+    return shared / np.maximum(own + np.where(truth.crowd, 0, theirs - shared), 1e-9)

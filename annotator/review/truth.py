@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from annotator.evaluate.pairs import around_ignored
 from annotator.evaluate.truth import TruePeople, Truth
 from annotator.evaluate.truth import read_truth as read_coco
-from annotator.pose.boxes import iou_matrix, xywh_to_xyxy
 from annotator.pose.oks import oks_matrix
 from annotator.review.documents import Document
 from annotator.review.identifiers import Identifiers, Kind
@@ -21,8 +21,6 @@ from annotator.store.schema import instance_ids
 
 # From here on a labelled person counts as found.
 FOUND = 0.5
-# A prediction that covers a person without labelled joints, or a crowd, can be neither right nor wrong.
-_COVERED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,9 @@ class RunTruth:
 
         Returns:
             (N,) float32: the best OKS with a labelled person of the image, 0 where there is none; NaN where
-            the ground truth does not know the image or the person has no labelled joints there. And by
-            image_id: (boxes, keypoints, how many labelled people nobody was found for).
+            the ground truth does not know the image, and of people in crowds and around somebody without
+            labelled joints, unless they were found. And by image_id: (boxes, keypoints, how many labelled
+            people nobody was found for).
         """
         count = instances.num_rows
         oks = np.full(count, np.nan, np.float32)
@@ -80,10 +79,7 @@ class RunTruth:
             matrix = oks_matrix(keypoints, None, joints[..., :2], areas, self.sigmas, labelled)
             best = matrix.max(axis=1)
             found[counted] = matrix.max(axis=0) >= FOUND
-        if not counted.all() and len(bboxes):
-            others = xywh_to_xyxy(people.bboxes[~counted])
-            covers = iou_matrix(xywh_to_xyxy(bboxes), others).max(axis=1) > _COVERED
-            best[covers & (best < FOUND)] = np.nan
+        best[around_ignored(bboxes, people) & (best < FOUND)] = np.nan
         return best.astype(np.float32), found
 
 
