@@ -41,6 +41,7 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     """Write the XML, and `PATH.labels.json` to paste into the raw label editor of a new task.
 
     v = 2 is plain, v = 1 occluded, v = 0 outside. Each skeleton has its row's id and its score as attributes.
+    CVAT counts from the picture's corner, where rows count joints from the centre of the first pixel.
     People without any joint are left out: CVAT has no box around a skeleton. So are frames of videos: they
     have no file by whose name CVAT could find them, and pictures whose names hold what XML cannot.
 
@@ -142,7 +143,7 @@ def _write_person(out: IO[str], person: Person, skeleton: Skeleton) -> None:
     for name, (x, y, v) in zip(skeleton.keypoints, person.keypoints.tolist(), strict=True):
         out.write(
             f'<points label={quoteattr(name)} source="auto" outside="{int(v == 0)}" occluded="{int(v == 1)}" '
-            f'points="{x:.4f},{y:.4f}"></points>\n'
+            f'points="{x + 0.5:.4f},{y + 0.5:.4f}"></points>\n'
         )
     out.write(
         f'<attribute name="id">{person.id}</attribute>'

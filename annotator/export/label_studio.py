@@ -31,9 +31,10 @@ def write_label_studio(
 ) -> Exported:
     """Write the tasks, one a picture, and `PATH.config.xml`, the labelling interface that they need.
 
-    Joints of v = 0 are left out; whether one is hidden stands in its `meta`. Local files are addressed as
-    Label Studio serves them (LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/). Frames of videos have no file and are
-    left out.
+    Joints of v = 0 are left out; whether one is hidden stands in its `meta`. Places are percent of the
+    picture from its corner, where rows count joints from the centre of the first pixel. Local files are
+    addressed as Label Studio serves them (LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/). Frames of videos have no
+    file and are left out.
 
     Args:
         min_score: people below it are left out; their pictures stay. smooth: joints smoothed over time.
@@ -124,8 +125,8 @@ def _person(person: Person, picture: Picture, skeleton: Skeleton) -> list[dict[s
             "score": float(person.keypoint_scores[n]),
             "meta": {"text": ["hidden" if v == 1 else "visible"]},
             "value": {
-                "x": 100 * x / width,
-                "y": 100 * y / height,
+                "x": 100 * (x + 0.5) / width,
+                "y": 100 * (y + 0.5) / height,
                 "width": _JOINT_WIDTH,
                 "keypointlabels": [skeleton.keypoints[n]],
             },

@@ -3,8 +3,8 @@
 FiftyOne edits polylines, not keypoints. A pose is mirrored as chains of neighbouring joints which visit each
 joint once, so that a vertex at (chain, place) is one joint and nothing else.
 
-Frames: rows hold pixels whose origin is the centre of the top-left pixel; FiftyOne holds fractions of the
-image, whose origin is the corner of that pixel. Hence the half pixel.
+Frames: rows hold joints in pixels whose origin is the centre of the top-left pixel; FiftyOne holds fractions
+of the image, whose origin is the corner of that pixel. Hence the half pixel. Boxes count from there in both.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def mirror_of(skeleton: Skeleton) -> Mirror:
 
 
 def to_fractions(xy: np.ndarray, size: np.ndarray | tuple[int, int]) -> np.ndarray:
-    """(..., 2) pixels of a row as float64 fractions of the image of `size` (width, height)."""
+    """Joints (..., 2), pixels of a row, as float64 fractions of the image of `size` (width, height)."""
     return (np.asarray(xy, np.float64) + 0.5) / size
 
 

@@ -108,8 +108,7 @@ def _labels(
     index: int, people: TruePeople, found: np.ndarray, size: tuple[int, int], identifiers: Identifiers
 ) -> tuple[Document, Document, int]:
     boxes, keypoints = [], []
-    corners = to_fractions(people.bboxes[:, :2], size)
-    extents = people.bboxes[:, 2:] / size
+    bboxes = (people.bboxes / (*size, *size)).tolist()
     points = np.where(people.keypoints[..., 2:] > 0, to_fractions(people.keypoints[..., :2], size), np.nan)
     for n, number in enumerate(instance_ids(index, len(people))):
         shared = {
@@ -118,8 +117,8 @@ def _labels(
             "label": "crowd" if people.crowd[n] else "person",
             "instance": {"_id": identifiers.of(Kind.TRUTH_INSTANCE, number), "_cls": "Instance"},
         }
-        box = [*corners[n].tolist(), *extents[n].tolist()]
-        label = {"_id": identifiers.of(Kind.TRUTH_BOX, number), "_cls": "Detection", "bounding_box": box}
+        label = {"_id": identifiers.of(Kind.TRUTH_BOX, number), "_cls": "Detection"}
+        label["bounding_box"] = bboxes[n]
         boxes.append(label | shared)
         if people.counted[n]:
             label = {"_id": identifiers.of(Kind.TRUTH_KEYPOINTS, number), "_cls": "Keypoint"} | shared

@@ -84,7 +84,8 @@ def test_cvat_has_every_joint_with_its_visibility(run, tmp_path) -> None:
             points = skeleton.findall("points")
             assert [p.get("label") for p in points] == list(COCO_17.keypoints)
             xy = np.array([[float(c) for c in (p.get("points") or "").split(",")] for p in points])
-            np.testing.assert_allclose(xy, joints(row)[:, :2], atol=1e-4)
+            # From the corner of the picture, as all its tools place points.
+            np.testing.assert_allclose(xy, joints(row)[:, :2] + 0.5, atol=1e-4)
             v = [0 if p.get("outside") == "1" else 1 if p.get("occluded") == "1" else 2 for p in points]
             assert v == joints(row)[:, 2].tolist()
             attributes = {a.get("name"): a.text for a in skeleton.findall("attribute")}
@@ -192,7 +193,9 @@ def test_label_studio_is_read_back_by_fiftyone(run, tmp_path, monkeypatch) -> No
             for one, (x, y, v), joint in zip(mine, labelled, names, strict=True):
                 name, keypoint = import_label_studio_annotation([one])
                 assert (name, keypoint.label) == ("joints", joint)
-                np.testing.assert_allclose(np.array(keypoint.points[0]) * SIZE, [x, y], atol=1e-6 * 640)
+                # FiftyOne's fractions begin at the corner of the picture too.
+                place = np.array(keypoint.points[0]) * SIZE
+                np.testing.assert_allclose(place, [x + 0.5, y + 0.5], atol=1e-6 * 640)
                 assert one["meta"]["text"] == ["hidden" if v == 1 else "visible"]
     config = ElementTree.fromstring((tmp_path / "tasks.json.config.xml").read_text())
     assert {tag.get("name") for tag in config} == {"image", "box", "joints"}

@@ -62,7 +62,7 @@ def test_everything_is_in_its_place(dataset, run) -> None:
     assert np.allclose(to_pixels(np.array(people[0].points), SIZE), wanted.keypoints[0], atol=1e-4)
     points = mirror_of(COCO_17).to_points(poses[1].points)
     assert np.allclose(to_pixels(points, SIZE), wanted.keypoints[1], atol=1e-4)
-    assert np.allclose(boxes[0].bounding_box, [40.5 / 320, 30.5 / 240, 120 / 320, 180 / 240])
+    assert np.allclose(boxes[0].bounding_box, [40 / 320, 30 / 240, 120 / 320, 180 / 240])
     assert people[1].visible == [2] * 12 + [0] * 5
     assert np.isnan(people[1].points[12:]).all() and np.isfinite(people[1].points[:12]).all()
     assert np.allclose(people[1].confidence, wanted.keypoint_scores[1])
