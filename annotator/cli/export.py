@@ -15,7 +15,10 @@ _LEFT_OUT = {
     "no_name": "images are left out: their names hold control characters, which the format cannot; "
     "rename the files and annotate them again",
     "unreadable": "frames with a result are left out of films: they cannot be read any more",
-    "no_picture": "images are without their picture: frames of videos, or files that cannot be read",
+    "no_picture": "images are without their picture: frames of videos, files that cannot be read, and those "
+    "of a bucket in yolo-pose, which only links to files: copy them into images/, named as in labels/",
+    "not_accepted": "images are left out: somebody in them was not accepted, and the format cannot say that "
+    "a person is not labelled; decide about everybody in them, and `annotator review pull`",
 }
 
 

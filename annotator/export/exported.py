@@ -22,7 +22,10 @@ class Exported:
         no_file: images left out because the format needs a file for each: frames of videos.
         no_name: images left out because the format cannot hold their names: control characters in XML.
         unreadable: frames left out of a film because they have a result but cannot be read any more.
-        no_picture: images written without the picture asked for: frames of videos, files that cannot be read.
+        no_picture: images written without the picture asked for: frames of videos, files that cannot be read
+            and, where the format links to files of this machine, those in a bucket.
+        not_accepted: reviewed images left out because somebody in them was not accepted, and the format
+            cannot say that a person is not labelled.
         doubtful: how many of the people written the run itself doubts, by `doubtful.KINDS`.
     """
 
@@ -36,6 +39,7 @@ class Exported:
     no_name: int = 0
     unreadable: int = 0
     no_picture: int = 0
+    not_accepted: int = 0
     doubtful: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 
     def add_people(self, doubts: Iterable[Collection[str]]) -> None:

@@ -24,9 +24,10 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
 
     A line is `0 cx cy w h x y v ...`, in shares of width and height; v is COCO's, and a joint of v = 0 is
     `0 0 0`. The format takes nothing outside the picture: boxes are cut, joints beyond the edge are v = 0.
-    Pictures are links where they are files on this machine; for others `images/` is to be filled by these
-    names. A folder of the run that is called `images` is written as `images_`. Frames of videos have no file
-    and are left out.
+    Pictures are links to files of this machine; where there is none the picture is counted (`no_picture`),
+    and `images/` is to be filled by the names in `labels/`. A folder of the run that is called `images` is
+    written as `images_`. Frames of videos have no file and are left out. So are pictures of a reviewed run
+    (`ReviewedRun`, "accepted") in which somebody was not accepted.
 
     Args:
         path: a folder that is new or empty.
@@ -37,6 +38,9 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
         RunFailed: a data file is damaged, or the disk is full.
     """
     skeleton, done = run.skeleton, Exported(Path(path))
+    # To a trainer whoever has a line is a person, with joints or without, and whoever has none is background:
+    # no line is right for people whom nobody has decided about.
+    accepted = getattr(run, "accepted", None)
     with atomic_folder(path) as folder:
         (folder / "labels").mkdir()
         (folder / "images").mkdir()
@@ -45,7 +49,10 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
             if picture.is_frame:
                 done.no_file += 1
                 continue
-            _write_picture(folder, picture)
+            if accepted is not None and not accepted.issuperset(person.id for person in picture.people):
+                done.not_accepted += 1
+                continue
+            done.no_picture += not _write_picture(folder, picture)
             done.images += 1
             done.add_people(person.doubts for person in picture.people)
     return done
@@ -63,7 +70,8 @@ def _description(skeleton: Skeleton) -> str:
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=None)
 
 
-def _write_picture(folder: Path, picture: Picture) -> None:
+def _write_picture(folder: Path, picture: Picture) -> bool:
+    """Write a label and link to its picture; whether there is one."""
     parts = (part for part in PurePosixPath(picture.file_name).parts if part not in ("/", ".."))
     # Ultralytics looks for a label where the last `images` of a picture's path says `labels`: that is ours.
     name = PurePosixPath(*("images_" if part == "images" else part for part in parts))
@@ -76,8 +84,10 @@ def _write_picture(folder: Path, picture: Picture) -> None:
     label.write_text("".join(_line(person, picture) for person in picture.people))
     image = folder / "images" / name
     image.parent.mkdir(parents=True, exist_ok=True)
-    if not is_remote(picture.uri):
-        image.symlink_to(Path(local_path(picture.uri)).absolute())
+    if is_remote(picture.uri):
+        return False
+    image.symlink_to(Path(local_path(picture.uri)).absolute())
+    return image.exists()
 
 
 def _line(person: Person, picture: Picture) -> str:

@@ -29,6 +29,7 @@ class ReviewedRun(Run):
         run: the run. choice: whom to take.
 
     Attributes:
+        accepted: with "accepted", ids of those whose keypoints are taken; else None.
         unseen: how many people of the run were accepted, but not with the joints that they have now.
 
     Raises:
@@ -45,7 +46,9 @@ class ReviewedRun(Run):
             raise UserError(
                 f"{run.place} has no reviews yet; `annotator review pull {run.place}` brings them back"
             )
-        self._images = {review.image_id for review in self.reviews.values() if review.accepted}
+        labelled = {person: review for person, review in self.reviews.items() if review.accepted}
+        self.accepted = frozenset(labelled) if choice == "accepted" else None
+        self._images = {review.image_id for review in labelled.values()}
         self.unseen = sum(
             review.decision == ACCEPTED and not review.accepted and "gone" not in review.flags
             for review in self.reviews.values()

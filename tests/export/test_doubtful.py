@@ -80,6 +80,7 @@ def test_programs_are_told_the_same(run, tmp_path, capsys) -> None:
         "no_name": 0,
         "unreadable": 0,
         "no_picture": 0,
+        "not_accepted": 0,
         "shards_left": 0,
         "unseen": None,
     }

@@ -17,6 +17,7 @@ import yaml
 from annotator.cli.export import export
 from annotator.errors import ItemError, UserError
 from annotator.export import FORMATS, hugging_face
+from annotator.review.layers import Review, write_layer
 from annotator.skeletons import COCO_17
 from annotator.sources.uris import to_uri
 
@@ -249,6 +250,34 @@ def test_ultralytics_finds_labels_below_folders_called_images(make_run, picture,
     assert found == {name: pytest.approx(box[0] + 10) for name, box in zip(names, boxes, strict=True)}
 
 
+def test_yolo_pose_teaches_nobody_whom_nobody_has_accepted(
+    make_run, picture, people, tmp_path, capsys
+) -> None:
+    """A line without joints is a person to it, and no line is background: such pictures are left out."""
+    two = people([[50, 40, 120, 240], [300, 60, 150, 300]])
+    made = make_run([picture(f"{n}.jpg", two) for n in ("accepted", "undecided", "stale", "rejected")])
+    made = with_files(made, tmp_path / "pictures").commit()
+    when = "2026-01-01T00:00:00Z"
+
+    def review(image: int, n: int, decision: str = "accepted", **more) -> Review:
+        return Review(image << 12 | n, 1000 + image, decision, None, "anna", when, **more)
+
+    aged = review(2, 2, flags=("stale",))
+    alone = review(3, 2, "rejected")
+    firsts = [review(image, 1) for image in range(4)]
+    write_layer(made.open(), [*firsts, review(0, 2), aged, alone])
+    export(str(made.path), str(tmp_path / "yolo"), "yolo-pose", reviewed="accepted")
+    said = capsys.readouterr().out
+    assert "2 images, 3 people" in said and "2 images are left out: somebody in them was not accepted" in said
+    lines = {file.stem: file.read_text().splitlines() for file in (tmp_path / "yolo/labels").iterdir()}
+    assert {name: len(people) for name, people in lines.items()} == {"accepted": 2, "rejected": 1}
+    assert all(
+        len(line.split()) == 5 + 51 and line.split()[7] == "2" for those in lines.values() for line in those
+    )
+    export(str(made.path), str(tmp_path / "all"), "yolo-pose", reviewed="all")
+    assert "4 images, 7 people" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("with_images", [False, True])
 def test_datasets_loads_the_hugging_face_folder(run, tmp_path, with_images: bool) -> None:
     import datasets
@@ -273,7 +302,7 @@ def test_datasets_loads_the_hugging_face_folder(run, tmp_path, with_images: bool
 
 
 def test_a_local_file_whose_name_is_not_unicode_is_local(
-    make_run, picture, people, tmp_path, monkeypatch
+    make_run, picture, people, tmp_path, monkeypatch, capsys
 ) -> None:
     """Its URI is file:// and percent-encoded; those of object stores stay what they are."""
     file = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
@@ -282,7 +311,9 @@ def test_a_local_file_whose_name_is_not_unicode_is_local(
     uris = [to_uri(os.fsdecode(file)), "s3://bucket/b.jpg"]
     made.items = [replace(item, uri=uri) for item, uri in zip(made.items, uris, strict=True)]
     run = made.commit().open()
-    FORMATS["yolo-pose"](run, tmp_path / "yolo")
+    export(run.place, str(tmp_path / "yolo"), "yolo-pose")
+    said = capsys.readouterr().out
+    assert "2 images, 1 people" in said and "1 images are without their picture" in said
     assert [link.name for link in (tmp_path / "yolo" / "images").iterdir()] == ["caf%E9.jpg"]
     assert (tmp_path / "yolo" / "images" / "caf%E9.jpg").read_bytes() == b"picture"
     FORMATS["label-studio"](run, tmp_path / "tasks.json")
