@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from annotator.durations import duration
+from annotator.quality.shown import CONFIDENT
 
 if TYPE_CHECKING:
     from annotator.runtime.run_report import RunReport
@@ -34,7 +35,7 @@ def describe(report: RunReport, price_per_hour: float | None = None) -> str:
         f"  {totals.images:,} images: {totals.ok:,} with people, {totals.empty:,} without, "
         f"{totals.error:,} errors.",
         f"  {totals.people:,} people, {report.phantoms:,} of them likely phantoms (kept, but shown only when "
-        f"asked for); {report.confident:,} with a box score of 0.3 or more.",
+        f"asked for); {report.confident:,} with a box score of {CONFIDENT} or more.",
     ]
     if report.images:
         lines.append(
@@ -87,7 +88,7 @@ def _second(figures: SecondFigures) -> str:
         agreement = "not known" if figures.median_oks is None else f"OKS {figures.median_oks:.2f}"
         return (
             f"Second opinion: {figures.second} on the same boxes; median agreement with {figures.first} on "
-            f"people with a box score of 0.3 or more: {agreement}."
+            f"people with a box score of {CONFIDENT} or more: {agreement}."
         )
     share = figures.second_people / max(1, figures.first_people)
     text = (

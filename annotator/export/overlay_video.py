@@ -21,6 +21,7 @@ from annotator.export.doubtful import doubts
 from annotator.export.exported import Exported
 from annotator.media.container import open_video
 from annotator.media.decoding import FrameReader
+from annotator.quality.shown import CONFIDENT
 from annotator.report.drawing import HALO, draw_people
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-# Without tracks, people whose box scores less are not drawn: most are nobody.
-_CONFIDENT = 0.3
 _TRAIL_SECONDS = 1.0
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
@@ -42,7 +41,7 @@ def write_overlay_video(
 ) -> Exported:
     """Write the frames of a run's film, upright and at their times, as H.264 in MP4; sound is left out.
 
-    Followed people are drawn; in a film that was not followed (yet), those with a box score of 0.3 or more.
+    Followed people are drawn; in a film that was not followed (yet), those with a box score of `CONFIDENT`.
     A frame that has no result, or cannot be read any more, is left out (without people it would say: nobody
     there), and the one before stays on show. A film of which no frame has a result is not written.
 
@@ -153,7 +152,7 @@ class _Frames:
             self._next = next(self._rows, None)
             if row["id"] >> PERSON_BITS < index:
                 continue
-            sure = row["track_id"] is not None if followed else row["bbox_score"] >= _CONFIDENT
+            sure = row["track_id"] is not None if followed else row["bbox_score"] >= CONFIDENT
             if row["score"] < self._min_score:
                 self.below_score += 1
             elif sure:

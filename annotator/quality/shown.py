@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 COLUMNS = ("likely_phantom", "nms_suppressed")
+# Box score from which somebody is likely there: below it most boxes of most detectors hold nobody.
+CONFIDENT = 0.3
 
 
 def shown(people: pa.RecordBatch | pa.Table) -> np.ndarray:

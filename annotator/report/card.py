@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
+from annotator.quality.shown import CONFIDENT
 from annotator.report.figures import Figures
-from annotator.report.work import Work
 from annotator.store.reader import Run
 from annotator.store.schema import Provenance
 from annotator.store.status import Summary
+from annotator.store.work import Work
 
 FILE_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -75,7 +76,8 @@ def _text(
         f"- `images/*.parquet`: a row an input: {summary.ok:,} with people, {summary.empty:,} without, "
         f"{summary.error:,} that could not be read (`status`, `error_kind`).",
         f"- `instances/*.parquet`: a row a person, COCO's field names: {figures.people:,} rows, "
-        f"{figures.confident:,} of them with a box score of 0.3 or more.",
+        f"{figures.undoubted:,} of them with a box score of {CONFIDENT} or more, likely phantoms and doubles "
+        "aside.",
         f"- Joints ({skeleton.name}): {', '.join(skeleton.keypoints)}.",
         f"- Coordinates: {pose['coordinates']['unit']}s of the {pose['coordinates']['frame']}, "
         f"{pose['coordinates']['axes']}.",

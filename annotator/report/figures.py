@@ -12,14 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.quality.shown import COLUMNS as SHOWN_COLUMNS
-from annotator.quality.shown import shown
+from annotator.quality.shown import CONFIDENT, shown
 from annotator.report.picks import People, Person, Ranking, scatter
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS
-
-# People whose box scores less are mostly nobody: they count, but joints are judged on the others, likely
-# phantoms and doubles aside.
-CONFIDENT = 0.3
 
 SCORE_BINS = 20
 JOINT_BINS = 16
@@ -67,7 +63,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Joint:
-    """One joint among confident people: mean raw score, people by v (0, 1, 2), histogram of scores."""
+    """One joint among undoubted people: mean raw score, people by v (0, 1, 2), histogram of scores."""
 
     name: str
     mean: float
@@ -89,7 +85,7 @@ class ShownPicture:
     """A whole picture to be shown.
 
     Attributes:
-        image: place in the plan. people: keypoints (K, 3) of each of its confident people.
+        image: place in the plan. people: keypoints (K, 3) of each of its undoubted people.
         bboxes: (4,) xywh of each of them; without, no boxes are drawn.
     """
 
@@ -104,15 +100,16 @@ class Figures:
 
     Attributes:
         images: rows by status. people: rows of instances.
-        confident: those with a box score of at least `CONFIDENT` who are neither likely phantoms nor doubles.
+        undoubted: those with a box score of at least `CONFIDENT` who are neither likely phantoms nor doubles;
+            joints are judged on them.
         peopled: images with at least one of those.
-        joint_v: joints of confident people by v (0, 1, 2).
+        joint_v: joints of undoubted people by v (0, 1, 2).
         groups: people to be shown, by name of the group. pictures: whole pictures to be shown.
     """
 
     images: Counter[str] = field(default_factory=Counter)
     people: int = 0
-    confident: int = 0
+    undoubted: int = 0
     peopled: int = 0
     errors: list[ErrorKind] = field(default_factory=list)
     scores: Histogram = field(default_factory=Histogram.of_scores)
@@ -133,8 +130,8 @@ class Figures:
         return {
             "images": dict(self.images),
             "people": self.people,
-            "confident_people": self.confident,
-            "images_with_confident_people": self.peopled,
+            "undoubted_people": self.undoubted,
+            "images_with_undoubted_people": self.peopled,
             "errors": {error.kind: error.count for error in self.errors},
             "joints": {
                 joint.name: {"mean_score": joint.mean, "people_by_v": list(joint.by_v)}
@@ -161,17 +158,17 @@ def collect(run: Run, risk: np.ndarray | None = None) -> Figures:
     pictures = Ranking(PICTURES)
     joints = _Joints(len(skeleton))
     for people in _batches(run, len(skeleton)):
-        confident = people.confident
+        undoubted = people.undoubted
         figures.people += len(people)
-        figures.confident += int(confident.sum())
+        figures.undoubted += int(undoubted.sum())
         figures.scores.add(people.scores)
         figures.bbox_scores.add(people.bbox_scores)
         figures.heights.add(people.bboxes[:, 3])
-        joints.add(people.joint_scores[confident], people.keypoints[confident, :, 2])
+        joints.add(people.joint_scores[undoubted], people.keypoints[undoubted, :, 2])
         here = None if risk is None else risk[figures.people - len(people) : figures.people]
-        _rank(rankings, people, confident, here)
-        pictures.add(people, np.where(confident, scatter(people.images), np.inf))
-        figures.peopled += len(np.unique(people.images[confident]))
+        _rank(rankings, people, undoubted, here)
+        pictures.add(people, np.where(undoubted, scatter(people.images), np.inf))
+        figures.peopled += len(np.unique(people.images[undoubted]))
     figures.joints = joints.named(skeleton.keypoints)
     figures.groups = {name: ranking.people() for name, ranking in rankings.items()}
     figures.pictures = _people_of(run, sorted(person.image for person in pictures.people()), len(skeleton))
@@ -179,22 +176,22 @@ def collect(run: Run, risk: np.ndarray | None = None) -> Figures:
 
 
 def _rank(
-    rankings: dict[str, Ranking], people: People, confident: np.ndarray, risk: np.ndarray | None
+    rankings: dict[str, Ranking], people: People, undoubted: np.ndarray, risk: np.ndarray | None
 ) -> None:
     never = np.inf
     rankings["best"].add(people, -people.scores.astype(float))
     rankings["worst"].add(people, people.scores.astype(float))
     doubt = people.joint_scores.mean(axis=1) if risk is None else np.where(np.isfinite(risk), -risk, never)
-    rankings["doubtful"].add(people, np.where(confident, doubt, never))
-    rankings["random"].add(people, np.where(confident, scatter(people.ids), never))
+    rankings["doubtful"].add(people, np.where(undoubted, doubt, never))
+    rankings["random"].add(people, np.where(undoubted, scatter(people.ids), never))
 
 
 def _people_of(run: Run, images: list[int], joints: int) -> list[ShownPicture]:
-    """The confident people of some pictures."""
+    """The undoubted people of some pictures."""
     pictures = {image: ShownPicture(image, []) for image in images}
     for batch in run.instances(["id", "bbox", "keypoints", "bbox_score", *SHOWN_COLUMNS]):
         of = batch["id"].to_numpy() >> PERSON_BITS
-        here = np.flatnonzero(np.isin(of, images) & _confident(batch))
+        here = np.flatnonzero(np.isin(of, images) & _undoubted(batch))
         if len(here):
             keypoints = _numbers(batch, "keypoints").reshape(-1, joints, 3)
             bboxes = _numbers(batch, "bbox").reshape(-1, 4)
@@ -206,7 +203,7 @@ def _people_of(run: Run, images: list[int], joints: int) -> list[ShownPicture]:
     return list(pictures.values())
 
 
-def _confident(batch: pa.RecordBatch) -> np.ndarray:
+def _undoubted(batch: pa.RecordBatch) -> np.ndarray:
     return (batch["bbox_score"].to_numpy() >= CONFIDENT) & shown(batch)
 
 
@@ -225,7 +222,7 @@ def _batches(run: Run, joints: int) -> Iterator[People]:
                 scores=batch["score"].to_numpy(),
                 bbox_scores=batch["bbox_score"].to_numpy(),
                 joint_scores=_numbers(batch, "keypoint_scores").reshape(n, joints),
-                confident=_confident(batch),
+                undoubted=_undoubted(batch),
             )
 
 

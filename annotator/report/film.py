@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from annotator.report.figures import CONFIDENT, CROWD_DRAWN, Figures, ShownPicture
+from annotator.quality.shown import CONFIDENT
+from annotator.report.figures import CROWD_DRAWN, Figures, ShownPicture
 from annotator.report.thumbnails import Thumbnail, make_gallery
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord

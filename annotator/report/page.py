@@ -15,19 +15,20 @@ from annotator.config import RunConfig
 from annotator.durations import duration
 from annotator.evaluate.advice import advise
 from annotator.export.atomic import atomic_text
+from annotator.quality.shown import CONFIDENT
 from annotator.report import charts
 from annotator.report.card import FILE_NAME as CARD_NAME
 from annotator.report.card import card_text
-from annotator.report.figures import CONFIDENT, Figures, collect
+from annotator.report.figures import Figures, collect
 from annotator.report.film import FilmFigures, collect_films
 from annotator.report.signals import Signals, collect_signals, queue_of
 from annotator.report.thumbnails import Gallery, make_gallery
-from annotator.report.work import STAGES, Work, collect_work
 from annotator.store.durable import write_failure
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.run_info import RunInfo, now
 from annotator.store.status import Summary, summary_of
+from annotator.store.work import ShardStats, Work
 
 FILE_NAME = "report.html"
 
@@ -72,12 +73,18 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that a page says about a run; `evaluation` as of `evaluate.evaluation`, None without truth."""
+    """All that a page says about a run.
+
+    Attributes:
+        evaluation: as of `evaluate.evaluation`, None without truth.
+        cost: price of the workers' time, None where nobody said what an hour costs.
+    """
 
     summary: Summary
     figures: Figures
     signals: Signals
     work: Work
+    cost: float | None
     gallery: Gallery
     evaluation: dict[str, Any] | None
     gt: str
@@ -114,11 +121,13 @@ def write_report(
         evaluation = evaluate(run, gt)
     queue = queue_of(run)
     figures = collect(run, queue.risk if queue is not None else None)
+    work = Work.of(ShardStats.of(record.stats) for record in run.committed().values())
     contents = Contents(
         summary=summary_of(run.info, run.committed().items()),
         figures=figures,
         signals=collect_signals(run, queue, gt),
-        work=collect_work(run, price_per_hour),
+        work=work,
+        cost=None if price_per_hour is None else work.cost(price_per_hour),
         gallery=make_gallery(run, figures, blur_faces),
         evaluation=evaluation,
         gt=str(gt) if gt is not None else "",
@@ -127,15 +136,27 @@ def write_report(
     )
     html = render(run, contents)
     path = _write(run, FILE_NAME, html, to)
-    card = card_text(run, run_name(run), contents.summary, figures, contents.work, evaluation)
+    card = card_text(run, run_name(run), contents.summary, figures, work, evaluation)
     beside = None if to is None else Path(to).with_name(f"{Path(to).stem}.{CARD_NAME}")
     card_path = _write(run, CARD_NAME, card, beside)
     document = figures.to_dict() | {
-        "work": contents.work.to_dict(),
+        "work": _work_to_dict(contents),
         "signals": contents.signals.to_dict(),
         **({"evaluation": evaluation} if evaluation else {}),
     }
     return Written(path, len(html.encode()), contents.gallery.missing, document, card_path)
+
+
+def _work_to_dict(contents: Contents) -> dict[str, Any]:
+    work, summary = contents.work, contents.summary
+    return {
+        "worker_seconds": work.stages,
+        "workers": work.workers,
+        "machines": work.hosts,
+        "images_per_worker_second": summary.images / work.seconds if work.seconds else None,
+        "people_per_worker_second": summary.people / work.seconds if work.seconds else None,
+        "cost": contents.cost,
+    }
 
 
 def run_name(run: Run) -> str:
@@ -175,7 +196,6 @@ def render(run: Run, contents: Contents) -> str:
         steps=next_steps(run, contents),
         charts=_charts(contents),
         spark=charts.spark,
-        stages=STAGES,
         skeleton=run.skeleton,
         visibility=run.metadata["visibility"],
         confident=CONFIDENT,

@@ -19,7 +19,7 @@ class People:
         sources: (N,) int64, equal for the frames of one video, one of its own for every picture.
         bboxes: (N, 4) float64 xywh. keypoints: (N, K, 3) float32, v in {0, 1, 2}; upright pixels.
         scores, bbox_scores: (N,) float32. joint_scores: (N, K) float32, raw.
-        confident: (N,) bool, who is probably somebody and not a better person again.
+        undoubted: (N,) bool, who is probably somebody and not a better person again.
     """
 
     ids: np.ndarray
@@ -30,7 +30,7 @@ class People:
     scores: np.ndarray
     bbox_scores: np.ndarray
     joint_scores: np.ndarray
-    confident: np.ndarray
+    undoubted: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from annotator.quality.shown import CONFIDENT
 from annotator.runtime.efficiency import Efficiency, efficiency_of
 from annotator.runtime.progress import Tally
 from annotator.runtime.second_figures import SecondFigures, second_figures
 from annotator.store.reader import Run
 from annotator.store.status import Summary, summarise
-
-# Below this score most boxes of most detectors are not people.
-CONFIDENT = 0.3
+from annotator.store.work import ShardStats, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +26,9 @@ class RunReport:
         totals: the whole run as it stands now.
         images, people, seconds: of this start alone, people kept; no images or people when all were
             annotated before.
-        stages: seconds the workers of this start spent by stage.
+        stages: seconds the workers of this start spent by stage, as of `store.work`.
         efficiency: of the workers of this start; None where nothing was done or measured.
-        confident: people of the whole run whose box has a score of at least `CONFIDENT`.
+        confident: people of the whole run whose box has a score of at least `CONFIDENT`, phantoms too.
         phantoms: likely phantoms of the whole run: stored, and shown only when asked for.
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
@@ -80,7 +78,7 @@ def report(
         images=tally.images if tally else 0,
         people=tally.people if tally else 0,
         seconds=seconds,
-        stages=_stages(stats),
+        stages=Work.of(map(ShardStats.of, stats)).stages,
         confident=confident,
         phantoms=phantoms,
         notes=notes,
@@ -89,18 +87,6 @@ def report(
         efficiency=efficiency_of(stats),
         finished=finished,
     )
-
-
-def _stages(shards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    total: defaultdict[str, float] = defaultdict(float)
-    for stats in shards:
-        rest = float(stats.get("seconds", 0.0))
-        for stage in ("wait", "detect", "pose"):
-            seconds = float(stats.get(stage, 0.0))
-            total[stage] += seconds
-            rest -= seconds
-        total["other"] += max(0.0, rest)
-    return dict(total)
 
 
 def _confident(run: Run) -> tuple[int, int]:

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import yaml
 
+from annotator.cli.run_report import describe, to_json
 from annotator.media.image import Image
 from annotator.people import Poses
+from annotator.quality.signals import measured
 from annotator.report.faces import blur_faces
 from annotator.report.page import write_report
 from annotator.report.signals import collect_signals, queue_of
 from annotator.report.thumbnails import _without_faces
-from annotator.report.work import collect_work
+from annotator.runtime.run_report import report
 from annotator.skeletons import COCO_17, Skeleton
+from annotator.store.commit import ShardWriter
 
 BOX = np.array([100.0, 50, 120, 300])
 
@@ -83,15 +86,40 @@ def run(make_run, picture, people, tmp_path):
     return made_run.commit().open()
 
 
-def test_work_adds_up_and_has_a_price(run) -> None:
-    work = collect_work(run, price_per_hour=2.4)
-    assert work.seconds == pytest.approx(3) and sum(work.stages.values()) == pytest.approx(3)
-    assert (work.images, work.people, work.slowest) == (6, 12, "other")
-    assert work.cost == pytest.approx(0.002)
-    assert collect_work(run).cost is None
-    assert "0.333 for 1,000 images" in " ".join(
-        write_report(run, price_per_hour=2.4).path.read_text().split()
-    )
+def test_work_has_a_price(run) -> None:
+    written = write_report(run, price_per_hour=2.4)
+    work = written.figures["work"]
+    assert work["cost"] == pytest.approx(0.002) and work["worker_seconds"]["other"] == pytest.approx(3)
+    assert (work["images_per_worker_second"], work["people_per_worker_second"]) == (2, 4)
+    page = " ".join(written.path.read_text().split())
+    assert "0.333 for 1,000 images" in page and "<dt>Held back by</dt><dd>everything else" in page
+    assert write_report(run).figures["work"]["cost"] is None
+
+
+def test_run_and_report_give_one_cost_and_the_same_stages(make_run, picture, people) -> None:
+    made = make_run([picture(f"{n}.jpg", people([[0, 0, 9, 9]])) for n in range(4)])
+    spent = {"wait": 0.5, "detect": 1.0, "pose": 2.0, "signals": 0.25, "write": 0.75, "seconds": 4.0}
+    for shard in range(2):
+        stats = spent | {"images": 2, "posed": 2, "host": "a", "pid": shard}
+        images, instances = made.tables(shard)
+        assert ShardWriter(made.path, shard).commit(images, instances, stats).won
+    ended = report(str(made.path), stats=[record.stats for record in made.open().committed().values()])
+    told = to_json(ended, price_per_hour=3.6)
+    work = write_report(made.open(), price_per_hour=3.6).figures["work"]
+    assert work["cost"] == told["efficiency"]["cost_of_plan"] == pytest.approx(2 * 4.75 / 1000)
+    expected = {name: 2 * seconds for name, seconds in spent.items() if name != "seconds"} | {"other": 0.5}
+    assert work["worker_seconds"] == told["stages"] == expected
+    assert (work["workers"], work["machines"]) == (2, 1)
+    assert "signals 5%, write 16%, other 5%." in describe(replace(ended, images=4, seconds=2.0))
+
+
+def test_the_card_says_whom_it_counts(make_run, picture, people) -> None:
+    """A box of 0.4 around joints of 0.02 is likely nobody: the card leaves it out, and says so."""
+    poses = people([[0, 0, 50, 90], [300, 0, 50, 90]], scores=[0.9, 0.4])
+    poses.keypoint_scores[1] = 0.02
+    run = make_run([picture("a.jpg", measured(poses, COCO_17, (192, 256)))]).commit().open()
+    counted = "2 rows, 1 of them with a box score of 0.3 or more, likely phantoms and doubles aside."
+    assert counted in write_report(run).card.read_text()
 
 
 def test_the_card_is_what_the_hub_reads(run, tmp_path) -> None:

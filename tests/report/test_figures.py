@@ -38,7 +38,7 @@ def test_counts_are_those_of_the_rows(make_run, pictures):
         "error": 3,
     }
     assert figures.people == len(boxes)
-    assert figures.confident == (boxes >= 0.3).sum()
+    assert figures.undoubted == (boxes >= 0.3).sum()
     assert figures.peopled == sum((p.bbox_scores >= 0.3).any() for p in found)
     assert figures.crowd.total == len(found)
     assert figures.crowd.counts[:4].tolist() == [sum(len(p) == n for p in found) for n in range(4)]
@@ -51,7 +51,7 @@ def test_counts_are_those_of_the_rows(make_run, pictures):
     ]
 
 
-def test_joints_are_judged_on_confident_people(make_run, picture, people):
+def test_joints_are_judged_on_undoubted_people(make_run, picture, people):
     doubtful = people([[0, 0, 50, 90]], scores=[0.2])
     sure = people([[0, 0, 50, 90], [60, 0, 50, 90]], scores=[0.4, 0.9])
     sure.keypoint_scores[:, 3] = [0.1, 0.5]
@@ -74,7 +74,7 @@ def test_whom_the_run_doubts_is_not_shown_as_somebody(make_run, picture, people)
     ]
     run = make_run(made).commit().open()
     figures = collect(run)
-    assert (figures.people, figures.confident, figures.peopled) == (3, 1, 1)
+    assert (figures.people, figures.undoubted, figures.peopled) == (3, 1, 1)
     (shown,) = figures.pictures
     assert shown.image == 1 and len(shown.people) == len(shown.bboxes) == 1
     assert [person.score for person in figures.groups["random"]] == pytest.approx([0.9])
@@ -136,7 +136,7 @@ def of_sources(sources):
     return People(
         ids=np.arange(n) + 100, images=np.arange(n), sources=np.array(sources), bboxes=np.zeros((n, 4)),
         keypoints=np.zeros((n, 1, 3)), scores=np.zeros(n), bbox_scores=np.zeros(n),
-        joint_scores=np.zeros((n, 1)), confident=np.ones(n, bool),
+        joint_scores=np.zeros((n, 1)), undoubted=np.ones(n, bool),
     )  # fmt: skip
 
 
