@@ -7,30 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.models.engines.speed_of_light import SpeedOfLight, flop_of, seconds_a_person, seconds_an_image
+from annotator.models.estimator import Estimator
 from annotator.runtime.job import Job
 from annotator.runtime.line import StageClock
+from annotator.store.work import ShardStats, Work
 
 # Seconds that a worker spends on measuring each of its networks when it starts, roughly.
 BUDGET = 0.5
 
 
-def measure(job: Job, detector: Any, pose: Any) -> SpeedOfLight:
-    """The networks of a worker on tensors in memory; nothing is known of estimators of other kinds."""
-    from annotator.models.detector import Detector
-    from annotator.models.second_opinion import SecondOpinion
-    from annotator.models.topdown import TopDown
-
-    models = (pose,) if isinstance(pose, TopDown) else None
-    if isinstance(pose, SecondOpinion):
-        models = pose.models
-    if models is None:
+def measure(job: Job, detector: Any, pose: Estimator) -> SpeedOfLight:
+    """The networks of a worker on tensors in memory; nothing where none of them poses everybody alone."""
+    if not pose.alone:
         return SpeedOfLight()
     config = job.config
-    person = sum(seconds_a_person(model, config.batch_people, BUDGET) for model in models)
+    person = sum(seconds_a_person(model, config.batch_people, BUDGET) for model in pose.alone)
     sources = [source for source in (job.pose, job.second) if source is not None]
-    costs = [flop_of(source, 2 if model.flip else 1) for source, model in zip(sources, models, strict=True)]
+    costs = [
+        flop_of(source, 2 if model.flip else 1) for source, model in zip(sources, pose.alone, strict=True)
+    ]
     flop = None if None in costs else sum(cost or 0.0 for cost in costs)
-    if not isinstance(detector, Detector) or job.detector is None:
+    if job.detector is None:
         return SpeedOfLight(person, None, flop, None)
     image = seconds_an_image(detector, config.batch_images, BUDGET)
     return SpeedOfLight(person, image, flop, flop_of(job.detector))
@@ -107,35 +104,34 @@ class Efficiency:
 
 def efficiency_of(stats: Iterable[Mapping[str, Any]]) -> Efficiency | None:
     """Add up the figures of shards; None where none has any."""
-    shards = [one for one in stats if float(one.get("seconds", 0.0)) > 0]
+    shards = [one for one in map(ShardStats.of, stats) if one.seconds > 0]
+    work = Work.of(shards)
+    if work.seconds <= 0:
+        return None
 
     def total(name: str) -> float:
-        return sum(float(one.get(name, 0.0)) for one in shards)
+        return sum(getattr(one, name) or 0.0 for one in shards)
 
-    seconds = total("seconds") + total("write")
-    if seconds <= 0:
-        return None
-    measured = all("alone_pose" in one for one in shards)
-    network = total("network") or total("pose")
+    measured = all(one.alone_pose is not None for one in shards)
+    counted = all(one.flop is not None for one in shards)
+    network = total("network") or work.stages["pose"]
     lost = {
-        "decode": total("wait"),
-        "detect": total("detect") - total("alone_detect"),
+        "decode": work.stages["wait"],
+        "detect": work.stages["detect"] - total("alone_detect"),
         "crop": total("crop"),
         "model": network - total("alone_pose"),
         "keypoints": total("keypoints"),
-        "signals": total("signals"),
-        "write": total("write"),
+        "signals": work.stages["signals"],
+        "write": work.stages["write"],
+        "other": work.stages["other"],
     }
-    known = total("wait") + total("detect") + total("pose") + total("signals") + total("write")
-    lost["other"] = seconds - known
     return Efficiency(
-        # Records of older versions do not tell posed people from those kept.
-        people=int(sum(float(one.get("posed", one.get("people", 0))) for one in shards)),
+        people=int(total("posed")),
         images=int(total("images")),
-        worker_seconds=seconds,
+        worker_seconds=work.seconds,
         alone_seconds=total("alone_pose") + total("alone_detect") if measured else None,
-        busy=min(1.0, (network + total("detect")) / seconds),
-        flop_per_second=total("flop") / seconds if all("flop" in one for one in shards) else None,
+        busy=min(1.0, (network + work.stages["detect"]) / work.seconds),
+        flop_per_second=total("flop") / work.seconds if counted else None,
         lost={name: max(0.0, value) for name, value in lost.items()},
     )
 
