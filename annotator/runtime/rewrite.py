@@ -49,7 +49,8 @@ def run_rewrite(job: Job, tasks: Sequence[ShardTask], report: Report) -> None:
             clock.images += 1
             clock.people += 0 if isinstance(result, ItemError) else len(result)
             clock.errors += isinstance(result, ItemError)
-        stats = {"started": started, "seconds": time.perf_counter() - began, "people": clock.people}
+        seconds, images = time.perf_counter() - began, clock.images
+        stats = {"started": started, "seconds": seconds, "images": images, "people": clock.people}
         writer = ShardWriter(job.run_dir, task.shard, task.generation)
         writer.commit(*rows.tables(), stats, may_be_empty=not items)
         report(Progress(task.shard, clock.images, clock.people, clock.errors, committed=True, stats=stats))
