@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from annotator.config import RunConfig
+from annotator.models.estimator import Estimator
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.runtime.job import Job, ShardTask
@@ -50,7 +51,7 @@ def make_film(folder: Path, minutes: float, fps: float) -> Path:
     return folder / VIDEOS_DIR / "00000000.mp4"
 
 
-class MadeUp:
+class MadeUp(Estimator):
     """Detector and pose estimator in one: the same walkers in every batch of frames."""
 
     skeleton = COCO_17

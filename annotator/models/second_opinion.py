@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from annotator.errors import UserError
+from annotator.models.estimator import Estimator
 from annotator.models.topdown import TopDown
 from annotator.people import Detections, Poses
 from annotator.pose.oks import joint_similarity
@@ -37,7 +38,7 @@ class CascadeRule:
         return doubtful & (poses.bbox_scores >= self.bbox_score)
 
 
-class SecondOpinion:
+class SecondOpinion(Estimator):
     """Two top-down models on the same boxes, as one.
 
     Without a rule the poses are the first model's, and `second_oks` and `keypoint_agreement` say how far the
@@ -51,7 +52,6 @@ class SecondOpinion:
         rule: who needs the second; None: everybody is shown to both.
 
     Attributes:
-        skeleton: of both.
         input_size: of the first.
 
     Raises:
@@ -70,15 +70,7 @@ class SecondOpinion:
         self._first, self._second, self._names, self._rule = first, second, names, rule
         self._sigmas = np.array(self.skeleton.sigmas)
         self._figures = _no_figures()
-
-    @property
-    def on_batch(self) -> Callable[[], None]:
-        """Called after each pass of either network."""
-        return self._first.on_batch
-
-    @on_batch.setter
-    def on_batch(self, call: Callable[[], None]) -> None:
-        self._first.on_batch = self._second.on_batch = call
+        first.on_batch = second.on_batch = lambda: self.on_batch()
 
     @property
     def batch_people(self) -> int:
@@ -86,9 +78,9 @@ class SecondOpinion:
         return min(self._first.batch_people, self._second.batch_people)
 
     @property
-    def models(self) -> tuple[TopDown, TopDown] | None:
-        """Both, where everybody is shown to both; None with a rule."""
-        return (self._first, self._second) if self._rule is None else None
+    def alone(self) -> tuple[TopDown, ...]:
+        """Both, where everybody is shown to both; none with a rule."""
+        return (self._first, self._second) if self._rule is None else ()
 
     def estimate(self, images: Sequence[np.ndarray], boxes: Sequence[Detections]) -> list[Poses]:
         """Keypoints of the people in some images; arguments and result as of `TopDown.estimate`."""

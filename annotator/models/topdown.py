@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from annotator.models.crops_ahead import CropsAhead, Spent
 from annotator.models.engines.engine import Engine, Normalization, PoseNetwork
 from annotator.models.engines.engine_choice import make_engine
 from annotator.models.engines.outputs import split
+from annotator.models.estimator import Estimator
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
 from annotator.models.passes import Passes
@@ -28,7 +29,7 @@ from annotator.pose.flip import FlipTest
 from annotator.pose.oks import instance_score
 
 
-class TopDown:
+class TopDown(Estimator):
     """An MMPose top-down estimator: its network and config, but neither its inferencer nor its loops.
 
     Args:
@@ -40,16 +41,15 @@ class TopDown:
         engine: what carries out the network: "torch", "onnx", "tensorrt", or an engine.
 
     Attributes:
-        skeleton: of the keypoints that come out.
-        input_size: (width, height) of the network's input in pixels.
         flip: whether the flip test is on.
-        on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
         engine: carries out the network, with its normalisation.
         spent: where the time of `estimate` has gone since `take_figures`.
 
     Raises:
         UserError: the config is not one of a top-down model, or its weights do not fit.
     """
+
+    input_size: tuple[int, int]
 
     def __init__(
         self,
@@ -61,7 +61,6 @@ class TopDown:
         batch_people: int = 32,
         engine: Engine | str = "torch",
     ) -> None:
-        self.on_batch: Callable[[], None] = lambda: None
         built = build(source)
         model = built.config.model
         if type_name(model) != "TopdownPoseEstimator":
@@ -104,6 +103,11 @@ class TopDown:
             if isinstance(engine, str)
             else engine
         )
+
+    @property
+    def alone(self) -> tuple[TopDown, ...]:
+        """Itself."""
+        return (self,)
 
     @property
     def batch_people(self) -> int:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from annotator.errors import UserError
+from annotator.models.estimator import Estimator
 from annotator.runtime.job import Job
-from annotator.runtime.line import PersonDetector, PoseEstimator, WholeImageEstimator
+from annotator.runtime.line import PersonDetector
 
 
-def build_models(
-    job: Job, threads: int | None
-) -> tuple[PersonDetector | None, PoseEstimator | WholeImageEstimator]:
+def build_models(job: Job, threads: int | None) -> tuple[PersonDetector | None, Estimator]:
     """The detector and pose estimator of a job on one device.
 
     Args:
@@ -55,7 +54,7 @@ def build_models(
     return detector, pose
 
 
-def _with_second(job: Job, first: Any, build: Callable[..., Any], device: str) -> PoseEstimator:
+def _with_second(job: Job, first: Any, build: Callable[..., Any], device: str) -> Estimator:
     """Both pose models of a job as one."""
     from annotator.models.second_opinion import CascadeRule, SecondOpinion
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
 from annotator.errors import AnnotatorError, ItemError
 from annotator.media.image import Image
+from annotator.models.estimator import Estimator
 from annotator.people import Detections, Poses
-from annotator.skeletons import Skeleton
 from annotator.sources.items import Item
 
 
@@ -26,24 +26,6 @@ class PersonDetector(Protocol):
 
     def prepare(self, image: np.ndarray) -> Any: ...
     def detect(self, inputs: list) -> list[Detections]: ...
-
-
-class PoseEstimator(Protocol):
-    """Finds the keypoints of given people (`models.topdown.TopDown`)."""
-
-    @property
-    def skeleton(self) -> Skeleton: ...
-    def estimate(self, images: list[np.ndarray], boxes: list[Detections]) -> list[Poses]: ...
-
-
-@runtime_checkable
-class WholeImageEstimator(Protocol):
-    """Finds people and their keypoints in prepared images by itself (`models.whole_image`)."""
-
-    @property
-    def skeleton(self) -> Skeleton: ...
-    def prepare(self, image: np.ndarray) -> Any: ...
-    def find(self, inputs: list) -> list[Poses]: ...
 
 
 @dataclass
@@ -104,7 +86,7 @@ class Outcome:
 def annotate(
     decoded: Iterable[tuple[Item, Decoded | ItemError]],
     detector: PersonDetector | None,
-    pose: PoseEstimator | WholeImageEstimator,
+    pose: Estimator,
     batch_images: int,
     clock: StageClock,
     around: Around = lambda items: nullcontext(),
@@ -125,7 +107,6 @@ def annotate(
     Raises:
         DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.
     """
-    wanted = getattr(pose, "batch_people", 0)
     batch: list[Entry] = []
     found: list[_Found] = []
     held = 0
@@ -136,7 +117,8 @@ def annotate(
             continue
         found.append(_find(batch, detector, pose, clock, around))
         batch = []
-        if held < max_bytes and len(found) < _BATCHES_HELD and sum(one.people for one in found) < wanted:
+        people = sum(one.people for one in found)
+        if held < max_bytes and len(found) < _BATCHES_HELD and people < pose.batch_people:
             continue
         yield from _finish(found, pose, clock, around, judge)
         found, held = [], 0
@@ -179,7 +161,7 @@ class _Found:
 def _find(
     batch: Sequence[Entry],
     detector: PersonDetector | None,
-    pose: PoseEstimator | WholeImageEstimator,
+    pose: Estimator,
     clock: StageClock,
     around: Around,
 ) -> _Found:
@@ -189,7 +171,7 @@ def _find(
     }
     good = {place: (item, entry) for place, (item, entry) in enumerate(batch) if isinstance(entry, Decoded)}
     start = time.perf_counter()
-    if isinstance(pose, WholeImageEstimator):
+    if pose.whole_image:
         inputs = {place: entry.prepared for place, (_, entry) in good.items()}
         with around([item for item, _ in batch]):
             results |= _each(inputs, pose.find, "pose", results)
@@ -215,7 +197,7 @@ def _find(
 
 def _finish(
     found: Sequence[_Found],
-    pose: PoseEstimator | WholeImageEstimator,
+    pose: Estimator,
     clock: StageClock,
     around: Around,
     judge: Callable[[Poses], Poses],
@@ -229,12 +211,11 @@ def _finish(
     }
     failures: dict[Any, Poses | ItemError] = {}
     poses: dict[Any, Poses] = {}
-    if crowded and not isinstance(pose, WholeImageEstimator):
+    if crowded:
         start = time.perf_counter()
-        estimate = pose.estimate
         with around([item for one in found for item, _ in one.batch]):
             poses = _each(
-                crowded, lambda pairs: estimate(*map(list, zip(*pairs, strict=True))), "pose", failures
+                crowded, lambda pairs: pose.estimate(*map(list, zip(*pairs, strict=True))), "pose", failures
             )
         clock.pose += time.perf_counter() - start
     results = {

@@ -20,20 +20,13 @@ from annotator.errors import ItemError, RunFailed
 from annotator.media import pulse
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
+from annotator.models.estimator import Estimator
 from annotator.people import Poses
 from annotator.quality.signals import measured
 from annotator.runtime import efficiency
 from annotator.runtime.intents import IntentLog
 from annotator.runtime.job import Job, Progress, ShardTask
-from annotator.runtime.line import (
-    Decoded,
-    Outcome,
-    PersonDetector,
-    PoseEstimator,
-    StageClock,
-    WholeImageEstimator,
-    annotate,
-)
+from annotator.runtime.line import Decoded, Outcome, PersonDetector, StageClock, annotate
 from annotator.runtime.rows import Probabilities, visibility_policy
 from annotator.runtime.scheduling.blame import Care
 from annotator.sources.items import Item
@@ -80,8 +73,7 @@ class ShardWorker:
         self._plan = read_plan(job.run_dir)
         self._detector, self._pose = _load(job.models)(job, threads)
         self._passes = 0
-        if hasattr(self._pose, "on_batch"):
-            self._pose.on_batch = self._passed  # pyright: ignore[reportAttributeAccessIssue]
+        self._pose.on_batch = self._passed
         self._light = efficiency.measure(job, self._detector, self._pose)
         self._probable = Probabilities(job, self._pose.skeleton)
         self._policy = visibility_policy(config, job.calibration)
@@ -150,7 +142,7 @@ class ShardWorker:
                     report(Progress(task.shard, clock.images, clock.people, clock.errors))
             # Before the other shard has the models.
             figures = efficiency.shard_figures(self._light, clock)
-            figures |= getattr(self._pose, "take_figures", dict)()
+            figures |= self._pose.take_figures()
             seconds = time.monotonic() - on_turn
         writing = time.monotonic()
         stats = asdict(clock) | {
@@ -195,7 +187,7 @@ class ShardWorker:
         return measured(
             self._probable(poses),
             self._pose.skeleton,
-            getattr(self._pose, "input_size", None),
+            self._pose.input_size,
             nms=config.nms,
             phantom_below=config.phantom_threshold,
         )
@@ -247,9 +239,7 @@ class ShardWorker:
             threads=threads,
             max_ahead=self._max_ahead,
             max_bytes=self._max_bytes,
-            prepare=partial(
-                _decode, self._pose if isinstance(self._pose, WholeImageEstimator) else self._detector
-            ),
+            prepare=partial(_decode, self._pose if self._pose.whole_image else self._detector),
             around=partial(_decoding, intents),
         )
 
@@ -281,14 +271,12 @@ class ShardWorker:
             time.sleep(pause)
 
 
-def _load(
-    path: str,
-) -> Callable[[Job, int | None], tuple[PersonDetector | None, PoseEstimator | WholeImageEstimator]]:
+def _load(path: str) -> Callable[[Job, int | None], tuple[PersonDetector | None, Estimator]]:
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
 
 
-def _decode(first: PersonDetector | WholeImageEstimator | None, image: Image) -> Decoded:
+def _decode(first: PersonDetector | Estimator | None, image: Image) -> Decoded:
     """The second half of a decode thread's work: the input of the first network, made from the pixels."""
     return Decoded(image, None if first is None else first.prepare(image.pixels))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from annotator.models.estimator import Estimator
 from annotator.people import Detections, Poses
 from annotator.skeletons import COCO_17
 
@@ -95,7 +96,7 @@ class FakeDetector:
         return [_boxes(int(image[0, 0, 1])) for image in inputs]
 
 
-class FakePose:
+class FakePose(Estimator):
     """Keypoints that follow from the box alone."""
 
     skeleton = COCO_17

@@ -16,6 +16,7 @@ import pytest
 from annotator.config import load_config
 from annotator.errors import ItemError, UserError
 from annotator.models import sources
+from annotator.models.estimator import Estimator
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.privacy.forget import forget
@@ -285,7 +286,7 @@ def test_films_that_are_left_after_a_forget_are_followed(film_run, walkers, tmp_
         assert column(Run(tmp_path / "new"), "instances", name) == column(made.open(), "instances", name)
 
 
-class Models:
+class Models(Estimator):
     """As many people as the first pixel says, and a pose wherever there is a box."""
 
     skeleton = COCO_17

@@ -11,13 +11,14 @@ import pytest
 
 from annotator.errors import ItemError
 from annotator.media.image import Image, ImageLimits, read_image
+from annotator.models.estimator import Estimator
 from annotator.people import Detections, Poses
 from annotator.runtime.line import Decoded, StageClock, annotate
 from annotator.skeletons import COCO_17
 from annotator.sources.items import GivenBox, Item
 
 
-class Models:
+class Models(Estimator):
     """As many people in an image as its first pixel says; keypoints fail where it says 99."""
 
     skeleton = COCO_17
@@ -72,7 +73,7 @@ def run(counts, batch_images=2, **options):
     return models, clock, outcomes
 
 
-class Finder:
+class Finder(Estimator):
     """The one bright rectangle of a picture: its edges are the box, its centre is every joint."""
 
     skeleton = COCO_17

@@ -17,6 +17,7 @@ import pytest
 from annotator.config import RunConfig
 from annotator.errors import ItemError, RunFailed
 from annotator.media import pulse
+from annotator.models.estimator import Estimator
 from annotator.models.sources import ModelSource
 from annotator.people import Detections, Poses
 from annotator.quality.calibration import Calibration
@@ -33,7 +34,7 @@ from annotator.store.records import generations, record_name
 from annotator.store.schema import ModelRecord, Provenance
 
 
-class Models:
+class Models(Estimator):
     """One person in every picture; what the detector was given, and what it should do, can be set."""
 
     skeleton = COCO_17
@@ -51,6 +52,7 @@ class Models:
         return [Detections(np.array([[1.0, 2, 9, 9]]), np.array([0.9], np.float32)) for _ in inputs]
 
     def estimate(self, images, boxes):
+        self.on_batch()
         joints = len(COCO_17)
         return [
             Poses(
@@ -129,6 +131,13 @@ def test_a_worker_that_reads_a_film_shows_a_pulse(job):
     worker = ShardWorker(job)
     before = worker.pulses
     pulse.beat()
+    assert worker.pulses > before
+
+
+def test_passes_of_the_network_are_a_pulse(job):
+    worker = ShardWorker(job)
+    before = worker.pulses
+    worker.run(ShardTask(1), ignore)
     assert worker.pulses > before
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from annotator.errors import ItemError, UserError
 from annotator.models.engines.engine import PRECISIONS, Normalization, check_precision
+from annotator.models.estimator import Estimator
 from annotator.models.openmmlab.build import build
 from annotator.models.openmmlab.configs import find_transform, test_pipeline, type_name
 from annotator.models.passes import Passes
@@ -94,7 +95,7 @@ class Ranking:
         return suppress(keypoints, scores, sides.prod(axis=1), sigmas, self.nms_threshold), scores
 
 
-class WholeImage:
+class WholeImage(Estimator):
     """An MMPose bottom-up or one-stage estimator: its network and config, but not its inferencer and loops.
 
     Args:
@@ -109,13 +110,13 @@ class WholeImage:
             halved when the device runs out of memory.
 
     Attributes:
-        skeleton: of the keypoints that come out.
         flip: whether the flip test is on.
-        on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
 
     Raises:
         UserError: the config is not one of such a model, its weights do not fit, or it has no flip test.
     """
+
+    whole_image = True
 
     def __init__(
         self,
@@ -148,7 +149,6 @@ class WholeImage:
         self._score_threshold = score_threshold
         self._max_people = max_people
         self._passes = Passes(batch_images)
-        self.on_batch: Callable[[], None] = lambda: None
 
     def prepare(self, image: np.ndarray) -> WholeImageInput:
         """The network's input of an image (H, W, 3) uint8 RGB; for decode threads, several at a time.
