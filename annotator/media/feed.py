@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from annotator.errors import ItemError
@@ -65,11 +65,6 @@ class ImageFeed(Generic[T]):
             picture.
             An exception in it becomes an ItemError of stage "detect".
         around: entered around the reading, decoding and preparing of each item, in its decode thread.
-
-    Attributes:
-        wait_seconds: that the consumer has waited in `next`.
-        decode_seconds: of reading and decoding, summed over threads, waiting for memory excluded.
-        prepare_seconds: in `prepare`, summed over threads.
     """
 
     def __init__(
@@ -84,9 +79,6 @@ class ImageFeed(Generic[T]):
     ) -> None:
         if threads < 1 or max_ahead < 1:
             raise ValueError(f"threads ({threads}) and max_ahead ({max_ahead}) must be at least 1")
-        self.wait_seconds = 0.0
-        self.decode_seconds = 0.0
-        self.prepare_seconds = 0.0
         self._items = iter(items)
         self._limits = limits or ImageLimits()
         self._max_ahead = max_ahead
@@ -117,11 +109,9 @@ class ImageFeed(Generic[T]):
 
     def __next__(self) -> tuple[Item, T | ItemError]:
         self._start()
-        started = time.perf_counter()
         with self._changed:
             while not self._closed and not self._failure and not self._ready():
                 self._changed.wait()
-            self.wait_seconds += time.perf_counter() - started
             if self._failure is None and not self._closed and self._places:
                 place = self._places.popleft()
                 self._bytes -= place.bytes
@@ -172,7 +162,7 @@ class ImageFeed(Generic[T]):
 
     def _process(self, place: _Place[T], read: Callable[[Item, Callable[[int], None]], Image]) -> None:
         with self._around(place.item):
-            image = self._timed(place, read)
+            image = self._decoded(place, read)
             result = image if isinstance(image, ItemError) else self._ready_image(place, image)
         self._finish(place, result)
 
@@ -245,24 +235,18 @@ class ImageFeed(Generic[T]):
             return film.places.popleft() if film.places and not self._closed else None
 
     def _ready_image(self, place: _Place[T], image: Image) -> T | ItemError:
-        started = time.perf_counter()
         result = self._prepared(image)
         with self._changed:
             if not self._closed:
                 self._hold(place, image.pixels.nbytes)
-            self.prepare_seconds += time.perf_counter() - started
         return result
 
     # Memory, and pictures.
 
-    def _admit(self, place: _Place[T], size: int) -> float:
+    def _admit(self, place: _Place[T], size: int) -> None:
         """Wait until `size` bytes may be taken; in the order of the items, so that the next one wanted never
         starves.
-
-        Returns:
-            Seconds waited.
         """
-        started = time.perf_counter()
         with self._changed:
             while not self._closed and not self._may_start(place, size):
                 self._changed.wait()
@@ -271,7 +255,6 @@ class ImageFeed(Generic[T]):
             self._hold(place, size)
             place.admitted = True
             self._changed.notify_all()
-        return time.perf_counter() - started
 
     def _may_start(self, place: _Place[T], size: int) -> bool:
         for other in self._places:
@@ -285,30 +268,20 @@ class ImageFeed(Generic[T]):
         self._bytes += size - place.bytes
         place.bytes = size
 
-    def _timed(
+    def _decoded(
         self, place: _Place[T], read: Callable[[Item, Callable[[int], None]], Image]
     ) -> Image | ItemError:
-        """What `read` gives, its time counted without that of waiting for memory."""
-        started = time.perf_counter()
-        waited = 0.0
-
-        def admit(size: int) -> None:
-            nonlocal waited
-            waited += self._admit(place, size)
-
-        image: Image | ItemError
         try:
-            image = read(place.item, admit)
+            return read(place.item, partial(self._admit, place))
         except ItemError as error:
-            image = error
+            failure = error
         except MemoryError:
-            image = ItemError("decode", "too_large", "not enough memory to decode it")
+            failure = ItemError("decode", "too_large", "not enough memory to decode it")
         with self._changed:
-            if isinstance(image, ItemError) and not self._closed:
+            if not self._closed:
                 self._hold(place, 0)
                 self._changed.notify_all()
-            self.decode_seconds += time.perf_counter() - started - waited
-        return image
+        return failure
 
     def _read_picture(self, item: Item, admit: Callable[[int], None]) -> Image:
         if item.video_uri is None:

@@ -50,8 +50,6 @@ class Image:
     Attributes:
         pixels: (H, W, 3) uint8 RGB, upright, C-contiguous.
         width, height: of the full upright picture in pixels, whatever the size of `pixels`.
-        orientation: EXIF orientation that was applied, 1 to 8; 1 for TIFF and HEIC, whose decoders turn the
-            picture.
         scale: full size / size of `pixels`: 1, 2, 4 or 8. `Poses.scaled` brings what was found in `pixels`
             into the frame of the full picture. Where its sides are no multiples of `scale`, up to scale - 1
             pixels at the border are lost or made up; a picture that EXIF turned may be off by as many.
@@ -60,7 +58,6 @@ class Image:
     pixels: np.ndarray
     width: int
     height: int
-    orientation: int = 1
     scale: int = 1
 
 
@@ -96,7 +93,7 @@ def read_image(
     if not header.upright:
         pixels = upright(pixels, orientation)
         width, height = (height, width) if orientation >= 5 else (width, height)
-    return Image(np.ascontiguousarray(pixels), width, height, orientation, factor)
+    return Image(np.ascontiguousarray(pixels), width, height, factor)
 
 
 def _read(uri: str, limits: ImageLimits, admit: Callable[[int], None] | None) -> tuple[bytes, Header]:

@@ -68,7 +68,6 @@ def test_every_orientation_is_turned_upright_as_pillow_does(
     assert np.array_equal(image.pixels, expected)
     assert (image.width, image.height) == (expected.shape[1], expected.shape[0])
     if form not in ("HEIF", "TIFF"):  # those are turned inside their decoders
-        assert image.orientation == orientation
         assert image.pixels.shape[:2] == ((96, 64) if orientation >= 5 else (64, 96))
 
 
@@ -86,7 +85,8 @@ def test_png_orientation_behind_the_pixels(tmp_path, picture, encode):
 @pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*\0\0", b"garbage", b"Exif\0\0" + bytes(40)])
 def test_damaged_exif_costs_only_the_orientation(tmp_path, picture, encode, exif):
     image = read_image(put(tmp_path, "a.jpg", encode(picture, "JPEG", exif=exif)))
-    assert image.orientation == 1 and image.pixels.shape == (64, 96, 3)
+    plain = read_image(put(tmp_path, "b.jpg", encode(picture, "JPEG")))
+    assert np.array_equal(image.pixels, plain.pixels)
 
 
 def odd_pictures(picture: PIL.Image.Image, encode):

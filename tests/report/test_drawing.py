@@ -84,7 +84,7 @@ def test_a_tile_shows_its_person(x, y, reduced):
     cx, cy = (int(value) for value in person[COCO_17.keypoints.index("left_wrist"), :2])
     full[cy - 16 : cy + 17, cx - 16 : cx + 17] = 255
     pixels = cv2.resize(full, (1600 // reduced, 1200 // reduced), interpolation=cv2.INTER_AREA)
-    image = Image(pixels, 1600, 1200, 1, reduced)
+    image = Image(pixels, 1600, 1200, reduced)
     bbox = np.array([x - 50, y, 100, 250.0])
     alone = person * (np.arange(17) == COCO_17.keypoints.index("left_wrist"))[:, None]
     tile = person_tile(image, bbox, alone, COCO_17)
@@ -101,7 +101,7 @@ def test_a_whole_picture_is_not_enlarged():
 
 
 def test_somebody_without_a_visible_joint_has_a_frame_in_a_whole_picture():
-    image = Image(canvas(), 600, 800, 1, 2)
+    image = Image(canvas(), 600, 800, 2)
     nobody = np.zeros((17, 3))
     tile = picture_tile(image, [nobody], COCO_17, [np.array([100, 200, 300, 400.0])])
     y, x = np.nonzero((tile == MIDDLE).all(axis=2))

@@ -36,14 +36,6 @@ class Checkpoint:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What `load_into` left aside: names that only the file has, and names that only the network has."""
-
-    unexpected: tuple[str, ...]
-    tolerated: tuple[str, ...]
-
-
 def load_state(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name, on the CPU, from a safetensors file or a pickled checkpoint; runs no code of it.
 
@@ -121,7 +113,7 @@ def write_safetensors_copy(path: Path, sha256: str) -> Path | None:
     return copy
 
 
-def load_into(network: nn.Module, checkpoint: Checkpoint, name: str) -> LoadReport:
+def load_into(network: nn.Module, checkpoint: Checkpoint, name: str) -> None:
     """Put a checkpoint's tensors into a network, all that matters or none.
 
     Names that only training needs (losses) and counters may be missing; so may constants of heads. Every
@@ -153,7 +145,6 @@ def load_into(network: nn.Module, checkpoint: Checkpoint, name: str) -> LoadRepo
             + (f"; they have {', '.join(unexpected[:3])} instead" if unexpected else "")
             + ": do the config and the weights belong together?"
         )
-    return LoadReport(tuple(unexpected), tuple(missing))
 
 
 def _may_be_missing(key: str, is_parameter: bool) -> bool:

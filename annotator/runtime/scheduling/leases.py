@@ -182,11 +182,6 @@ class Scheduler:
         """Workers that came up and did not end."""
         return self._roster.alive
 
-    @property
-    def starting(self) -> int:
-        """Workers on their way."""
-        return self._roster.starting
-
     def holding(self, worker: int) -> dict[int, int]:
         """Shard by lease of what a worker holds, the one under way first."""
         entry = self._roster.get(worker)
