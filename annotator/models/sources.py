@@ -46,45 +46,30 @@ def resolve_pose(
     name_or_config: str,
     weights: str | None = None,
     weights_dir: str | None = None,
-    *,
-    random_weights: bool = False,
-    progress: fetch.Progress | None = None,
 ) -> ModelSource:
     """The pose model of a catalogue name or config file.
 
     Args:
         name_or_config: such as "vitpose-h", a config's full name, or the path of a config file.
-        weights: file, address, or "random"; None for the official weights of a catalogue name.
+        weights: file, address, or `RANDOM`; None for the official weights of a catalogue name.
         weights_dir: folder to look for weights in, and to keep downloads in.
-        random_weights: as weights="random".
-        progress: told about downloads.
 
     Raises:
         UserError: unknown name, unusable config, absent or damaged weights, or a detector for a pose model.
     """
-    return _resolve("pose", name_or_config, weights, weights_dir, random_weights, progress)
+    return _resolve("pose", name_or_config, weights, weights_dir)
 
 
 def resolve_detector(
     name_or_config: str,
     weights: str | None = None,
     weights_dir: str | None = None,
-    *,
-    random_weights: bool = False,
-    progress: fetch.Progress | None = None,
 ) -> ModelSource:
     """The person detector of a catalogue name or config file; arguments and errors as `resolve_pose`."""
-    return _resolve("detector", name_or_config, weights, weights_dir, random_weights, progress)
+    return _resolve("detector", name_or_config, weights, weights_dir)
 
 
-def _resolve(
-    kind: Kind,
-    name_or_config: str,
-    weights: str | None,
-    weights_dir: str | None,
-    random_weights: bool,
-    progress: fetch.Progress | None,
-) -> ModelSource:
+def _resolve(kind: Kind, name_or_config: str, weights: str | None, weights_dir: str | None) -> ModelSource:
     from annotator.models.openmmlab.configs import config_sha256, load_model_config
 
     url = None
@@ -98,7 +83,7 @@ def _resolve(
             weights = str(entry.weights)
         name = entry.short_names[0] if entry.short_names else entry.name
     config = load_model_config(config_path, kind)
-    path, sha256 = _weights(kind, name, weights, url, weights_dir, random_weights, progress)
+    path, sha256 = _weights(kind, name, weights, url, weights_dir)
     return ModelSource(
         name=name,
         kind=kind,
@@ -143,16 +128,10 @@ def is_config_file(name_or_config: str) -> bool:
 
 
 def _weights(
-    kind: Kind,
-    name: str,
-    weights: str | None,
-    url: str | None,
-    weights_dir: str | None,
-    random_weights: bool,
-    progress: fetch.Progress | None,
+    kind: Kind, name: str, weights: str | None, url: str | None, weights_dir: str | None
 ) -> tuple[Path | None, str]:
     option = f"--{kind}-weights"
-    if random_weights or _asks_for_random(weights):
+    if _asks_for_random(weights):
         return None, RANDOM
     if weights is not None and weights.startswith(_WEB):
         url, weights = weights, None
@@ -164,7 +143,7 @@ def _weights(
             raise UserError(f"{option} {weights} cannot be read: {error.strerror}") from None
     if url is None:
         raise UserError(f"{name} comes without official weights: name a file with {option}")
-    path, sha256 = fetch.fetch(url, weights_dir, progress)
+    path, sha256 = fetch.fetch(url, weights_dir)
     from annotator.models.weights.loading import safetensors_copy, write_safetensors_copy
 
     if not safetensors_copy(path).exists():

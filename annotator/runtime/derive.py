@@ -163,13 +163,13 @@ def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) 
 
     listener.stage("models ...")
     ingredients.fetch_missing(config, None, listener)
-    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
+    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir)
     if not needs_boxes(pose):
         raise UserError(
             f"--from: {pose.name} finds people by itself and would use nothing of {base.place}; "
             "start a new run without --from"
         )
-    second = ingredients.resolve_second(config, pose, listener)
+    second = ingredients.resolve_second(config, pose)
     calibration = ingredients.resolve_calibration(config, pose)
     resolved = resolve_engines(config, pose, None, second)
     config = resolved.config

@@ -40,11 +40,11 @@ def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, 
         UserError: boxes are given to a model that finds people by itself; or as `fetch_missing` and
             `resolve_pose`.
     """
-    from annotator.models.sources import needs_boxes, resolve_detector, resolve_pose
+    from annotator.models.sources import RANDOM, needs_boxes, resolve_detector, resolve_pose
 
     listener.stage("models ...")
     # The config alone says what else is needed.
-    plain = resolve_pose(config.pose, random_weights=True)
+    plain = resolve_pose(config.pose, RANDOM)
     whole_image = not needs_boxes(plain)
     if whole_image and config.boxes is not None:
         raise UserError(
@@ -52,12 +52,10 @@ def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, 
         )
     detector = None if whole_image or config.boxes is not None else config.detector
     fetch_missing(config, detector, listener)
-    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir, progress=listener.download)
+    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir)
     if detector is None:
         return pose, None
-    return pose, resolve_detector(
-        detector, config.detector_weights, config.weights_dir, progress=listener.download
-    )
+    return pose, resolve_detector(detector, config.detector_weights, config.weights_dir)
 
 
 def fetch_missing(config: RunConfig, detector: str | None, listener: Listener) -> None:
@@ -82,7 +80,7 @@ def fetch_missing(config: RunConfig, detector: str | None, listener: Listener) -
     fetch_all([address for address in addresses if address], folder, listener.download)
 
 
-def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> ModelSource | None:
+def resolve_second(config: RunConfig, pose: ModelSource) -> ModelSource | None:
     """The second pose model, if one is asked for.
 
     Raises:
@@ -93,9 +91,7 @@ def resolve_second(config: RunConfig, pose: ModelSource, listener: Listener) -> 
 
     if config.second_pose is None:
         return None
-    second = resolve_pose(
-        config.second_pose, config.second_pose_weights, config.weights_dir, progress=listener.download
-    )
+    second = resolve_pose(config.second_pose, config.second_pose_weights, config.weights_dir)
     for source in (pose, second):
         if not needs_boxes(source):
             raise UserError(

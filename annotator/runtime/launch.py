@@ -60,7 +60,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         sampling=Sampling(config.start, config.end, config.keyframes_only, config.fps, config.every),
     )
     pose, detector = ingredients.resolve_models(config, listener)
-    second = ingredients.resolve_second(config, pose, listener)
+    second = ingredients.resolve_second(config, pose)
     calibration = ingredients.resolve_calibration(config, pose)
     resolved = resolve_engines(config, pose, detector, second)
     config = resolved.config

@@ -70,7 +70,7 @@ def retry(
         launch.put_in_order(run_dir, listener)
         return report(run_dir)
     pose, detector = ingredients.resolve_models(config, listener)
-    second = ingredients.resolve_second(config, pose, listener)
+    second = ingredients.resolve_second(config, pose)
     calibration = ingredients.resolve_calibration(config, pose)
     provenance = ingredients.make_provenance(config, run.plan, pose, detector, second, calibration)
     if provenance.plan_sha256 == info.plan_sha256:

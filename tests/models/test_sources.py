@@ -45,10 +45,9 @@ def test_a_config_and_weights_become_a_source(tmp_path: Path) -> None:
     assert resolve_pose(str(config), str(weights)).config_sha256 != source.config_sha256
 
 
-@pytest.mark.parametrize("options", [{"weights": "random"}, {"random_weights": True}])
-def test_random_weights_are_asked_for_by_name(tmp_path: Path, options: dict) -> None:
+def test_random_weights_are_asked_for_by_name(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(POSE)
-    source = resolve_pose(str(tmp_path / "mine.py"), **options)
+    source = resolve_pose(str(tmp_path / "mine.py"), "random")
     assert source.weights_path is None and source.sha256 == "random" and source.random_weights
 
 
@@ -72,16 +71,16 @@ def test_unusable_configs_are_one_line(tmp_path: Path, content: str | None, mess
     if content is not None:
         config.write_text(content)
     with pytest.raises(UserError, match=message) as caught:
-        resolve_pose(str(config), random_weights=True)
+        resolve_pose(str(config), "random")
     assert "\n" not in str(caught.value) and "mine.py" in str(caught.value)
 
 
 def test_a_pose_model_is_no_detector(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(POSE)
     with pytest.raises(UserError, match=r"describes a pose model .* here a person detector is needed"):
-        resolve_detector(str(tmp_path / "mine.py"), random_weights=True)
+        resolve_detector(str(tmp_path / "mine.py"), "random")
     (tmp_path / "mine.py").write_text(DETECTOR)
-    assert resolve_detector(str(tmp_path / "mine.py"), random_weights=True).kind == "detector"
+    assert resolve_detector(str(tmp_path / "mine.py"), "random").kind == "detector"
 
 
 def test_weights_must_be_named_and_there(tmp_path: Path) -> None:

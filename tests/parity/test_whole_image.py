@@ -25,7 +25,7 @@ INPUT = (160, 160)
 def source(pictures, tmp_path_factory):
     """RTMO-s on small inputs, its threshold so low that random weights find people."""
     folder = tmp_path_factory.mktemp("rtmo")
-    named = resolve_pose("rtmo-s", random_weights=True)
+    named = resolve_pose("rtmo-s", "random")
     config = load_model_config(named.config_path, "pose")
     for loader in (config.val_dataloader, config.test_dataloader):
         for transform in loader.dataset.pipeline:

@@ -77,8 +77,8 @@ def test_a_cascade_of_two_models_of_one_name_is_refused(folder) -> None:
     pose = resolve_pose("rtmpose-t", "random")
     asked = {"second_pose": "rtmpose-t", "second_pose_weights": "random"}
     with pytest.raises(UserError, match="both models are called rtmpose-t"):
-        resolve_second(config(folder, cascade=True, **asked), pose, LISTENER)
-    second = resolve_second(config(folder, **asked), pose, LISTENER)
+        resolve_second(config(folder, cascade=True, **asked), pose)
+    second = resolve_second(config(folder, **asked), pose)
     assert second is not None and second.name == "rtmpose-t"
 
 

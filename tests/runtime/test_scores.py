@@ -32,8 +32,8 @@ MSPN, DEEPPOSE = "td-hm_mspn50_8xb32-210e_coco-256x192", "deeppose"
 def job(pose: str, second: str | None = None, calibration: Calibration | None = None, **settings: Any) -> Job:
     config = RunConfig(inputs=("x",), out="y", pose=pose, second_pose=second, **settings)
     provenance = Provenance(ModelRecord(pose), None, None, "0" * 64, "1" * 64)
-    other = None if second is None else resolve_pose(second, random_weights=True)
-    source = resolve_pose(pose, random_weights=True)
+    other = None if second is None else resolve_pose(second, "random")
+    source = resolve_pose(pose, "random")
     return Job(config, "y", source, None, provenance, second=other, calibration=calibration)
 
 
@@ -51,13 +51,13 @@ def job(pose: str, second: str | None = None, calibration: Calibration | None = 
     ],
 )
 def test_what_a_model_scores_at_least(pose: str, least: float) -> None:
-    head = load_model_config(resolve_pose(pose, random_weights=True).config_path, "pose").model["head"]
+    head = load_model_config(resolve_pose(pose, "random").config_path, "pose").model["head"]
     assert least_score(head) == least
 
 
 def noise(pose: str) -> Poses:
     """Four people by a network that saw nothing, in boxes that are hardly any."""
-    head = load_model_config(resolve_pose(pose, random_weights=True).config_path, "pose").model["head"]
+    head = load_model_config(resolve_pose(pose, "random").config_path, "pose").model["head"]
     rng = torch.Generator().manual_seed(0)
     outputs = (
         torch.rand(4, 17, 64, 48, generator=rng) if pose == MSPN else torch.rand(4, 17, 2, generator=rng)

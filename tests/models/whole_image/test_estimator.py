@@ -97,9 +97,9 @@ def models(photos, tmp_path_factory):
 def tuned(case: Case, photos: list[np.ndarray], folder: Path) -> ModelSource:
     """A source whose config has the case's input size, and whose weights find people."""
     try:
-        source = resolve_pose(case.name, random_weights=True)
+        source = resolve_pose(case.name, "random")
     except UserError:
-        source = resolve_pose(config_of(case.name), random_weights=True)
+        source = resolve_pose(config_of(case.name), "random")
     config = load_model_config(source.config_path, "pose")
     for loader in (config.val_dataloader, config.test_dataloader):
         for transform in loader.dataset.pipeline:
@@ -344,7 +344,7 @@ def test_precisions_that_the_device_does_not_have_are_refused(models, precision,
 
 def test_top_down_models_are_refused():
     with pytest.raises(UserError, match="whole images"):
-        WholeImage(resolve_pose("rtmpose-t", random_weights=True))
+        WholeImage(resolve_pose("rtmpose-t", "random"))
 
 
 def test_empty_call(models):

@@ -111,7 +111,7 @@ def test_what_cannot_be_run_says_why(family: str) -> None:
     assert marked and all(entry.unsupported for entry in marked)
     resolve = resolve_pose if marked[0].kind == "pose" else resolve_detector
     with pytest.raises(UserError, match=f"{marked[0].name} cannot be run here: {marked[0].unsupported}"):
-        resolve(marked[0].name, random_weights=True)
+        resolve(marked[0].name, "random")
 
 
 def test_case_does_not_matter() -> None:

@@ -21,7 +21,7 @@ from annotator.models.zoo.cards import Filter, cards
 def test_equals_what_the_real_network_does(name: str) -> None:
     """The same counter on a network with numbers, on the CPU, where it does not see fused attention."""
     entry = catalogue.find_pose(name)
-    network = build(resolve_pose(name, random_weights=True)).network
+    network = build(resolve_pose(name, "random")).network
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network.head(network.extract_feat(torch.zeros(1, 3, 256, 192)))  # type: ignore[operator]
