@@ -12,15 +12,13 @@ from torch import Tensor, nn
 from annotator.errors import UserError
 from annotator.models.engines.folding import fold_norms
 from annotator.models.engines.outputs import split
+from annotator.models.engines.precision import lower_precision
 from annotator.models.engines.sharing import Sharing
 
 if TYPE_CHECKING:
     from annotator.pose.decoding import Outputs
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Layers of MMPose's heads that give what is decoded; of SimCC heads the final layer is not the last.
-_HEATMAP_LAYERS = ("final_layer", "fc")
-_SIMCC_LAYERS = ("cls_x", "cls_y", "mlp_head_x", "mlp_head_y")
 
 
 class Engine(Protocol):
@@ -119,10 +117,11 @@ class TorchEngine:
         check_precision(self.precision, self.device)
         self._dtype = PRECISIONS[self.precision]
         network = network.eval()
-        fold_norms(network, torch.randn(1, 3, size[1], size[0]))
+        given = torch.randn(1, 3, size[1], size[0])
+        fold_norms(network, given)
+        lower_precision(network, self._dtype, given)
         # Convolutions run faster on this layout, on CPUs and GPUs alike; transformers do not mind.
-        network = network.to(self.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        keep_outputs_exact(network, self._dtype)
+        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.padded = compiled is not None
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._network: Any = (
@@ -193,24 +192,6 @@ def check_precision(precision: str, device: torch.device) -> None:
             )
         # torch lets convolutions use TensorFloat-32, which has the mantissa of fp16: not what fp32 promises.
         torch.backends.cudnn.allow_tf32 = False
-
-
-def keep_outputs_exact(network: nn.Module, dtype: torch.dtype) -> None:
-    """Keep the layers whose output is the network's in float32 when the rest is of less precision.
-
-    The eight bits of bfloat16 make neighbours of a heatmap's maximum equal to it, and the joint jumps by a
-    cell; these layers cost next to nothing.
-    """
-    if dtype == torch.float32:
-        return
-    modules = {
-        name: module for name, module in network.named_modules() if any(True for _ in module.parameters())
-    }
-    last = [name.rpartition(".")[2] for name in modules]
-    wanted = _SIMCC_LAYERS if any(name in _SIMCC_LAYERS for name in last) else _HEATMAP_LAYERS
-    for module in (module for module, name in zip(modules.values(), last, strict=True) if name in wanted):
-        module.float()
-        module.register_forward_pre_hook(lambda _, given: tuple(value.float() for value in given))
 
 
 def normaliser(normalization: Normalization, device: torch.device) -> Callable[[Tensor, bool], Tensor]:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from annotator.errors import UserError
-from annotator.models.engines.engine import PRECISIONS, Normalization, keep_outputs_exact, normaliser
+from annotator.models.engines.engine import PRECISIONS, Normalization, normaliser
 from annotator.models.engines.onnx_export import INPUT, exported
 from annotator.models.engines.outputs import nested
+from annotator.models.engines.precision import lower_precision
 from annotator.pose.decoding import Outputs
 
 PROVIDERS = {
@@ -154,8 +155,9 @@ class OnnxEngine:
         self.device = torch.device(device)
         check_precision(self.precision, self.device)
         self._dtype = PRECISIONS[self.precision]
-        network = network.to(self.device, self._dtype).eval()
-        keep_outputs_exact(network, self._dtype)
+        network = network.eval()
+        lower_precision(network, self._dtype, torch.zeros(1, 3, size[1], size[0]))
+        network = network.to(self.device)
         self._session = OnnxSession(
             exported(network, name, size), self.device, engine, torch.get_num_threads(), size
         )
