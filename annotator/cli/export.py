@@ -68,7 +68,7 @@ def export(
 
     write = format_writer(format_name, with_images)
     source = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
-    written = write(source, to, min_score=min_score, smooth=smooth)
+    written = write(source, to, min_score=min_score)
     dropped = source.left_out if isinstance(source, RunWithout) else None
     # Of the reviewed run, also where others are left out of it.
     unseen = getattr(source, "unseen", 0) if reviewed == "accepted" else None

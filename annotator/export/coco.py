@@ -30,17 +30,16 @@ _PROVENANCE = (
 )
 
 
-def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
     """A COCO keypoint file that annotation tools and pycocotools load.
 
     Joints with v = 0 are (0, 0, 0), as COCO has it. Beside COCO's fields there are `score`, `bbox_score` and
     `keypoint_scores`. Numbers are the shortest decimals that give the stored ones back: nothing is rounded.
-    Frames of videos have `video_id` and `frame_id`, followed people `track_id`; `posed_by` is of a cascade.
+    Frames of videos have `video_id` and `frame_id`, followed people `track_id`; `posed_by` is of a cascade. A
+    `SmoothedRun` gives `keypoints_raw`, `keypoint_sigmas` in pixels, and `filled` for people in short gaps.
 
     Args:
         min_score: people below this score are left out; their images stay.
-        smooth: joints of followed people without their noise (`tracks.smoothed`), with `keypoints_raw`,
-            `keypoint_sigmas` in pixels, and `filled` for people put into short gaps.
 
     Raises:
         UserError: nothing was committed yet, nobody was followed, or the path cannot be written.
@@ -54,7 +53,7 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
         out.write(',\n"images": ')
         _write_list(out, _images(run, videos, done))
         out.write(',\n"annotations": ')
-        _write_list(out, _people(run, min_score, done, _annotation, smooth))
+        _write_list(out, _people(run, min_score, done, _annotation))
         if videos:
             out.write(',\n"videos": ')
             _write_list(out, (json.dumps({"id": i, "name": uri}) for uri, i in videos.items()))
@@ -62,9 +61,7 @@ def write_coco(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     return done
 
 
-def write_coco_results(
-    run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False
-) -> Exported:
+def write_coco_results(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
     """COCO results: a list with image_id, category_id, keypoints, score and bbox of each person.
 
     All coordinates are kept; the third number of a joint is v. Arguments and errors as of `write_coco`.
@@ -75,7 +72,7 @@ def write_coco_results(
         done.errors += errors
         done.images += batch.num_rows - errors
     with atomic_text(path) as out:
-        _write_list(out, _people(run, min_score, done, _result, smooth))
+        _write_list(out, _people(run, min_score, done, _result))
         out.write("\n")
     return done
 
@@ -124,10 +121,8 @@ def _images(run: Run, videos: dict[str, int], done: Exported) -> Iterator[str]:
             yield json.dumps(entry, ensure_ascii=False)
 
 
-def _people(run: Run, min_score: float, done: Exported, form, smooth: bool) -> Iterator[str]:
-    from annotator.tracks.smoothed import smoothed_instances
-
-    for batch in smoothed_instances(run) if smooth else run.instances():
+def _people(run: Run, min_score: float, done: Exported, form) -> Iterator[str]:
+    for batch in run.instances():
         keep = batch["score"].to_numpy() >= min_score
         done.below_score += int((~keep).sum())
         batch = batch.filter(pa.array(keep))

@@ -37,7 +37,7 @@ _PLACES = {
 }  # fmt: skip
 
 
-def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
     """Write the XML, and `PATH.labels.json` to paste into the raw label editor of a new task.
 
     v = 2 is plain, v = 1 occluded, v = 0 outside. Each skeleton has its row's id and its score as attributes.
@@ -46,7 +46,7 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     have no file by whose name CVAT could find them, and pictures whose names hold what XML cannot.
 
     Args:
-        min_score: people below it are left out; their images stay. smooth: joints smoothed over time.
+        min_score: people below it are left out; their images stay.
 
     Raises:
         UserError: nothing was committed yet, or the path cannot be written.
@@ -56,7 +56,7 @@ def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bo
     with atomic_text(path) as out:
         out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         out.write(_meta(skeleton))
-        for picture in pictures(run, done, min_score=min_score, smooth=smooth):
+        for picture in pictures(run, done, min_score=min_score):
             if picture.is_frame:
                 done.no_file += 1
             elif _NOT_XML.search(picture.file_name):

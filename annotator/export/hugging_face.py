@@ -50,7 +50,6 @@ def write_hugging_face(
     path: str | Path,
     *,
     min_score: float = 0.0,
-    smooth: bool = False,
     with_images: bool = False,
 ) -> Exported:
     """Write a folder with `data/train-*.parquet` and README.md, which `datasets.load_dataset` opens.
@@ -59,7 +58,7 @@ def write_hugging_face(
 
     Args:
         path: a folder that is new or empty.
-        min_score: people below it are left out; their pictures stay. smooth: joints smoothed over time.
+        min_score: people below it are left out; their pictures stay.
         with_images: put the pictures' own bytes into the column `image`; null for frames of videos, and where
             the file cannot be read.
 
@@ -70,7 +69,7 @@ def write_hugging_face(
     """
     done = Exported(Path(path))
     schema = _schema(with_images)
-    rows = _rows(pictures(run, done, min_score=min_score, smooth=smooth), done, with_images)
+    rows = _rows(pictures(run, done, min_score=min_score), done, with_images)
     with atomic_folder(path) as folder:
         (folder / "data").mkdir()
         files = 0

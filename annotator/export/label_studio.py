@@ -26,9 +26,7 @@ CONFIG_SUFFIX = ".config.xml"
 _JOINT_WIDTH = 0.4
 
 
-def write_label_studio(
-    run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False
-) -> Exported:
+def write_label_studio(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
     """Write the tasks, one a picture, and `PATH.config.xml`, the labelling interface that they need.
 
     Joints of v = 0 are left out; whether one is hidden stands in its `meta`. Places are percent of the
@@ -37,7 +35,7 @@ def write_label_studio(
     file and are left out.
 
     Args:
-        min_score: people below it are left out; their pictures stay. smooth: joints smoothed over time.
+        min_score: people below it are left out; their pictures stay.
 
     Raises:
         UserError: nothing was committed yet, or the path cannot be written.
@@ -47,7 +45,7 @@ def write_label_studio(
     model = " + ".join(model.name for model in run.info.pose_models)
     with atomic_text(path) as out:
         separator = "[\n"
-        for picture in pictures(run, done, min_score=min_score, smooth=smooth):
+        for picture in pictures(run, done, min_score=min_score):
             if picture.is_frame:
                 done.no_file += 1
                 continue

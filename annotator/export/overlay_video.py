@@ -36,9 +36,7 @@ _TRAIL_SECONDS = 1.0
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
-def write_overlay_video(
-    run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False
-) -> Exported:
+def write_overlay_video(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
     """Write the frames of a run's film, upright and at their times, as H.264 in MP4; sound is left out.
 
     Followed people are drawn; in a film that was not followed (yet), those with a box score of `CONFIDENT`.
@@ -48,7 +46,6 @@ def write_overlay_video(
     Args:
         path: a file; a folder where the run has several films.
         min_score: people below this score are not drawn.
-        smooth: joints as `tracks.smoothed` gives them; people filled into short gaps are drawn too.
 
     Raises:
         UserError: no films, none with a result, several and a path that names a file, one that cannot be read
@@ -65,7 +62,7 @@ def write_overlay_video(
     known = _with_results(run, done)
     if not known:
         raise UserError(f"{run.place}: no frame of its films has a result")
-    records, frames = run.committed(), _Frames(run, smooth, min_score)
+    records, frames = run.committed(), _Frames(run, min_score)
     taken: set[Path] = set()
     for film in films:
         target = path if len(films) == 1 else _own_name(path, film, taken)
@@ -124,10 +121,8 @@ def _progress(run: Run, film: Film, target: Path) -> Iterator[Callable[[int], ob
 class _Frames:
     """Hands out what the run says of each frame, in the order of the plan."""
 
-    def __init__(self, run: Run, smooth: bool, min_score: float) -> None:
-        from annotator.tracks.smoothed import smoothed_instances
-
-        self._rows = self._each(smoothed_instances(run) if smooth else run.instances())
+    def __init__(self, run: Run, min_score: float) -> None:
+        self._rows = self._each(run.instances())
         self._next = next(self._rows, None)
         self._results = (
             index

@@ -52,15 +52,12 @@ class Picture:
     people: list[Person]
 
 
-def pictures(run: Run, done: Exported, *, min_score: float = 0.0, smooth: bool = False) -> Iterator[Picture]:
+def pictures(run: Run, done: Exported, *, min_score: float = 0.0) -> Iterator[Picture]:
     """Every image that has a result, in plan order, with those people who score enough.
 
     Counts error rows and people left out in `done`; what is written is for the caller to count.
-
-    Args:
-        smooth: joints of followed people without their noise (`tracks.smoothed`).
     """
-    people = _grouped(run, done, min_score, smooth)
+    people = _grouped(run, done, min_score)
     waiting = next(people, None)
     for batch in run.images(_IMAGE):
         for row in batch.to_pylist():
@@ -82,11 +79,9 @@ def pictures(run: Run, done: Exported, *, min_score: float = 0.0, smooth: bool =
             )
 
 
-def _grouped(run: Run, done: Exported, min_score: float, smooth: bool) -> Iterator[tuple[int, list[Person]]]:
+def _grouped(run: Run, done: Exported, min_score: float) -> Iterator[tuple[int, list[Person]]]:
     """(image_id, its people) of each image that has any, in plan order; an empty list where none is left."""
-    from annotator.tracks.smoothed import smoothed_instances
-
-    for batch in smoothed_instances(run) if smooth else run.instances(_PERSON):
+    for batch in run.instances(_PERSON):
         n = batch.num_rows
         if not n:
             continue

@@ -13,7 +13,7 @@ def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool
     Args:
         drop: kinds of `doubtful.KINDS` to leave out, with commas; people whom somebody has looked at stay.
         reviewed: "accepted" or "all": with the reviews merged in, as `ReviewedRun` says.
-        smooth: joints are to be smoothed over time.
+        smooth: with joints smoothed over time, as `SmoothedRun` says.
 
     Raises:
         UserError: no such kind or choice, smoothing with one of them, or nothing of the kind in the run.
@@ -22,6 +22,10 @@ def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool
         raise UserError("--drop: smoothing is of everybody who was followed; leave out --smooth, or --drop")
     if reviewed is not None and smooth:
         raise UserError("--reviewed: what people decided is not smoothed; leave out --smooth, or --reviewed")
+    if smooth:
+        from annotator.tracks.smoothed import SmoothedRun
+
+        return SmoothedRun(run)
     decided: list[int] = []
     if reviewed is not None:
         from annotator.review.reviewed import ReviewedRun

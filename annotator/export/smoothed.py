@@ -13,11 +13,11 @@ from annotator.export.doubtful import doubts
 from annotator.export.exported import Exported
 from annotator.store.reader import Run
 from annotator.store.schema import METADATA_KEY
-from annotator.tracks.smoothed import SMOOTHED, smoothed_instances
+from annotator.tracks.smoothed import SMOOTHED, SmoothedRun
 
 
 def write_smoothed(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
-    """Write `tracks.smoothed.smoothed_instances`: keypoints, keypoints_raw, keypoint_sigmas, filled.
+    """Write the instances of `SmoothedRun`: keypoints, keypoints_raw, keypoint_sigmas, filled.
 
     Args:
         min_score: people below this score are left out.
@@ -30,7 +30,7 @@ def write_smoothed(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exp
     schema = SMOOTHED.with_metadata({METADATA_KEY: json.dumps(document, sort_keys=True).encode()})
     done = Exported(Path(path))
     with atomic_path(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for batch in smoothed_instances(run):
+        for batch in SmoothedRun(run).instances():
             keep = batch["score"].to_numpy() >= min_score
             done.below_score += int((~keep).sum())
             batch = batch.filter(pa.array(keep))

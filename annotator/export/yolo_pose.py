@@ -19,7 +19,7 @@ from annotator.store.locations import is_remote
 from annotator.store.reader import Run
 
 
-def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smooth: bool = False) -> Exported:
+def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
     """Write a folder with `data.yaml`, `labels/` and `images/`.
 
     A line is `0 cx cy w h x y v ...`, in shares of width and height; v is COCO's, and a joint of v = 0 is
@@ -31,7 +31,7 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
 
     Args:
         path: a folder that is new or empty.
-        min_score: people below it are left out; their pictures stay. smooth: joints smoothed over time.
+        min_score: people below it are left out; their pictures stay.
 
     Raises:
         UserError: nothing was committed yet, or the folder is not empty or cannot be written.
@@ -45,7 +45,7 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0, smoot
         (folder / "labels").mkdir()
         (folder / "images").mkdir()
         (folder / "data.yaml").write_text(_description(skeleton), encoding="utf-8")
-        for picture in pictures(run, done, min_score=min_score, smooth=smooth):
+        for picture in pictures(run, done, min_score=min_score):
             if picture.is_frame:
                 done.no_file += 1
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from annotator.tracks.smooth import smooth
 _CONTEXT = 64
 # Longest gap of a track that is filled; frames as the run sampled them.
 FILL_FRAMES, FILL_SECONDS = 10, 0.5
-# Somebody without a track whose box overlaps a gap's by this is who is missed there, with a pose that slipped.
+# Whoever has no track and overlaps a gap's box by this is who is missed there, with a pose that slipped.
 _SAME_IOU = 0.5
 
 SMOOTHED = pa.schema(
@@ -50,21 +50,45 @@ class _Part:
     mine: np.ndarray
 
 
-def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
-    """All instances of a run, one batch a shard, schema `SMOOTHED`.
+class SmoothedRun(Run):
+    """Reads as the run does, with the joints of followed people smoothed over time and short gaps filled.
 
-    People with a track get smoothed `keypoints` (x and y; v stays), the standard deviation of each joint in
-    pixels as `keypoint_sigmas`, and what the model said as `keypoints_raw`. All others stay as they are, with
-    nulls there. Where a track has a short gap, the person is filled in: `filled`, with v = 1 for joints that
-    are located on both sides, no keypoint scores, and the lower scores of both sides. Whoever is found in that
-    place without a track is that person with a pose that slipped: the row stays, with the track, the joints of
-    the gap, and its own as `keypoints_raw`.
-
-    Raises:
-        UserError: the run has no films, one of them is not done, or nobody was followed.
+    Args:
+        run: the run; a smoothed one gives the same again.
     """
-    films = films_of(run.plan)
-    records = run.committed()
+
+    def __init__(self, run: Run) -> None:
+        self.__dict__.update(run.__dict__)
+
+    def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All instances, one batch a shard, columns of `SMOOTHED`.
+
+        People with a track get smoothed `keypoints` (x and y; v stays), the standard deviation of each joint
+        in pixels as `keypoint_sigmas`, and what the model said as `keypoints_raw`. All others stay as they
+        are, with nulls there. Where a track has a short gap, the person is filled in: `filled`, with v = 1
+        for joints that are located on both sides, no keypoint scores, and the lower scores of both sides.
+        Whoever is found in that place without a track is that person with a pose that slipped: the row stays,
+        with the track, the joints of the gap, and its own as `keypoints_raw`.
+
+        Raises:
+            UserError: the run has no films, one of them is not done, or nobody was followed.
+        """
+        films, records = films_of(self.plan), self.committed()
+        _check(self, films, records)
+        reader = _Shards(self, records)
+        for shard in records:
+            here = [film for film in films if shard in film.shards]
+            _, instances = reader.read(shard)
+            rows = _unsmoothed(instances)
+            for film in here:
+                rows = _with_smoothed(rows, _part(reader, film, shard))
+            reader.forget_before(min((film.shards.start for film in here), default=shard), shard)
+            rows = rows.sort_by("id").combine_chunks()
+            for batch in rows.to_batches() or [pa.RecordBatch.from_pylist([], SMOOTHED)]:
+                yield batch if columns is None else batch.select(list(columns))
+
+
+def _check(run: Run, films: list[Film], records: dict[int, CommitRecord]) -> None:
     if not films:
         raise UserError(f"{run.place} has no videos that could be read: there is nothing to smooth over time")
     if not run.info.config.get("track"):
@@ -85,17 +109,6 @@ def smoothed_instances(run: Run) -> Iterator[pa.RecordBatch]:
             f"{run.place}: all shards of {shards[new[0]].uri} are done, but its people are not followed yet; "
             "the same `annotator run` does that"
         )
-    reader = _Shards(run, records)
-    for shard in records:
-        here = [film for film in films if shard in film.shards]
-        _, instances = reader.read(shard)
-        rows = _unsmoothed(instances)
-        for film in here:
-            rows = _with_smoothed(rows, _part(reader, film, shard))
-        reader.forget_before(min((film.shards.start for film in here), default=shard), shard)
-        yield from rows.sort_by("id").combine_chunks().to_batches() or [
-            pa.RecordBatch.from_pylist([], SMOOTHED)
-        ]
 
 
 class _Shards:

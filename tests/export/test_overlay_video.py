@@ -25,6 +25,7 @@ from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds
 from annotator.tracks import layer
 from annotator.tracks.layer import follow_run
+from annotator.tracks.smoothed import SmoothedRun
 
 WIDTH, HEIGHT, FRAMES = 161, 120, 30
 # Hundredths of a second: the rate varies.
@@ -135,7 +136,7 @@ def test_joined_recordings_last_as_long_as_they_did(tmp_path):
 
 def test_min_score_and_smoothing(run, tmp_path):
     assert write_overlay_video(run, tmp_path / "a.mp4", min_score=0.85).people == 0
-    assert write_overlay_video(run, tmp_path / "b.mp4", smooth=True).people == FRAMES
+    assert write_overlay_video(SmoothedRun(run), tmp_path / "b.mp4").people == FRAMES
 
 
 def test_a_film_that_is_gone_is_said_and_nothing_is_left_behind(run, tmp_path):
@@ -149,7 +150,7 @@ def test_a_video_that_could_not_be_read_is_passed_over(tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no film")
     run = annotated(tmp_path / "run", [str(broken), write_grey(tmp_path / "grey.mkv")])
-    written = write_overlay_video(run, tmp_path / "overlay.mp4", smooth=True)
+    written = write_overlay_video(SmoothedRun(run), tmp_path / "overlay.mp4")
     assert (written.images, written.people, written.errors) == (FRAMES, FRAMES, 1)
     assert len(decoded(tmp_path / "overlay.mp4")[0]) == FRAMES
 

@@ -7,6 +7,7 @@ import pytest
 from annotator.errors import UserError
 from annotator.export import FORMATS, format_writer
 from annotator.export.selected import selected
+from annotator.tracks.smoothed import SmoothedRun
 
 
 @pytest.fixture
@@ -16,7 +17,11 @@ def run(make_run, picture, people):
 
 
 def test_without_options_it_is_the_run_itself(run) -> None:
-    assert selected(run) is run and selected(run, smooth=True) is run
+    assert selected(run) is run
+
+
+def test_smoothing_is_of_a_run_too(run) -> None:
+    assert isinstance(selected(run, smooth=True), SmoothedRun)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from annotator.store.commit import sweep
 from annotator.store.verify import verify
 from annotator.tracks.films import films_of
 from annotator.tracks.layer import follow_run
+from annotator.tracks.smoothed import SmoothedRun
 
 WALK = [(20.0, 100.0, 4.0)]
 BROKEN = ItemError("open", "corrupt", "no video stream")
@@ -42,7 +43,7 @@ def test_the_good_films_are_reported_and_exported(run, tmp_path):
     ]
     assert write_report(run.open()).path.is_file()
     assert FORMATS["smoothed"](run.open(), tmp_path / "smoothed.parquet").people == 29
-    written = FORMATS["coco"](run.open(), tmp_path / "coco.json", smooth=True)
+    written = FORMATS["coco"](SmoothedRun(run.open()), tmp_path / "coco.json")
     assert (written.people, written.errors) == (29, 3)
     assert len(json.loads((tmp_path / "coco.json").read_text())["annotations"]) == 29
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +16,7 @@ from annotator.store.commit import sweep
 from annotator.store.records import record_name
 from annotator.tracks.layer import follow_run
 from annotator.tracks.smooth import estimate_sigma, smooth
+from annotator.tracks.smoothed import SMOOTHED, SmoothedRun
 from jobs.benchmark_smooth import FPS, HEIGHT, errors, motion
 
 WALK = [(40.0, 100.0, 7.0)]
@@ -83,9 +85,9 @@ def film(film_run, walkers):
     return run
 
 
-def exported(run, tmp_path, **options) -> list[dict]:
+def exported(run, tmp_path, smooth: bool = False) -> list[dict]:
     path = tmp_path / "coco.json"
-    FORMATS["coco"](run.open(), path, **options)
+    FORMATS["coco"](SmoothedRun(run.open()) if smooth else run.open(), path)
     document = json.loads(path.read_text())
     frames = {image["id"]: image["frame_id"] for image in document["images"]}
     assert [video["id"] for video in document["videos"]] == [1]
@@ -110,6 +112,15 @@ def test_export_smooths_on_request_and_keeps_the_raw_joints(film, walkers, tmp_p
     assert np.std(after) < 0.8 * np.std(before)
 
 
+def test_a_smoothed_run_reads_as_any_other(film):
+    run = SmoothedRun(film.open())
+    rows = pa.Table.from_batches(run.instances())
+    assert rows.schema.names == SMOOTHED.names
+    some = ["score", "filled", "id"]
+    assert pa.Table.from_batches(run.instances(some)) == rows.select(some)
+    assert pa.Table.from_batches(SmoothedRun(run).instances()) == rows
+
+
 def test_short_gaps_are_filled_and_flagged_long_ones_are_not(film, walkers, tmp_path):
     filled = [person for person in exported(film, tmp_path, smooth=True) if person.get("filled")]
     assert [person["frame"] for person in filled] == [12, 13, 14]
@@ -132,7 +143,7 @@ def test_whose_pose_slipped_is_not_there_twice(film_run, walkers, tmp_path, asid
     """The track skips the frame, whose row has no track then."""
     frames = walkers(30, WALK)
     there, places = frames[15], np.random.default_rng(77).uniform(0, 1, (1, 17, 2))
-    bboxes = there.bboxes + [aside, 0, 0, 0]
+    bboxes = there.bboxes + np.array([aside, 0, 0, 0])
     keypoints = (bboxes[:, None, :2] + places * bboxes[:, None, 2:]).astype(np.float32)
     scores = np.array([sure], np.float32)
     frames[15] = replace(there, bboxes=bboxes, keypoints=keypoints, bbox_scores=scores)
