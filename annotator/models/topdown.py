@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,7 @@ class TopDown(Estimator):
             test_pipeline(built.config), source.config_path
         )
         test_config = model.get("test_cfg") or {}
-        outputs = _outputs_of(head, self._decode.kind)
-        full = skeleton_of(built.config, built.meta, outputs, source.config_path)
+        full = skeleton_of(built.config, built.meta, source.config_path)
         self._kept = test_config.get("output_keypoint_indices")
         self.skeleton = full if self._kept is None else subset(full, self._kept)
         self.flip = bool(test_config.get("flip_test", False)) if flip is None else flip
@@ -276,11 +275,3 @@ def _crop_rules(pipeline: list[dict[str, Any]], path: str) -> tuple[float, tuple
         raise UserError(f"{path}: the test pipeline has no {missing}, so it does not say how to crop people")
     width, height = warp["input_size"]
     return float(region.get("padding", 1.25)), (int(width), int(height)), bool(warp.get("use_udp", False))
-
-
-def _outputs_of(head: Mapping[str, Any], kind: str) -> int | None:
-    """How many keypoints the head gives, as far as its config says."""
-    for key in ("out_channels", "num_joints"):
-        if isinstance(head.get(key), int):
-            return head[key] // 3 if kind == "udp_combined" else head[key]
-    return None

@@ -158,12 +158,12 @@ def _check(base_dir: str, base: Run, config: RunConfig, different: frozenset[str
 
 def _posed_anew(config: RunConfig, base: Run, origin: Base, listener: Listener) -> tuple[Job, Any]:
     """The job of a pose model on the boxes of a run, and its plan."""
-    from annotator.models.sources import needs_boxes, resolve_pose
+    from annotator.models.sources import needs_boxes
     from annotator.sources.stored_boxes import plan_with_boxes
 
     listener.stage("models ...")
     ingredients.fetch_missing(config, None, listener)
-    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir)
+    pose = ingredients.pose_model(config.pose, config.pose_weights, config.weights_dir)
     if not needs_boxes(pose):
         raise UserError(
             f"--from: {pose.name} finds people by itself and would use nothing of {base.place}; "

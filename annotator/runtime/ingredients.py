@@ -38,7 +38,7 @@ def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, 
 
     Raises:
         UserError: boxes are given to a model that finds people by itself; or as `fetch_missing` and
-            `resolve_pose`.
+            `pose_model`.
     """
     from annotator.models.sources import RANDOM, needs_boxes, resolve_detector, resolve_pose
 
@@ -52,10 +52,26 @@ def resolve_models(config: RunConfig, listener: Listener) -> tuple[ModelSource, 
         )
     detector = None if whole_image or config.boxes is not None else config.detector
     fetch_missing(config, detector, listener)
-    pose = resolve_pose(config.pose, config.pose_weights, config.weights_dir)
+    pose = pose_model(config.pose, config.pose_weights, config.weights_dir)
     if detector is None:
         return pose, None
     return pose, resolve_detector(detector, config.detector_weights, config.weights_dir)
+
+
+def pose_model(name: str, weights: str | None, weights_dir: str | None) -> ModelSource:
+    """A pose model of a run.
+
+    Raises:
+        UserError: as `resolve_pose`, or a config of one's own has no skeleton.
+    """
+    from annotator.models.skeleton import check_skeleton
+    from annotator.models.sources import is_config_file, resolve_pose
+
+    source = resolve_pose(name, weights, weights_dir)
+    if is_config_file(name):
+        # Workers would find out, but in a run folder that has been begun.
+        check_skeleton(source)
+    return source
 
 
 def fetch_missing(config: RunConfig, detector: str | None, listener: Listener) -> None:
@@ -85,13 +101,13 @@ def resolve_second(config: RunConfig, pose: ModelSource) -> ModelSource | None:
 
     Raises:
         UserError: one of the two finds people by itself, so that they have no boxes in common; both models of
-            a cascade have one name; or as `resolve_pose`.
+            a cascade have one name; or as `pose_model`.
     """
-    from annotator.models.sources import needs_boxes, resolve_pose
+    from annotator.models.sources import needs_boxes
 
     if config.second_pose is None:
         return None
-    second = resolve_pose(config.second_pose, config.second_pose_weights, config.weights_dir)
+    second = pose_model(config.second_pose, config.second_pose_weights, config.weights_dir)
     for source in (pose, second):
         if not needs_boxes(source):
             raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,16 +38,8 @@ model = dict(
         deconv_kernel_sizes=(4, 4, 4), decoder=codec,
         loss=dict(type='KeypointMSELoss', use_target_weight=True)),
     test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap=False))
-metainfo = dict(
-    dataset_name='cyclist',
-    keypoint_info={
-        0: dict(name='helmet', id=0, color=[0, 0, 0], type='', swap=''),
-        1: dict(name='left_pedal', id=1, color=[0, 0, 0], type='', swap='right_pedal'),
-        2: dict(name='right_pedal', id=2, color=[0, 0, 0], type='', swap='left_pedal')},
-    skeleton_info={0: dict(link=('helmet', 'left_pedal'), id=0, color=[0, 0, 0])},
-    joint_weights=[1.0, 1.0, 1.0], sigmas=[0.05, 0.2, 0.1])
 test_dataloader = dict(dataset=dict(
-    type='CocoDataset', data_mode='topdown', metainfo=metainfo,
+    type='CocoDataset', data_mode='topdown', metainfo=dict(from_file='my_dataset.py'),
     pipeline=[
         dict(type='LoadImage'), dict(type='GetBBoxCenterScale'),
         dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
@@ -57,7 +50,10 @@ SIZE = (200, 150)
 
 
 def own_model(folder: Path) -> tuple[str, str]:
-    """A config and a checkpoint of one's own."""
+    """A config and a checkpoint of one's own, with the skeleton of README.md in a file beside them."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [skeleton] = re.findall(r"^```python\n(# my_dataset\.py\n.+?)^```", readme, re.MULTILINE | re.DOTALL)
+    (folder / "my_dataset.py").write_text(skeleton)
     config, weights = folder / "cyclist.py", folder / "cyclist.pth"
     config.write_text(OWN)
     network = build(resolve_pose(str(config), "random"), seed=5).network

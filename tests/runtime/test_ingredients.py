@@ -82,6 +82,17 @@ def test_a_cascade_of_two_models_of_one_name_is_refused(folder) -> None:
     assert second is not None and second.name == "rtmpose-t"
 
 
+def test_a_model_without_a_skeleton_is_refused_before_there_is_a_run(folder) -> None:
+    (folder / "mine.py").write_text(
+        "model = dict(type='mmpose.TopdownPoseEstimator', head=dict(type='HeatmapHead', out_channels=3))\n"
+        "test_dataloader = dict(dataset=dict(type='CustomDataset', metainfo=dict(from_file='no.py')))\n"
+    )
+    for asked in ({"pose": "mine.py"}, {"second_pose": "mine.py", "second_pose_weights": "random"}):
+        with pytest.raises(UserError, match=r"mine\.py: no skeleton for the 3 keypoints"):
+            launch.launch(config(folder, boxes="my boxes.json", **asked), LISTENER)
+    assert not (folder / "run" / "run.json").exists()
+
+
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
     """Every download fails at once; the cache is empty."""

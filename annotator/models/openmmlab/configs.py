@@ -19,10 +19,11 @@ _DETECTOR_PARTS = ("bbox_head", "rpn_head", "roi_head", "mask_head", "dense_head
 def load_model_config(path: str | Path, kind: Literal["pose", "detector"]) -> Config:
     """The config at `path`, with all it inherits, if it describes a 2D pose model or a detector as asked.
 
-    A config file is a Python program and is run as such, as by every tool of OpenMMLab.
+    A config file is a Python program and is run as such, as by every tool of OpenMMLab. A skeleton in a file
+    beside it (`metainfo=dict(from_file='my_dataset.py')`) becomes part of it.
 
     Raises:
-        UserError: no such file, not a config, or of another kind of model.
+        UserError: no such file, not a config, of another kind of model, or the file beside it is no skeleton.
     """
     path = Path(path)
     config = _read(path)
@@ -34,6 +35,8 @@ def load_model_config(path: str | Path, kind: Literal["pose", "detector"]) -> Co
         wanted = {"pose": "a 2D pose model", "detector": "a person detector"}[kind]
         is_a = {"pose": "a pose model", "detector": "a detector"}.get(found, found)
         raise UserError(f"{path} describes {is_a} ({type_name(model)}); here {wanted} is needed")
+    for dataset in datasets_of(config):
+        _take_in_metainfo(dataset, path.parent)
     return config
 
 
@@ -95,7 +98,7 @@ def input_size(config: Config) -> tuple[int, int] | None:
     return None
 
 
-def datasets_of(config: Config) -> list[Mapping[str, Any]]:
+def datasets_of(config: Config) -> list[dict[str, Any]]:
     """The datasets of the test, validation and training loaders, in this order, as far as there are any."""
     loaders = (config.get(key) or {} for key in ("test_dataloader", "val_dataloader", "train_dataloader"))
     return [loader["dataset"] for loader in loaders if loader.get("dataset")]
@@ -104,6 +107,18 @@ def datasets_of(config: Config) -> list[Mapping[str, Any]]:
 def dataset_of(config: Config) -> Mapping[str, Any] | None:
     """The first of `datasets_of`, or None."""
     return next(iter(datasets_of(config)), None)
+
+
+def _take_in_metainfo(dataset: dict[str, Any], folder: Path) -> None:
+    # MMPose looks for the file in the current directory, which workers elsewhere do not share, and then among
+    # its own. Taken in, it counts for the config's hash.
+    name = (dataset.get("metainfo") or {}).get("from_file")
+    if name is None or not (folder / name).is_file():
+        return
+    described = _read(folder / name).get("dataset_info")
+    if described is None:
+        raise UserError(f"{folder / name} describes no skeleton: it defines no `dataset_info = dict(...)`")
+    dataset["metainfo"] = described
 
 
 def _read(path: Path) -> Config:

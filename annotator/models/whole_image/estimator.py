@@ -134,9 +134,7 @@ class WholeImage(Estimator):
         if type_name(model) != "BottomupPoseEstimator":
             raise UserError(f"{source.name} is a {type_name(model)}, not a model for whole images")
         test_config = dict(model.get("test_cfg") or {})
-        self.skeleton = skeleton_of(
-            built.config, built.meta, model["head"].get("num_keypoints"), source.config_path
-        )
+        self.skeleton = skeleton_of(built.config, built.meta, source.config_path)
         self._head = make_head(built.network.head, test_config, self.skeleton, source.name)  # type: ignore[arg-type]
         self.flip = bool(test_config.get("flip_test", False)) if flip is None else flip
         if self.flip and not self._head.can_flip:
