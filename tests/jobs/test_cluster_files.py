@@ -48,6 +48,21 @@ def test_rays_validator_takes_the_cloud_example():
     assert types["gpu"]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
 
 
+def test_credentials_of_an_object_store_reach_all_that_ray_starts():
+    """As the comments say: one more file, read before Ray starts."""
+    text = (ROOT / "ray_cluster.yaml").read_text()
+    [mount] = re.findall(r"^  # (/etc/ray/store\.env: \S+)$", text, re.MULTILINE)
+    [read] = re.findall(r"Put `([^`]+)`", text)
+    text = text.replace(f"  # {mount}", f"  {mount}").replace(
+        "    RAY_AUTH_MODE=token", f"    {read} RAY_AUTH_MODE=token"
+    )
+    config = validated(yaml.safe_load(text))
+    assert set(config["file_mounts"]) == {"/etc/ray/auth_token", "/etc/ray/store.env"}
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        start = next(command for command in commands if "ray start" in command)
+        assert start.startswith(". /etc/ray/store.env; RAY_AUTH_MODE=token")
+
+
 def test_the_validator_would_notice():
     config = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
     with pytest.raises(Exception, match="idle_timeout_minute"):
@@ -144,6 +159,20 @@ def test_the_ray_job_has_published_fields_and_hangs_together():
         assert limits["nvidia.com/gpu"] == "1"
     misspelt = yaml.safe_load(text.replace("shutdownAfterJobFinishes", "shutdownAfterJobFinish"))
     assert unknown_fields(misspelt) == ["RayJobSpec.shutdownAfterJobFinish"]
+
+
+def test_the_ray_job_takes_an_object_store_by_its_comments():
+    text = (ROOT / "jobs/rayjob.yaml").read_text()
+    text = re.sub(r"^  entrypoint: .+\n", "", text, flags=re.MULTILINE)
+    job = yaml.safe_load(re.sub(r"^( +)# (entrypoint|envFrom): ", r"\1\2: ", text, flags=re.MULTILINE))
+    assert unknown_fields(job) == []
+    words = job["spec"]["entrypoint"].split()
+    assert [word.split("/")[0] for word in (words[2], words[4])] == ["s3:", "s3:"] and words[3] == "--out"
+    assert words[words.index("--weights-dir") + 1].startswith("/data/")
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        for container in group["template"]["spec"]["containers"]:
+            assert [list(source) for source in container["envFrom"]] == [["secretRef"]]
 
 
 def documented_commands() -> list[str]:
