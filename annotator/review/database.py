@@ -34,6 +34,12 @@ _NO_MONGOD = (
     f"{ADDRESS_VARIABLE} to the address of one; `annotator doctor` checks it"
 )
 
+_OF_ANOTHER = (
+    "the database in {folder} is another account's, and a review is served by one account of a machine, in "
+    "which `annotator review open` is run once for each colleague. While one runs, this account can join by "
+    f"{ADDRESS_VARIABLE}=mongodb://127.0.0.1:PORT, the port in {{address}}"
+)
+
 
 @contextlib.contextmanager
 def database(folder: Path) -> Iterator[str]:
@@ -43,7 +49,8 @@ def database(folder: Path) -> Iterator[str]:
         folder: data of our own mongod; not used when `FIFTYONE_DATABASE_URI` is set.
 
     Raises:
-        UserError: there is no mongod that starts here, or the database named in the environment is silent.
+        UserError: there is no mongod that starts here, the folder is another account's, or the database named
+            in the environment is silent.
     """
     named = os.environ.get(ADDRESS_VARIABLE)
     if named:
@@ -54,7 +61,11 @@ def database(folder: Path) -> Iterator[str]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create the database folder {folder}: {error.strerror}") from None
-    with (folder / "users.lock").open("w") as users:
+    try:
+        users = (folder / "users.lock").open("w")
+    except PermissionError:
+        raise UserError(_OF_ANOTHER.format(folder=folder, address=folder / ADDRESS_FILE)) from None
+    with users:
         with _alone(folder):
             uri = _join(folder) or _start(folder)
             running = _running(folder)

@@ -97,6 +97,18 @@ def test_an_address_in_the_environment_is_used_as_it_is(tmp_path, monkeypatch) -
         pass
 
 
+def test_another_account_is_told_how_reviewers_share_a_database(tmp_path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with (
+        pytest.raises(UserError, match=r"another account's.*once for each colleague.*_URI.*address\.json"),
+        database(tmp_path),
+    ):
+        pass
+
+
 def test_without_a_mongod_the_message_says_what_to_do(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(room, "_candidates", lambda: iter([str(Path("/bin/false"))]))
     assert find_mongod()[0] is None
