@@ -1,4 +1,7 @@
-"""The images that reviewers sent back, as a manifest that `annotator run` annotates again."""
+"""The images that reviewers sent back, as a manifest that `annotator run` annotates again.
+
+Of a frame it names the copy, and beside it the `source`: film and frame.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,13 @@ def write_manifest(run: Run, reviews: Iterable[Review]) -> SendBack:
                 if not Path(uri).is_file():
                     without_copy += 1
                     continue
-            rows.append([uri, row["image_id"], " ".join(wanted[row["image_id"]])])
+            rows.append([uri, row["image_id"], row["uri"], " ".join(wanted[row["image_id"]])])
     path = run.path / layers.FOLDER / FILE_NAME
     if not rows:
         path.unlink(missing_ok=True)
         return SendBack(None, 0, without_copy)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([["uri", "image_id", "people"], *rows])
+    csv.writer(text, lineterminator="\n").writerows([["uri", "image_id", "source", "people"], *rows])
     path.parent.mkdir(exist_ok=True)
     replace_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
     return SendBack(path, len(rows), without_copy)
