@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,8 @@ class OnnxSession:
         parts: into how many a batch is divided, at most.
 
     Raises:
-        UserError: that provider is not in this build of ONNX Runtime, or did not take the network.
+        UserError: that provider is not in this build of ONNX Runtime, did not take the network, or would
+            calculate in TensorFloat-32.
     """
 
     def __init__(
@@ -192,6 +194,13 @@ def _session(path: Path, device: torch.device, engine: str, threads: int) -> Any
             f"--engine {engine} on {device.type} needs ONNX Runtime's {provider}, which this build does "
             "not have: install onnxruntime-gpu in place of onnxruntime, or take --engine torch. A run that "
             f"was begun with {engine} keeps it: it goes on {on}, or anew in another --out"
+        )
+    if engine == "tensorrt" and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
+        # Its provider has no option for that, and CUDA reads the variable when it starts: too late by now.
+        raise UserError(
+            "--engine tensorrt would calculate what is float32 in TensorFloat-32, which has the mantissa of "
+            "fp16: set NVIDIA_TF32_OVERRIDE=0 in the environment, on a cluster in that of its nodes, before "
+            "the start, or take --engine onnx"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

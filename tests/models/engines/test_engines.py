@@ -184,6 +184,30 @@ def test_the_last_layer_stays_exact_in_bfloat16() -> None:
     assert network(torch.zeros(1, 3, 32, 24, dtype=torch.bfloat16))[1].dtype == torch.float32
 
 
+def test_tensorrt_is_refused_unless_tensorfloat_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    class Session:
+        def __init__(self, *_: object, providers: list[tuple[str, dict[str, object]]]) -> None:
+            self.providers = [name for name, _ in providers]
+
+        def disable_fallback(self) -> None: ...
+
+        def get_providers(self) -> list[str]:
+            return self.providers
+
+        def get_outputs(self) -> list[object]:
+            return []
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    with pytest.raises(UserError, match="set NVIDIA_TF32_OVERRIDE=0 in the environment"):
+        onnx_engine.OnnxSession(Path("none"), torch.device("cuda"), "tensorrt")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    onnx_engine.OnnxSession(Path("none"), torch.device("cuda"), "tensorrt")
+
+
 def test_compiled_batches_are_padded_to_one_size_and_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
