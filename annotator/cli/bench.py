@@ -21,7 +21,7 @@ def bench(
     pose: Annotated[str, Option(metavar="NAME|CONFIG.py", help="Pose model.")],
     pose_weights: Annotated[
         str | None,
-        Option(metavar="FILE", help="[default: official ones if here, else random]", show_default=False),
+        Option(metavar="FILE", help="Checkpoint.", show_default="official ones if here, else random"),
     ] = None,
     detector: Annotated[
         str | None,
@@ -30,12 +30,12 @@ def bench(
     detector_weights: Annotated[str | None, Option(metavar="FILE", show_default=False)] = None,
     boxes: Annotated[
         str | None,
-        Option(metavar="COCO.json", help="Boxes without a detector.  [default: made up]", show_default=False),
+        Option(metavar="COCO.json", help="Boxes without a detector.", show_default="made up"),
     ] = None,
     weights_dir: Annotated[str | None, Option(metavar="DIR", show_default=False)] = None,
     against: Annotated[Literal["mmpose", "rtmlib"], Option(help="Whom to race.")] = "mmpose",
     flip: Annotated[
-        bool | None, Option("--flip/--no-flip", help="[default: as the config says]", show_default=False)
+        bool | None, Option("--flip/--no-flip", help="Flip test.", show_default="as the config says")
     ] = None,
     engine: Annotated[Literal["auto", "torch", "compile", "onnx", "tensorrt"], Option()] = "auto",
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Option()] = "auto",
@@ -45,9 +45,7 @@ def bench(
         int | None,
         Option(min=1, help="At most so many boxes; with a detector, photos.", show_default=False),
     ] = None,
-    threads: Annotated[
-        int | None, Option(min=1, help="On both sides.  [default: all cores]", show_default=False)
-    ] = None,
+    threads: Annotated[int | None, Option(min=1, help="On both sides.", show_default="all cores")] = None,
     batch_people: Annotated[int, Option(min=1, help="Of our line.")] = 32,
     json_file: Annotated[
         str | None, Option(metavar="FILE", help="Add the result to a list in FILE.", show_default=False)

@@ -32,7 +32,7 @@ def calibrate(
     diagram: Annotated[
         Path | None,
         Option(
-            metavar="FILE.png", help="Reliability diagram, PNG or SVG.  [default: beside the calibration]"
+            metavar="FILE.png", help="Reliability diagram, PNG or SVG.", show_default="beside the calibration"
         ),
     ] = None,
     visibility: Annotated[

@@ -39,9 +39,8 @@ def export(
         str,
         typer.Option(
             metavar="KINDS",
-            help="Leave out whom the run itself doubts, with commas: phantoms, duplicates.  "
-            "[default: nobody is left out]",
-            show_default=False,
+            help="Leave out whom the run itself doubts, with commas: phantoms, duplicates.",
+            show_default="nobody is left out",
         ),
     ] = "",
     reviewed: Annotated[

@@ -23,8 +23,8 @@ def parity(
         str | None,
         Option(
             metavar="FILE",
-            help="Checkpoint of the one model named.  [default: official ones if here, else random ones]",
-            show_default=False,
+            help="Checkpoint of the one model named.",
+            show_default="official ones if here, else random ones",
         ),
     ] = None,
     weights_dir: Annotated[
@@ -32,7 +32,7 @@ def parity(
     ] = None,
     images: Annotated[
         str | None,
-        Option(metavar="DIR", help="Photos to look at.  [default: synthetic people]", show_default=False),
+        Option(metavar="DIR", help="Photos to look at.", show_default="synthetic people"),
     ] = None,
     people: Annotated[int, Option(min=1, help="Crops a model looks at.")] = 8,
     as_json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,

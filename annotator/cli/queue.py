@@ -51,8 +51,8 @@ def queue(
         Option(
             metavar="SECONDS",
             min=0,
-            help="Time a person takes.  [default: measured in the reviews]",
-            show_default=False,
+            help="Time a person takes.",
+            show_default="measured in the reviews",
         ),
     ] = None,
     other: Annotated[

@@ -11,7 +11,7 @@ def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="FILE", help="[default: RUN/report.html]", show_default=False),
+        typer.Option("--to", metavar="FILE", help="Where the page goes.", show_default="RUN/report.html"),
     ] = None,
     gt: Annotated[
         str | None,

@@ -17,8 +17,8 @@ DatabaseDir = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="Where the database's data are.  [default: RUN.review/database]",
-        show_default=False,
+        help="Where the database's data are.",
+        show_default="RUN.review/database",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -92,10 +92,10 @@ def open_app(
     run: RunArgument,
     reviewer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Who decides.  [default: the user's name]", show_default=False),
+        typer.Option(metavar="NAME", help="Who decides.", show_default="the user's name"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(metavar="N", help="[default: 5151, or a free one]", show_default=False)
+        int | None, typer.Option(metavar="N", help="Of the App.", show_default="5151, or a free one")
     ] = None,
     database_dir: DatabaseDir = None,
 ) -> None:
@@ -140,6 +140,11 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
         )
     if pulled.broken:
         print(f"  {pulled.broken:,} corrections cannot be read: vertices were added or removed (flag broken)")
+    if pulled.of_nobody:
+        print(
+            f"  {pulled.of_nobody:,} drawn lines belong to nobody predicted and stay in the App: people "
+            "cannot be added in review; send such pictures back, or add them in another tool after the export"
+        )
     if again.manifest is not None:
         print(f"  {again.images:,} images to annotate again: annotator run {again.manifest} --out AGAIN")
     if again.without_copy:

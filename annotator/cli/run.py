@@ -38,7 +38,7 @@ def run(
     ] = None,
     pose: Annotated[
         str | None,
-        Option(metavar="NAME|CONFIG.py", help="Pose model.  [default: vitpose-h]", show_default=False),
+        Option(metavar="NAME|CONFIG.py", help="Pose model.", show_default="vitpose-h"),
     ] = None,
     pose_weights: Annotated[
         str | None,
@@ -48,7 +48,7 @@ def run(
     ] = None,
     detector: Annotated[
         str | None,
-        Option(metavar="NAME|CONFIG.py", help="Person detector.  [default: rtmdet-m]", show_default=False),
+        Option(metavar="NAME|CONFIG.py", help="Person detector.", show_default="rtmdet-m"),
     ] = None,
     detector_weights: Annotated[str | None, Option(metavar="FILE", show_default=False)] = None,
     boxes: Annotated[
@@ -84,20 +84,19 @@ def run(
     ] = None,
     engine: Annotated[
         Literal["auto", "torch", "compile", "onnx", "tensorrt"] | None,
-        Option(help="[default: auto]", show_default=False),
+        Option(help="What carries out the networks; auto takes what is fastest here.", show_default="auto"),
     ] = None,
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"] | None, Option(help="[default: auto]", show_default=False)
+        Literal["auto", "fp32", "bf16", "fp16"] | None,
+        Option(help="What the networks calculate in.", show_default="auto"),
     ] = None,
     flip: Annotated[
         bool | None,
-        Option(
-            "--flip/--no-flip", help="Flip test.  [default: as the model's config says]", show_default=False
-        ),
+        Option("--flip/--no-flip", help="Flip test.", show_default="as the model's config says"),
     ] = None,
     visibility: Annotated[
         Literal["auto", "score-thresholds", "evidence"] | None,
-        Option(help="How v is decided.  [default: auto: evidence where calibrated]", show_default=False),
+        Option(help="How v is decided.", show_default="auto: evidence where calibrated"),
     ] = None,
     calibration: Annotated[
         str | None,
@@ -105,16 +104,15 @@ def run(
     ] = None,
     nms: Annotated[
         Literal["flag", "drop"] | None,
-        Option(
-            help="People whom OKS-NMS suppresses: flagged, or left out.  [default: flag]", show_default=False
-        ),
+        Option(help="People whom OKS-NMS suppresses: flagged, or left out.", show_default="flag"),
     ] = None,
     device: Annotated[
         str | None,
-        Option(help="auto, cpu or cuda; cuda:N with --executor inline.  [default: auto]", show_default=False),
+        Option(help="auto, cpu or cuda; cuda:N with --executor inline.", show_default="auto"),
     ] = None,
     executor: Annotated[
-        Literal["ray", "inline"] | None, Option(help="[default: ray]", show_default=False)
+        Literal["ray", "inline"] | None,
+        Option(help="Worker processes by Ray, or all in this process.", show_default="ray"),
     ] = None,
     address: Annotated[
         str | None,
@@ -125,11 +123,9 @@ def run(
         ),
     ] = None,
     workers: Annotated[
-        int | None, Option(metavar="N", help="[default: one a GPU]", show_default=False)
+        int | None, Option(metavar="N", help="Worker processes.", show_default="one a GPU")
     ] = None,
-    shard_size: Annotated[
-        int | None, Option(metavar="N", help="Images a shard.  [default: 256]", show_default=False)
-    ] = None,
+    shard_size: Annotated[int | None, Option(metavar="N", help="Images a shard.", show_default="256")] = None,
     limit: Annotated[
         int | None, Option(metavar="N", help="Only the first N images or frames.", show_default=False)
     ] = None,
@@ -150,7 +146,7 @@ def run(
     ] = None,
     track: Annotated[
         bool | None,
-        Option("--track/--no-track", help="Videos: follow people.  [default: track]", show_default=False),
+        Option("--track/--no-track", help="Videos: follow people.", show_default="track"),
     ] = None,
     config: Annotated[
         str | None, Option(metavar="FILE", help="YAML file of settings.", show_default=False)

@@ -14,3 +14,17 @@ def test_every_option_is_a_setting_or_one_of_those_that_are_none() -> None:
     assert options.keys() - RunConfig.model_fields.keys() == none
     given = {name for name, option in options.items() if option.default is not None}
     assert given == {"as_json"}, "a setting that is not given is left to the file and the defaults"
+
+
+def test_help_tells_the_defaults_that_the_settings_have() -> None:
+    import typer
+
+    from annotator.cli import app
+
+    for option in typer.main.get_command(app).commands["run"].params:  # type: ignore[attr-defined]
+        told = option.show_default
+        # Words in brackets within a help text are taken for its markup, and are not shown.
+        assert "[" not in (option.help or ""), option.name
+        if isinstance(told, str) and option.name not in ("workers", "flip", "visibility"):
+            default = RunConfig.model_fields[option.name].default
+            assert told == {True: "track"}.get(default, str(default)), option.name
