@@ -8,8 +8,6 @@ differ.
 from __future__ import annotations
 
 import datetime
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,12 +109,6 @@ def stored(document: Document, dataset_id: Any, random: float, now: datetime.dat
     }
 
 
-def drawn(lines: list) -> int:
-    """A checksum of a pose's lines, to see later whether somebody dragged them."""
-    flat = [coordinate for line in lines for vertex in line for coordinate in vertex]
-    return zlib.crc32(struct.pack(f"<{len(flat)}d", *flat))
-
-
 def _path(row: dict[str, Any]) -> str:
     from annotator.sources.uris import is_text, local_path
 
@@ -182,7 +174,7 @@ def _people(
         pose = [line[n] for line in lines]
         of_image.poses.append(
             _label(identifiers.of(Kind.POSE, person), "Polyline", shared)
-            | {"points": pose, "closed": False, "filled": False, "drawn": drawn(pose)}
+            | {"points": pose, "closed": False, "filled": False, "drawn": pose}
         )
         of_image.risk = max(of_image.risk, others["risk"][n])
     return found

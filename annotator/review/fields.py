@@ -53,7 +53,7 @@ _PLACED = {"id", "image_id", "category_id", "bbox", "iscrowd", "keypoints", "key
 
 _EXAMPLES: dict[str, Any] = {
     "str": "", "int": 0, "float": 0.5, "bool": False, "floats": [0.5], "ints": [0],
-    "datetime": datetime.datetime(2000, 1, 1),
+    "lines": [[[0.5, 0.5]]], "datetime": datetime.datetime(2000, 1, 1),
 }  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def declare(dataset: Any, truth: bool) -> None:
     }
     wanted |= {f"{KEYPOINT_LIST}.visible": "ints"}
     wanted |= {f"{path}.person": "int" for path in (BOX_LIST, POSE_LIST)}
-    wanted |= {f"{BOX_LIST}.score": "float", f"{POSE_LIST}.drawn": "int"}
+    wanted |= {f"{BOX_LIST}.score": "float", f"{POSE_LIST}.drawn": "lines"}
     if truth:
         wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}
     if wanted.keys() <= dataset.get_field_schema(flat=True).keys():

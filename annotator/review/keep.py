@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from annotator.review.documents import Document, drawn
+from annotator.review.documents import Document
 from annotator.review.fields import DECISION, TRUTH
+from annotator.review.mirror import dragged
 from annotator.review.tags import renewed
 
 # Pixels: a joint that moved no further looks the same. Another card or number of threads rounds otherwise.
@@ -18,9 +19,9 @@ def kept(old: Document, new: Document) -> Document:
     """The fields to set on a sample that is there already.
 
     Decisions and set visibilities move to the new keypoints of the same person, tags to its new labels, and
-    lines that somebody dragged stay as they were left. Where the new prediction looks other than the one that
-    was decided on, the person is marked `stale`; a decided person that is no longer predicted stays, marked
-    `gone`. A ground truth of before goes where there is none now.
+    vertices that somebody dragged stay where they were left. Where the new prediction looks other than the
+    one that was decided on, the person is marked `stale`; a decided person that is no longer predicted stays,
+    marked `gone`. A ground truth of before goes where there is none now.
 
     Args:
         old: the sample as it is in the database, whole. new: from `documents.documents`.
@@ -39,19 +40,19 @@ def kept(old: Document, new: Document) -> Document:
         if was is None:
             continue
         line, box = lines_before.get(label["person"]), boxes_before.get(label["person"])
-        dragged = line is not None and _dragged(line)
-        poses[place] = line if dragged else _tagged_as(line, poses[place])
+        touched = line is not None and _touched(line)
+        poses[place] = _redrawn(line, poses[place]) if touched else _tagged_as(line, poses[place])
         boxes[place] = _tagged_as(box, boxes[place])
         label["tags"] = was.get("tags") or []
         label |= {name: was[name] for name in DECISION if was.get(name) is not None}
-        if dragged or _decided(was):
+        if touched or _decided(was):
             size = (new["metadata"]["width"], new["metadata"]["height"])
             if was.get("stale") or not alike(was, label, size):
                 label["stale"] = True
         keypoints[place] = label
     for was in before.values():
         line, box = lines_before.get(was["person"]), boxes_before.get(was["person"])
-        if line is not None and box is not None and (_decided(was) or _dragged(line)):
+        if line is not None and box is not None and (_decided(was) or _touched(line)):
             keypoints.append(was | {"gone": True})
             poses.append(line)
             boxes.append(box)
@@ -82,8 +83,20 @@ def _tagged_as(was: Document | None, label: Document) -> Document:
     return label | {"tags": (was or {}).get("tags") or []}
 
 
-def _dragged(line: Document) -> bool:
-    return drawn(line.get("points") or []) != line.get("drawn")
+def _touched(line: Document) -> bool:
+    return line["points"] != line["drawn"]
+
+
+def _redrawn(line: Document, new: Document) -> Document:
+    """A line that somebody dragged, on a new prediction: the joints that nobody touched go with it.
+
+    One that has lost vertices or got more stays as it is: nobody knows which joint is which.
+    """
+    if [len(chain) for chain in line["points"]] != [len(chain) for chain in new["points"]]:
+        return line
+    chains = zip(line["points"], line["drawn"], new["points"], strict=True)
+    points = [np.where(dragged(now, was)[:, None], now, anew).tolist() for now, was, anew in chains]
+    return line | {"points": points, "drawn": new["drawn"]}
 
 
 def _by_id(document: Document, name: str, inner: str) -> dict[Any, Document]:

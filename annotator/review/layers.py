@@ -24,6 +24,8 @@ FOLDER = "reviews"
 
 # Flags of what was dragged; the others are of the prediction that people saw.
 _OF_CORRECTION = {"broken", "outside"}
+# Flags of somebody with joints that nobody has seen.
+_UNSEEN = {"broken", "stale"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +63,9 @@ class Review:
         return max(self.time or "", self.corrected_at or "")
 
     @property
-    def holds(self) -> bool:
-        """Whether it is about the joints as they are now: read back whole, and seen by whoever judged.
-
-        Where the prediction has changed since, a person whose joints were dragged is as she was left; of any
-        other nobody has seen the joints.
-        """
-        dragged = self.keypoints is not None and any(self.moved_by or ())
-        return "broken" not in self.flags and (dragged or "stale" not in self.flags)
-
-    @property
     def accepted(self) -> bool:
-        """Whether somebody accepted the joints as they are now."""
-        return self.decision == ACCEPTED and self.holds
+        """Whether somebody accepted the joints as they are now: read back whole, and seen."""
+        return self.decision == ACCEPTED and not _UNSEEN.intersection(self.flags)
 
 
 def merge(rows: Iterable[Review]) -> dict[int, Review]:

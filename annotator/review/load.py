@@ -32,7 +32,7 @@ from annotator.store.review_folder import run_key
 from annotator.store.snapshot import Snapshot
 
 # What a dataset was loaded with; another number renews it whole.
-LAYOUT = 3
+LAYOUT = 4
 _BATCH = 2000
 
 

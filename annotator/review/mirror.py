@@ -20,7 +20,7 @@ from annotator.skeletons import COCO_17, Skeleton
 _COCO_CHAINS = ((3, 1, 0, 2, 4), (5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16))
 
 # Fractions of the image: less than this is the rounding of a browser, not somebody's hand.
-MOVED = 1e-6
+_MOVED = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,11 @@ def mirror_of(skeleton: Skeleton) -> Mirror:
         near = [chain for chain in lines if chain[-1] in neighbours[joint]]
         (near or lines)[0].append(joint)
     return Mirror(tuple(tuple(chain) for chain in lines))
+
+
+def dragged(line: Sequence, drawn: Sequence) -> np.ndarray:
+    """(V,) bool: which vertices (V, 2), in fractions of the image, somebody moved since they were drawn."""
+    return np.abs(np.subtract(line, drawn)).max(axis=-1) > _MOVED
 
 
 def to_fractions(xy: np.ndarray, size: np.ndarray | tuple[int, int]) -> np.ndarray:

@@ -15,12 +15,12 @@ import pyarrow as pa
 from annotator.errors import UserError
 from annotator.review import layers
 from annotator.review.decisions import UNSET
-from annotator.review.documents import Document, drawn
+from annotator.review.documents import Document
 from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
 from annotator.review.layers import Review, as_float32
-from annotator.review.mirror import MOVED, Mirror, mirror_of, to_fractions, to_pixels
+from annotator.review.mirror import Mirror, dragged, mirror_of, to_fractions, to_pixels
 from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
 from annotator.store.reader import Run
@@ -140,8 +140,8 @@ def _of_image(
             correction = _correction(label, pose, row, size, mirror, flags)
         earlier = before.get(person, [])
         if correction or "broken" in flags:
-            dragged = "broken" in flags or any(correction["moved_by"])
-            by, at, own = _last_hand(document, label, dragged)
+            moved = "broken" in flags or any(correction["moved_by"])
+            by, at, own = _last_hand(document, label, moved)
             if not own and (same := _the_same(earlier, correction, flags)):
                 # Whoever touched the picture since then need not have touched this person.
                 by, at = same.corrected_by, same.corrected_at
@@ -227,19 +227,21 @@ def _correction(
     mirror: Mirror,
     flags: list[str],
 ) -> dict[str, Any]:
-    """What was moved and set, against the prediction; empty when nothing was. Flags are added to `flags`."""
-    was = to_fractions(row[:, :2], np.array(size))
-    now = was
-    if pose is not None and drawn(pose.get("points") or []) != pose.get("drawn"):
-        lines = mirror.to_points(pose["points"])
-        if lines is None:
+    """What was moved and set, and the prediction otherwise; empty when nothing was. Adds to `flags`."""
+    xy, visible, moved = row[:, :2], row[:, 2].copy(), np.zeros(len(row), bool)
+    if pose is not None:
+        now, was = mirror.to_points(pose["points"]), mirror.to_points(pose["drawn"])
+        if now is None or was is None:
             flags.append("broken")
             return {}
-        now = lines
-    moved = np.abs(now - was).max(axis=1) > MOVED
-    visible = row[:, 2].copy()
-    # Somebody who moves a joint sees it, or knows where it is: it is labelled from now on.
-    visible[moved & (visible == 0)] = 2
+        moved = dragged(now, was)
+        xy = np.where(moved[:, None], to_pixels(now, np.array(size)), xy)
+        # Somebody who moves a joint sees it, or knows where it is: it is labelled from now on, in the image.
+        visible[moved & (visible == 0)] = 2
+        outside = moved & ((now < 0) | (now >= 1)).any(axis=1)
+        if outside.any():
+            flags.append("outside")
+            visible[outside] = 0
     if label.get("visible_set"):
         # Databases of before hold a value for every joint, as it was predicted then where nobody set any.
         wanted = np.array(label["visible_set"], np.float32)
@@ -247,9 +249,6 @@ def _correction(
     changed = moved | (visible != row[:, 2])
     if not changed.any():
         return {}
-    xy = np.where(moved[:, None], to_pixels(now, np.array(size)), row[:, :2])
-    if ((now[moved] < 0) | (now[moved] > 1)).any():
-        flags.append("outside")
     distance = np.linalg.norm(xy - row[:, :2], axis=1)
     return {
         "keypoints": as_float32(np.concatenate([xy, visible[:, None]], axis=1)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
-from annotator.review.documents import Document, drawn
+from annotator.review.documents import Document
 from annotator.review.keep import kept
 
 PERSON = 5
@@ -18,7 +20,7 @@ def sample(shift: float = 0.0, tags: tuple[str, ...] = (), dragged: bool = False
     own = {
         "keypoints": {"points": lines[0], "confidence": [0.9, 0.9], "visible": [2, 2]},
         "people": {"bounding_box": [0.1 + shift, 0.1, 0.1, 0.1]},
-        "poses": {"points": moved, "drawn": drawn(lines)},
+        "poses": {"points": moved, "drawn": copy.deepcopy(lines)},
     }
     labels = {name: [{"_id": name, "person": PERSON, "tags": list(tags), **own[name]}] for name in LISTS}
     about = {"_id": 1, "tags": ["ok"], "metadata": {"width": 320, "height": 240}}
@@ -33,8 +35,21 @@ def test_tags_stay_on_all_labels_of_a_person(dragged: bool) -> None:
         name: [["hard"]] for name in LISTS
     }
     assert labels["people"][0]["bounding_box"] == [0.2, 0.1, 0.1, 0.1]
-    # A dragged line is left as it was; any other is that of the new prediction.
+    # A dragged joint is left where it was; any other is that of the new prediction.
     assert labels["poses"][0]["points"][0][0] == ([0.5, 0.5] if dragged else [0.2, 0.1])
+
+
+def test_joints_of_a_dragged_line_that_nobody_touched_go_with_the_prediction() -> None:
+    old, new = sample(), sample(shift=0.1)
+    (line,) = old["poses"]["polylines"]
+    line["points"][0][1] = [0.7, 0.7]
+    changes = kept(old, new)
+    (redrawn,) = changes["poses"]["polylines"]
+    assert redrawn["points"] == [[[0.2, 0.1], [0.7, 0.7]]] and redrawn["drawn"] == [[[0.2, 0.1], [0.2, 0.2]]]
+    assert changes["keypoints"]["keypoints"][0]["stale"]
+    # Nobody knows which joint is gone.
+    line["points"][0].pop()
+    assert kept(old, new)["poses"]["polylines"] == [line]
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,6 @@ def test_again_and_after_a_new_generation(run, place, fo, monkeypatch, slow: boo
     dragged = dataset.match({"index": 3}).first()
     dragged.poses.polylines[0].points[1][2] = (0.25, 0.75)
     dragged.save()
-    lines = [list(map(list, line)) for line in dragged.poses.polylines[0].points]
 
     # The same run, posed anew: the commits of another model in place of those of the first.
     other = make_review_run(run.path.parent / "other", shift=2.0)
@@ -175,10 +174,13 @@ def test_again_and_after_a_new_generation(run, place, fo, monkeypatch, slow: boo
             assert np.allclose(to_pixels(points[seen], SIZE), wanted[n][seen], atol=1e-4)
     assert set(samples[1].tags) == {"mine", "shard:0", "ok"}
     kept = samples[3].poses.polylines
-    assert [list(map(list, line)) for line in kept[0].points] == lines
+    for n, line in enumerate(kept):
+        points = mirror_of(COCO_17).to_points(line.points)
+        untouched = np.arange(17) != 9 if n == 0 else np.ones(17, bool)
+        assert np.allclose(to_pixels(points, SIZE)[untouched], wanted[n][untouched], atol=1e-4)
+    assert tuple(kept[0].points[1][2]) == (0.25, 0.75)
     assert samples[3].keypoints.keypoints[0].stale is True
     assert not samples[3].keypoints.keypoints[1].to_dict().get("stale")
-    assert np.allclose(to_pixels(mirror_of(COCO_17).to_points(kept[1].points), SIZE), wanted[1], atol=1e-4)
 
 
 def test_a_picture_that_copies_leave_out_now_is_renewed_with_those_that_are_loaded(

@@ -92,15 +92,30 @@ def test_a_dragged_joint_is_that_joint_of_that_person_and_nothing_else_moves(run
     assert pull(run.open(), place).layer is None
 
 
-def test_a_joint_without_label_gets_one_when_it_is_moved(run, place, dataset) -> None:
-    drag(
-        dataset, 3, D, 4, 2, (1.25, 0.5)
-    )  # the right ankle, which the model did not see, to beyond the border
+@pytest.mark.parametrize(
+    ("to", "was_set", "v", "flags"),
+    [
+        ((0.5, 0.5), None, 2, ()),
+        ((0.5, 0.5), 1, 1, ()),
+        ((1.25, 0.5), None, 0, ("outside",)),
+        ((0.5, 1.0), None, 0, ("outside",)),
+        ((1.25, 0.5), 1, 1, ("outside",)),
+    ],
+)
+def test_a_joint_that_is_moved_gets_a_label_in_the_image(
+    run, place, dataset, to, was_set, v: int, flags
+) -> None:
+    drag(dataset, 3, D, 4, 2, to)  # the right ankle, which the model did not see
+    drag(dataset, 3, C, 4, 2, to)  # and one that it saw
+    if was_set is not None:
+        decisions.set_visibility(dataset, [C, D], [16], was_set)
     pull(run.open(), place)
-    review = layers.read(run.open())[D]
-    assert review.moved_joints == (16,) and review.flags == ("outside",)
-    visible = np.array(review.keypoints).reshape(17, 3)[:, 2]
-    assert visible.tolist() == [2] * 12 + [0] * 4 + [2]
+    found = layers.read(run.open())
+    for person, others in ((C, [2] * 16), (D, [2] * 12 + [0] * 4)):
+        assert found[person].moved_joints == (16,) and found[person].flags == flags
+        keypoints = np.array(found[person].keypoints).reshape(17, 3)
+        assert keypoints[:, 2].tolist() == [*others, v]
+        assert keypoints[16, :2].tolist() == [to[0] * SIZE[0] - 0.5, to[1] * SIZE[1] - 0.5]
 
 
 def test_visibility_is_set_without_moving_anything(run, place, dataset) -> None:
@@ -293,10 +308,29 @@ def test_rows_that_changed_since_the_load_are_nobodys_correction(run, place, dat
     found = layers.read(run.open())
     assert found.keys() == {A, C}
     assert (found[A].decision, found[A].keypoints, found[A].flags) == ("accepted", None, ("stale",))
-    # Who dragged a joint left the others where they were seen.
-    left = np.array(found[C].keypoints).reshape(17, 3)
-    assert np.allclose(left[np.arange(17) != 8, :2], two_people().keypoints[0][np.arange(17) != 8], atol=1e-3)
-    assert found[C].flags == ("stale",)
+    assert found[C].flags == ("stale",) and found[C].moved_joints == (8,)
+
+
+@pytest.mark.parametrize("load_again", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 0.01, 5.0])
+def test_joints_that_nobody_dragged_are_those_of_the_prediction(
+    run, place, dataset, shift: float, load_again: bool
+) -> None:
+    """Of today's, also where its v is 0 and its line was drawn from another one."""
+    decisions.decide(dataset, [D], decisions.ACCEPTED, by="anna")
+    drag(dataset, 3, D, 2, 1, (0.5, 0.25))
+    posed_anew(run, shift)
+    if load_again:
+        load(run.open(), place, quiet=True)
+    pull(run.open(), place)
+    review, others = layers.read(run.open())[D], np.arange(17) != 8
+    keypoints = np.array(review.keypoints).reshape(17, 3)
+    assert review.moved_joints == (8,) and keypoints[8].tolist() == [159.5, 59.5, 2]
+    assert np.array_equal(keypoints[others, :2].astype(np.float32), two_people(shift).keypoints[1][others])
+    assert keypoints[:, 2].tolist() == [2] * 12 + [0] * 5
+    # Nobody has seen them where they are somewhere else now.
+    assert review.flags == (("stale",) if shift > 1 else ()) and review.accepted is (shift < 1)
+    assert pull(run.open(), place).layer is None
 
 
 def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, place, dataset) -> None:
