@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 
+import typer
+
 from annotator.cli.run import run
 from annotator.config import RunConfig
 
@@ -17,11 +19,9 @@ def test_every_option_is_a_setting_or_one_of_those_that_are_none() -> None:
 
 
 def test_help_tells_the_defaults_that_the_settings_have() -> None:
-    import typer
-
-    from annotator.cli import app
-
-    for option in typer.main.get_command(app).commands["run"].params:  # type: ignore[attr-defined]
+    app = typer.Typer(add_completion=False)
+    app.command("run")(run)
+    for option in typer.main.get_command(app).params:
         told = option.show_default
         # Words in brackets within a help text are taken for its markup, and are not shown.
         assert "[" not in (option.help or ""), option.name
