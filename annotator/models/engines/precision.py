@@ -46,7 +46,7 @@ def last_parameters(network: nn.Module, given: Tensor) -> set[nn.Parameter]:
     network.requires_grad_(True)
     try:
         # Only the graph is wanted: without activations to calculate gradients from it takes no memory.
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: None):
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: given):
             outputs = tensors(network(given))
     finally:
         network.requires_grad_(False)
@@ -102,8 +102,9 @@ def _parts(operation: Any) -> tuple[list[nn.Parameter], list[Any]]:
         end = one
         while end is not None and len(end.next_functions) == 1:
             end = end.next_functions[0][0]
-        if hasattr(end, "variable"):
-            read.append(end.variable)
-        else:
+        parameter = getattr(end, "variable", None)
+        if parameter is None:
             inputs.append(one)
+        else:
+            read.append(parameter)
     return read, inputs
