@@ -29,11 +29,13 @@ from annotator.runtime.journal import read_lives
 from annotator.sources.plan import hash_rows, read_plan
 from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
-from annotator.store.commit import ShardWriter, sweep
-from annotator.store.durable import write_failure
+from annotator.store.commit import ShardWriter
+from annotator.store.durable import failures_in_words
+from annotator.store.leftovers import generations_begun, sweep
 from annotator.store.parquet import open_parquet, parquet_bytes
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
+from annotator.store.recovery import lost_rows
 from annotator.store.run_info import FORGETTING, Forgotten
 from annotator.store.schema import completed
 from annotator.store.status import summarise
@@ -90,15 +92,13 @@ def forget(
     """
     if not patterns or not all(pattern.strip() for pattern in patterns):
         raise UserError("forget needs --source: the name of an input, of a folder, or a pattern in quotes")
-    summary = summarise(run_dir)
-    if not summary.complete:
-        raise UserError(f"{run_dir} is not finished: finish it first, or delete the folder")
-    if _at_work(run_dir):
-        raise UserError(f"a driver is at work on {run_dir}; wait until it has ended")
-    try:
+    with failures_in_words(run_dir):
+        summary = summarise(run_dir)
+        if not summary.complete:
+            raise UserError(f"{run_dir} is not finished: finish it first, or delete the folder")
+        if _at_work(run_dir):
+            raise UserError(f"a driver is at work on {run_dir}; wait until it has ended")
         return _Forgetting(run_dir, patterns, say, database_dir).carry_out()
-    except OSError as error:
-        raise write_failure(error, run_dir) from error
 
 
 def _at_work(run_dir: str) -> bool:
@@ -151,7 +151,12 @@ class _Forgetting:
                 f"a driver began on {self._run.place} meanwhile, so what was begun stays unfinished: wait "
                 "until it has ended, then run this again"
             )
-        sweep(self._run.place, idle=True)
+        if lost := lost_rows(self._run.place, self._run.committed()):
+            raise RunFailed(
+                f"rows of {len(lost)} shards of {self._run.place} are lost, so what was begun stays "
+                "unfinished: make them whole (`annotator retry`), then run this again"
+            )
+        sweep(self._run.place)
         left = tuple(self._left(names))
         self._storage.remove(FORGETTING)
         inputs, items = len(self._inputs), len(self._indices)
@@ -179,12 +184,16 @@ class _Forgetting:
         return mask
 
     def _rewrite_shards(self) -> int:
-        """New generations without the rows, of the shards that hold any."""
-        done = 0
-        for shard, record in self._run.committed().items():
+        """New generations without the rows, of the shards that hold any.
+
+        Others get one too where an attempt at it was begun: it may hold the rows, and so can win no more.
+        """
+        done, records = 0, self._run.committed()
+        begun = generations_begun(self._storage)
+        for shard, record in records.items():
             images = self._read(record, "images")
             gone = self._matcher.rows(images)
-            if not gone.any():
+            if not gone.any() and begun.get(shard, 0) <= record.generation:
                 continue
             done += 1
             self._say(f"shard {shard}: {gone.sum():,} of {len(gone):,} rows go")

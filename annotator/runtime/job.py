@@ -65,7 +65,7 @@ class ShardTask:
 
     Attributes:
         shard: number of the shard.
-        generation: of the commit: 0 for the first, one more for each retry.
+        generation: of the commit: 0 for the first, one more for each retry, the same for rows that were lost.
         only: indices of the items to run, the others keep the rows of the generation before; None: all.
     """
 

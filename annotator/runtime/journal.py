@@ -218,6 +218,18 @@ def read_lives(run_dir: str | Path) -> list[Life]:
     return lives
 
 
+def may_be_at_work(run_dir: str | Path, but: str | None = None) -> bool:
+    """Whether a driver was heard of lately; also where nobody can tell, as the logs cannot be read.
+
+    Args:
+        but: name of a start that does not count.
+    """
+    try:
+        return any(life.alive and life.start != but for life in read_lives(run_dir))
+    except OSError:
+        return True
+
+
 def read_log(run_dir: str | Path) -> Iterator[dict[str, Any]]:
     """The lines of all logs of a run, start by start; a line cut short by a kill is left out."""
     for read in _files(run_dir, ".jsonl"):

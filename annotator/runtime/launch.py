@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from annotator.config import RunConfig
@@ -13,16 +13,18 @@ from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
 from annotator.runtime.engine_settings import check_device, resolve_engines
 from annotator.runtime.job import Executor, Job, News, Progress, Report, ShardTask
-from annotator.runtime.journal import Journal, read_lives
+from annotator.runtime.journal import Journal, may_be_at_work
 from annotator.runtime.progress import Listener, Tally
 from annotator.runtime.run_report import RunReport, report
 from annotator.runtime.stopping import Stopped, why_stopped
 from annotator.store import run_info
-from annotator.store.commit import sweep
+from annotator.store.durable import failures_in_words
+from annotator.store.leftovers import generations_begun, sweep
 from annotator.store.locations import absolute
 from annotator.store.reader import Run
-from annotator.store.recovery import repair
+from annotator.store.recovery import lost_rows, repair
 from annotator.store.status import Summary, summarise
+from annotator.store.storage import storage_at
 from annotator.tracks.layer import follow_run
 
 if TYPE_CHECKING:
@@ -105,12 +107,23 @@ def begin(
     else:
         _resume(out, info, plan)
     before = Run(out).committed()
-    tasks = [ShardTask(shard) for shard in plan.shards if shard not in before]
+    tasks = to_make(out, plan.shards, before)
     resumed = f"; {len(before):,} shards committed before" if before else ""
     listener.stage(f"{opening}{resumed}; executor {job.config.executor}")
     for warning in scores.warnings(job):
         listener.stage(warning)
     return carry_out(job, tasks, summarise(out), listener, (*plan.notes, *notes))
+
+
+def to_make(out: str, shards: Iterable[int], records: Container[int]) -> list[ShardTask]:
+    """Those of some shards that have no record.
+
+    One whose rows were lost is made as the latest generation of which there are files: so they are all
+    replaced, and who reads the folder sees none of them for long.
+    """
+    missing = [shard for shard in shards if shard not in records]
+    begun = generations_begun(storage_at(out)) if missing else {}
+    return [ShardTask(shard, begun.get(shard, 0)) for shard in missing]
 
 
 def carry_out(
@@ -140,7 +153,8 @@ def carry_out(
                 listener.begin(standing.items, before, standing.people, standing.error - again)
                 _executor(job)(job, tasks, _all(tally, listener, journal))
             seconds = time.perf_counter() - started
-            stats = _stats(out, tasks)
+            with failures_in_words(out):
+                stats = _stats(out, tasks)
             put_in_order(out, listener, journal.start)
         except (AnnotatorError, Stopped, SystemError) as error:
             failure = str(why_stopped(error))
@@ -154,7 +168,7 @@ def _stats(out: str, tasks: Sequence[ShardTask]) -> list[dict[str, Any]]:
     """What the records of the shards say about the work.
 
     Raises:
-        RunFailed: one is not committed.
+        RunFailed: one is not committed, or rows of any shard of the run are lost.
     """
     after = Run(out).committed()
     missing = [
@@ -166,22 +180,33 @@ def _stats(out: str, tasks: Sequence[ShardTask]) -> list[dict[str, Any]]:
         raise RunFailed(
             f"{len(missing)} shards are not committed, the first is {missing[0]}; run again to go on"
         )
+    if lost := lost_rows(out, after):
+        shard, what = next(iter(lost.items()))
+        raise RunFailed(
+            f"rows of {len(lost)} shards are lost, the first is {shard} ({what}); run again to make them anew"
+        )
     return [after[task.shard].stats for task in tasks]
 
 
 def put_in_order(out: str, listener: Listener, start: str | None = None) -> None:
     """All shards are committed: follow people through films, and remove what nobody needs any more.
 
+    Where that fails the run is not finished, though no row is missing: who reads its folder might see rows
+    double. Running again goes on, and is soon done.
+
     Args:
         start: name of this start of the run, if it is at work.
 
     Raises:
-        RunFailed: rows cannot be read or written; running again goes on.
+        RunFailed: rows cannot be read or written, or files not be removed; running again goes on.
     """
-    follow_run(Run(out), listener.stage)
-    sweep(out, idle=not any(life.alive and life.start != start for life in read_lives(out)))
-    sweep_cases(out)
-    intents.sweep(out)
+    with failures_in_words(out):
+        follow_run(Run(out), listener.stage)
+        sweep(out)
+    # By these other drivers judge what became of their workers.
+    if not may_be_at_work(out, but=start):
+        sweep_cases(out)
+        intents.sweep(out)
 
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:

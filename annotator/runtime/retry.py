@@ -106,7 +106,7 @@ def _check_kinds(kinds: frozenset[str]) -> None:
 def _tasks(run: Run, kinds: frozenset[str]) -> list[ShardTask]:
     """Shards that are not committed, whole; of the others those whose record counts errors."""
     records = run.committed()
-    missing = [ShardTask(shard) for shard in range(run.info.shards) if shard not in records]
+    missing = launch.to_make(run.place, range(run.info.shards), records)
     failed: dict[int, set[int]] = {}
     for batch in run.images(["index", "shard", "status", "error_stage", "error_kind"], only_errors=True):
         for row in batch.to_pylist():

@@ -246,7 +246,7 @@ class ShardWorker:
     def _standing(self, task: ShardTask) -> CommitRecord | None:
         """What was committed of a shard so far: by somebody else, or what a retry starts from."""
         try:
-            return record_since(self._job.run_dir, task.shard, max(0, task.generation - 1))
+            return record_since(self._job.run_dir, task.shard, task.generation - (task.only is not None))
         except (FileNotFoundError, CorruptRecordError):
             return None
 

@@ -6,8 +6,8 @@
    exactly one wins; the others remove their own files. A retry's rows are another generation, with a record
    of its own beside the old one, which counts no more from then on.
 
-A file that no record names does not exist. Leftovers of attempts that died are removed by `sweep`, but only
-once those can win no more (`is_over`): until then an attempt that looks dead may still need them.
+A file that no record names does not exist. Leftovers of attempts that died are removed by `leftovers.sweep`,
+but only once those can win no more: until then an attempt that looks dead may still need them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import re
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -33,25 +32,12 @@ from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
     FileEntry,
-    iter_records,
     read_record,
     record_name,
 )
 from annotator.store.recovery import set_aside_damaged
 from annotator.store.schema import SCHEMAS, parse_metadata
-from annotator.store.storage import Storage, storage_at
-
-TABLES = ("images", "instances")
-# Every folder that a commit may write to; tracks are there once the people of a film are followed.
-FOLDERS = (*TABLES, "tracks", "commits")
-
-# Seconds: no two clocks that stamp the files of one run (nodes, store front ends) are this far apart.
-CLOCKS_APART = 3600
-
-# Everything a commit may leave in a run's folders, hidden or not.
-OWN_FILE = re.compile(
-    r"^\.?s(?P<shard>\d{6,})(-g(?P<generation>\d{3,}))?-(?P<attempt>[0-9a-f]{16})\.(parquet|json|corrupt)(\.tmp)?$"
-)
+from annotator.store.storage import storage_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,61 +186,6 @@ class ShardWriter:
         for name in names.values():
             with contextlib.suppress(OSError):
                 self._storage.remove(name)
-
-
-def sweep(run_dir: str | Path, idle: bool = False) -> list[str]:
-    """Remove what dead and beaten attempts at committed shards left behind, and superseded rows.
-
-    Safe beside any worker: files of attempts that may still win stay, and so does anything that this module
-    did not name (`verify` reports both). Where files that the standing record names are lost, all of the
-    shard stays: what it replaced may be the last good rows.
-
-    Args:
-        idle: nobody is at work on the run, so no attempt can win any more.
-
-    Returns the removed files, relative to the run folder.
-    """
-    storage = storage_at(run_dir)
-    listed = {folder: storage.names(folder) for folder in FOLDERS}
-    there = {f"{folder}/{file}" for folder, files in listed.items() for file in files}
-    whole = {
-        shard: (record.generation, record.attempt)
-        for shard, record in iter_records(run_dir)
-        if isinstance(record, CommitRecord) and all(entry.name in there for entry in record.files.values())
-    }
-    removed = []
-    for folder, files in listed.items():
-        for file in files:
-            match = OWN_FILE.match(file)
-            if match is None or int(match["shard"]) not in whole:
-                continue
-            generation, attempt = whole[int(match["shard"])]
-            # A visible file of the attempt that won is no leftover.
-            needed = match["attempt"] == attempt and not file.startswith(".")
-            name = f"{folder}/{file}"
-            if not needed and (idle or is_over(storage, name, match, generation)):
-                storage.remove(name)
-                removed.append(name)
-    return sorted(removed)
-
-
-def is_over(storage: Storage, name: str, match: re.Match[str], standing: int) -> bool:
-    """Whether the attempt that a file is of can win no more.
-
-    Args:
-        name: of the file, relative to the run folder; match: what `OWN_FILE` finds in it.
-        standing: generation of the record that stands for its shard.
-    """
-    generation = int(match["generation"] or 0)
-    if generation <= standing:
-        return True
-    # Attempts at a later generation begin once this one stands. What is older than its record, whichever
-    # clocks wrote the two, is of one that was lost or damaged, after which the shard was made anew.
-    record = record_name(int(match["shard"]), standing)
-    try:
-        return storage.modified(name) + CLOCKS_APART < storage.modified(record)
-    except FileNotFoundError:
-        return False  # one of the two went just now
 
 
 def _check(tables: dict[str, pa.Table], shard: int, may_be_empty: bool) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from annotator.errors import AnnotatorError, RunFailed
@@ -64,6 +65,15 @@ def remove(path: Path) -> None:
     """Unlink if it can be; for clearing up after a failure, which must not hide the failure itself."""
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+@contextlib.contextmanager
+def failures_in_words(where: Path | str) -> Iterator[None]:
+    """Raise what an OSError means to a person in its place, as `write_failure`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_failure(error, error.filename or where) from error
 
 
 def write_failure(error: OSError, where: Path | str) -> AnnotatorError:

@@ -47,6 +47,13 @@ class LocalStorage:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        sizes = {}
+        for name in self.names(folder):
+            with contextlib.suppress(FileNotFoundError):
+                sizes[name] = self.size(f"{folder}/{name}")
+        return sizes
+
     def add(self, name: str, data: bytes | memoryview) -> None:
         path = self._folder / name
         aside = path.with_name(f".{path.name}.tmp")

@@ -53,9 +53,11 @@ class ObjectStorage:
         return open_object(self._location.below(name))
 
     def names(self, folder: str) -> list[str]:
+        return list(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
         place = self._location.below(folder) if folder else self._location
-        names = (name for name, _ in list_objects(place))
-        return [name for name in names if "/" not in name]
+        return {name: size for name, size in list_objects(place) if "/" not in name}
 
     def add(self, name: str, data: bytes | memoryview) -> None:
         self._put(name, data)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from annotator.store.storage import Storage, storage_at
+from annotator.store.storage import Storage, many, storage_at
 
-# Records are read so many at a time where each takes a request.
-READERS, PAGE = 32, 4096
+# What every shard has.
+TABLES = ("images", "instances")
+# Every folder that a commit may write to; tracks are there once the people of a film are followed.
+TABLE_FOLDERS = (*TABLES, "tracks")
+FOLDERS = (*TABLE_FOLDERS, "commits")
 
 _NAME = re.compile(r"^s(\d{6,})(?:-g(\d{3,}))?\.json$")
 
@@ -68,6 +70,11 @@ class CommitRecord:
         """Rows in images."""
         return self.files["images"].rows
 
+    @property
+    def names(self) -> set[str]:
+        """Of its data files, relative to the run folder."""
+        return {entry.name for entry in self.files.values()}
+
     def to_json(self) -> bytes:
         """The file's bytes, with a checksum of its content."""
         # Through JSON once: the checksum is of what a reader will see (tuples, keys that were numbers).
@@ -96,6 +103,11 @@ class CommitRecord:
 
 def _checksum(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def listed(storage: Storage, folders: Iterable[str]) -> set[str]:
+    """Names of the files in some folders of a run, relative to it."""
+    return {f"{folder}/{file}" for folder in folders for file in storage.names(folder)}
 
 
 def record_name(shard: int, generation: int = 0) -> str:
@@ -178,8 +190,8 @@ def iter_records(run_dir: str | Path) -> Iterator[tuple[int, CommitRecord | Corr
     A record that vanishes meanwhile (put aside by a resuming run) is left out.
     """
     storage = storage_at(run_dir)
-    latest = [(shard, numbers[-1]) for shard, numbers in generations(run_dir).items()]
-    for (shard, _), data in zip(latest, _contents(storage, latest), strict=True):
+    latest = {shard: record_name(shard, numbers[-1]) for shard, numbers in generations(run_dir).items()}
+    for shard, data in zip(latest, contents(storage, list(latest.values())), strict=True):
         if data is None:
             continue
         try:
@@ -188,18 +200,13 @@ def iter_records(run_dir: str | Path) -> Iterator[tuple[int, CommitRecord | Corr
             yield shard, error
 
 
-def _contents(storage: Storage, places: list[tuple[int, int]]) -> Iterator[bytes | None]:
-    """The files of some records, in order; None for one that is not there."""
+def contents(storage: Storage, names: Sequence[str]) -> Iterator[bytes | None]:
+    """Small files, in order; None for one that is not there."""
 
-    def read(place: tuple[int, int]) -> bytes | None:
+    def read(name: str) -> bytes | None:
         try:
-            return storage.read(record_name(*place))
+            return storage.read(name)
         except FileNotFoundError:
             return None
 
-    if not storage.remote:
-        yield from map(read, places)
-        return
-    with ThreadPoolExecutor(READERS, "records") as pool:
-        for start in range(0, len(places), PAGE):
-            yield from pool.map(read, places[start : start + PAGE])
+    return many(storage, read, names)

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from annotator.store.records import CorruptRecordError, generations, parse_record, record_name
+from annotator.store.records import (
+    TABLE_FOLDERS,
+    CommitRecord,
+    CorruptRecordError,
+    contents,
+    generations,
+    listed,
+    parse_record,
+    record_name,
+    record_since,
+)
 from annotator.store.storage import Storage, storage_at
+
+_PUT_ASIDE = ".corrupt"
 
 
 def repair(run_dir: str | Path) -> dict[int, str]:
@@ -16,13 +29,13 @@ def repair(run_dir: str | Path) -> dict[int, str]:
     Returns what was wrong by shard: the commit record cannot be read, or a data file that it names is lost or
     of another size (`verify` looks deeper).
     """
-    storage = storage_at(run_dir)
+    storage, known = storage_at(run_dir), generations(run_dir)
     found = {}
-    for shard, numbers in generations(run_dir).items():
+    for shard in _suspects(storage, known):
         # The files of a superseded generation are gone: once the latest is damaged, so are the others.
-        for generation in reversed(numbers):
+        for generation in reversed(known[shard]):
             with contextlib.suppress(FileNotFoundError):
-                damage = _damage(storage, storage.read(record_name(shard, generation)), shard)
+                damage = _damage(storage.read(record_name(shard, generation)), shard, storage.size)
                 if damage is None:
                     break
                 if set_aside_damaged(storage, shard, generation):
@@ -38,22 +51,79 @@ def set_aside_damaged(storage: Storage, shard: int, generation: int = 0) -> bool
     """
     return storage.set_aside(
         record_name(shard, generation),
-        f"commits/.s{shard:06d}-{uuid.uuid4().hex[:16]}.corrupt",
-        lambda data: _damage(storage, data, shard) is not None,
+        f"commits/.s{shard:06d}-{uuid.uuid4().hex[:16]}{_PUT_ASIDE}",
+        lambda data: _damage(data, shard, storage.size) is not None,
     )
 
 
-def _damage(storage: Storage, data: bytes, shard: int) -> str | None:
+def lost_attempts(storage: Storage, names: Iterable[str]) -> set[str]:
+    """Attempts that have won and whose rows were lost, as far as the records that were put aside say.
+
+    Args:
+        names: of the files in `commits`, relative to the run folder.
+    """
+    lost = set()
+    for data in contents(storage, [name for name in names if name.endswith(_PUT_ASIDE)]):
+        with contextlib.suppress(CorruptRecordError):
+            record = CommitRecord.from_json(data or b"")
+            # A good one is on its way back to its place.
+            if _lack(record, storage.size) is not None:
+                lost.add(record.attempt)
+    return lost
+
+
+def lost_rows(run_dir: str | Path, records: Mapping[int, CommitRecord]) -> dict[int, str]:
+    """What of the rows of these shards is lost; `repair` makes such a shard count as not done.
+
+    Args:
+        records: those that stood a moment ago.
+    """
+    storage = storage_at(run_dir)
+    there = listed(storage, TABLE_FOLDERS)
+    lost = {}
+    for shard, record in records.items():
+        if record.names <= there:
+            continue
+        try:
+            # Others may have taken its place since.
+            lack = _lack(record_since(run_dir, shard, record.generation), storage.size)
+        except (FileNotFoundError, CorruptRecordError):
+            lack = "its commit record is lost"
+        if lack is not None:
+            lost[shard] = lack
+    return lost
+
+
+def _suspects(storage: Storage, known: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    """Shards to look at one by one: what was committed since the files were listed may be among them."""
+    sizes = {
+        f"{folder}/{file}": size for folder in TABLE_FOLDERS for file, size in storage.sizes(folder).items()
+    }
+    latest = [record_name(shard, numbers[-1]) for shard, numbers in known.items()]
+    for shard, data in zip(known, contents(storage, latest), strict=True):
+        if data is None or _damage(data, shard, sizes.__getitem__) is not None:
+            yield shard
+
+
+def _damage(data: bytes, shard: int, size: Callable[[str], int]) -> str | None:
     """What is wrong with a record or the files that it names, as far as a look at their sizes tells."""
     try:
-        record = parse_record(data, shard)
+        return _lack(parse_record(data, shard), size)
     except CorruptRecordError as error:
         return f"its commit record is damaged ({error})"
+
+
+def _lack(record: CommitRecord, size: Callable[[str], int]) -> str | None:
+    """What is wrong with the files that a record names.
+
+    Args:
+        size: of a file by its name; FileNotFoundError or KeyError where there is none.
+    """
     for entry in record.files.values():
         try:
-            size = storage.size(entry.name)
-        except FileNotFoundError:
+            found = size(entry.name)
+        except (FileNotFoundError, KeyError):
             return f"{entry.name} is lost"
-        if size != entry.bytes:
-            return f"{entry.name} has {size} bytes; {entry.bytes} were committed"
+        if found != entry.bytes:
+            return f"{entry.name} has {found} bytes; {entry.bytes} were committed"
     return None

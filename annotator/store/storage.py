@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from annotator.store.locations import absolute, is_remote, location
+
+# Where each call is a request, so many are under way at a time, of so many that are handed out at once.
+AT_A_TIME, PAGE = 32, 4096
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Storage(Protocol):
@@ -42,6 +49,10 @@ class Storage(Protocol):
 
     def names(self, folder: str) -> list[str]:
         """Names directly in a folder ("" for the whole), in no order; empty where there is none."""
+        ...
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of the files directly in a folder, by name; empty where there is none."""
         ...
 
     def add(self, name: str, data: bytes | memoryview) -> None:
@@ -81,6 +92,16 @@ def storage_at(place: str | Path) -> Storage:
         UserError: a URL that names no bucket, or with credentials in it.
     """
     return _storage(absolute(place))
+
+
+def many(storage: Storage, call: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
+    """What a call on a storage returns for each of many things, in order; raises what it raises."""
+    if not storage.remote:
+        yield from map(call, things)
+        return
+    with ThreadPoolExecutor(AT_A_TIME, "storage") as pool:
+        for start in range(0, len(things), PAGE):
+            yield from pool.map(call, things[start : start + PAGE])
 
 
 @lru_cache(maxsize=16)

@@ -8,13 +8,15 @@ import numpy as np
 
 from annotator.errors import RunFailed
 from annotator.store import run_info
-from annotator.store.commit import FOLDERS, OWN_FILE, is_over
+from annotator.store.leftovers import OWN_FILE, is_over
 from annotator.store.records import (
+    FOLDERS,
     CorruptRecordError,
     generations,
     iter_records,
     record_name,
 )
+from annotator.store.recovery import lost_attempts
 from annotator.store.storage import Storage, storage_at
 from annotator.store.verify_forgotten import check_forgotten
 from annotator.store.verify_plan import PlannedRows
@@ -40,6 +42,7 @@ def verify(run_dir: str | Path) -> Report:
     rows_of = np.zeros(report.planned, np.uint8)
     ledger = TrackLedger(bool(info and info.config.get("track")))
     named: set[str] = set()
+    damaged: set[int] = set()
     known = generations(run_dir)
     for shard, record in iter_records(run_dir):
         numbers = known.get(shard, [0])
@@ -47,18 +50,22 @@ def verify(run_dir: str | Path) -> Report:
         named.update(record_name(shard, generation) for generation in (0, *numbers))
         if isinstance(record, CorruptRecordError):
             report.add("corrupt-commit", where, f"damaged ({record}); run again to make the shard anew")
+            damaged.add(shard)
             continue
         named.update(entry.name for entry in record.files.values())
         if shard >= plan.shards:
             report.add("foreign", where, f"the plan has {plan.shards} shards; this is number {shard}")
             continue
         report.shards_done += 1
+        before = report.damages
         check_shard(storage, record, plan, rows_of, ledger, report)
+        if report.damages > before:
+            damaged.add(shard)
     report.missing = int((rows_of == 0).sum())
     report.doubled = int((rows_of > 1).sum())
     _name_missing(plan, rows_of, report)
     ledger.close(report)
-    _check_strays(storage, named, known, report)
+    _check_strays(storage, named, known, damaged, report)
     check_forgotten(run_dir, info, report)
     return report
 
@@ -89,10 +96,14 @@ def _name_missing(plan: PlannedRows, rows_of: np.ndarray, report: Report) -> Non
             )
 
 
-def _check_strays(storage: Storage, named: set[str], known: dict[int, list[int]], report: Report) -> None:
+def _check_strays(
+    storage: Storage, named: set[str], known: dict[int, list[int]], damaged: set[int], report: Report
+) -> None:
     """Files in the folders of a run that no commit record names."""
-    for folder in FOLDERS:
-        for file in sorted(storage.names(folder)):
+    lists = {folder: sorted(storage.names(folder)) for folder in FOLDERS}
+    lost = lost_attempts(storage, [f"commits/{file}" for file in lists["commits"]])
+    for folder, files in lists.items():
+        for file in files:
             name = f"{folder}/{file}"
             if name in named:
                 continue
@@ -102,16 +113,20 @@ def _check_strays(storage: Storage, named: set[str], known: dict[int, list[int]]
                     "stray", name, "no part of this run; whoever reads the folder will take it for one"
                 )
                 continue
+            shard = int(match["shard"])
             report.leftovers += 1
             # `SELECT * FROM 'images/*.parquet'` would count one with a visible name, beside those that stand.
-            standing = known.get(int(match["shard"]))
+            standing = known.get(shard)
             if file.startswith(".") or standing is None:
                 continue
-            if is_over(storage, name, match, standing[-1]):
+            if shard in damaged:
+                report.kept += 1
+                what = "kept until the shard is whole (annotator retry): these may be its last good rows"
+            elif is_over(match, standing[-1], lost):
                 what = "rows of an attempt that did not win; run again, and it is swept away"
             else:
                 what = (
-                    "rows of an attempt that is at work, or died; "
-                    "if no driver is at work (annotator status), remove the file"
+                    "rows of an attempt that is at work, or died; if no driver is at work (annotator "
+                    "status), remove the file, or run again two hours after it was written"
                 )
             report.add("leftover", name, what)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.store import run_info
-from annotator.store.commit import FOLDERS
 from annotator.store.parquet import open_parquet
+from annotator.store.records import FOLDERS
 from annotator.store.review_folder import copies_of
 from annotator.store.schema import PERSON_BITS
 from annotator.store.storage import storage_at
@@ -32,10 +32,17 @@ def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: 
     for path in [] if storage.remote else copies_of(run_dir, info, gone.tolist()):
         message = "a copy of a forgotten picture, or of one that nobody can tell; delete it"
         report.add("remains", str(path), message)
-    if report.leftovers:
+    if report.kept:
         message = (
-            f"{report.leftovers} leftover files may hold forgotten rows; if no driver is at work (annotator "
-            "status), remove those named as leftover, and in these folders all whose names begin with a dot"
+            f"{report.kept} leftover files may hold forgotten rows and are the last of damaged shards; make "
+            "these whole (annotator retry), then forget again"
+        )
+        report.add("remains", ", ".join(FOLDERS), message)
+    if removable := report.leftovers - report.kept:
+        message = (
+            f"{removable} leftover files may hold forgotten rows; if no driver is at work (annotator "
+            "status), remove those named as leftover, but for those that are kept, and in these folders all "
+            "whose names begin with a dot"
         )
         report.add("remains", ", ".join(FOLDERS), message)
     for name in storage.names("reviews"):

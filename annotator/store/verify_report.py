@@ -9,6 +9,9 @@ from typing import Any
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
 EXAMPLES = 20
 
+# Kinds of problems that make the rows of a shard count as lost.
+DAMAGES = ("lost-file", "damaged", "unreadable", "corrupt-commit")
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -37,6 +40,7 @@ class Report:
         problems: the first `EXAMPLES` of each kind.
         forgotten: items that were taken out of the run: nothing of them is left, or a problem says what.
         leftovers: files of attempts that did not win; `sweep` removes those of attempts that can win no more.
+        kept: those of them that may be the last good rows of damaged shards; they are to be left alone.
     """
 
     planned: int = 0
@@ -49,12 +53,18 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     leftovers: int = 0
+    kept: int = 0
     forgotten: int = 0
 
     @property
     def ok(self) -> bool:
         """Every planned item has exactly one row, and nothing is wrong with any row or file."""
         return not self.counts
+
+    @property
+    def damages(self) -> int:
+        """Problems by which rows count as lost."""
+        return sum(self.counts[kind] for kind in DAMAGES)
 
     def add(self, kind: str, where: str, message: str) -> None:
         """Record a problem."""

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed
-from annotator.store.commit import TABLES
 from annotator.store.parquet import in_memory
-from annotator.store.records import CommitRecord
+from annotator.store.records import TABLES, CommitRecord
 from annotator.store.schema import PERSON_BITS, follows, parse_metadata
 from annotator.store.storage import Storage
 from annotator.store.verify_plan import PlannedRows

@@ -18,7 +18,8 @@ from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
-from annotator.store.commit import ShardWriter, sweep
+from annotator.store.commit import ShardWriter
+from annotator.store.leftovers import sweep
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance

@@ -16,10 +16,14 @@ from annotator.privacy.matching import Matcher
 from annotator.report.page import write_report
 from annotator.review.layers import Review, read, write_layer
 from annotator.runtime.journal import Journal
+from annotator.runtime.launch import put_in_order
+from annotator.runtime.progress import ProgressBar
 from annotator.sources.plan import read_plan
 from annotator.store import run_info
-from annotator.store.commit import ShardWriter, sweep
+from annotator.store.commit import ShardWriter
+from annotator.store.leftovers import sweep
 from annotator.store.local import LocalStorage
+from annotator.store.recovery import repair
 from annotator.store.review_folder import copies_folder
 from annotator.store.status import summarise
 from annotator.store.verify import verify
@@ -114,6 +118,56 @@ def test_what_a_killed_retry_left_in_another_shard_goes_too(run):
     left[0].write_bytes(b"anna/0.jpg")
     (problem,) = verify(run.path).problems
     assert problem.kind == "remains" and "begin with a dot" in problem.message
+
+
+def test_a_run_that_ends_beside_it_takes_nothing_from_it(run, monkeypatch):
+    """Its signs of life are none of a driver's: the end comes between its files and their record."""
+    images, people = rows(run, "images"), rows(run, "instances")
+    publish = ShardWriter._publish
+
+    def beside(self, record):
+        put_in_order(str(run.path), ProgressBar(quiet=True))
+        return publish(self, record)
+
+    monkeypatch.setattr(ShardWriter, "_publish", beside)
+    assert forget(str(run.path), ["anna"]).shards == 2
+    assert repair(run.path) == {}
+    check(run, images, people)
+
+
+def test_an_attempt_that_was_begun_before_brings_nothing_back(run, monkeypatch):
+    """A retry of another shard, as slow as can be: it would win after all was forgotten."""
+    publish = ShardWriter._publish
+
+    def slow(self, record):
+        monkeypatch.setattr(ShardWriter, "_publish", publish)
+        forget(str(run.path), ["anna"])
+        return publish(self, record)
+
+    monkeypatch.setattr(ShardWriter, "_publish", slow)
+    outcome = ShardWriter(run.path, 3, 1).commit(*run.tables(3), {})
+    assert not outcome.won
+    report = verify(run.path)
+    assert report.ok and report.leftovers == 0
+
+
+def test_it_does_not_end_while_rows_are_lost(run, monkeypatch):
+    """What was replaced would stand again, with what was to be forgotten."""
+    scrub = forgetting.scrub_logs
+
+    def lose(*arguments):
+        next((run.path / "images").glob("s000000-g001-*")).unlink()
+        scrub(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting, "scrub_logs", lose)
+        with pytest.raises(RunFailed, match=r"rows of 1 shards .* are lost.*`annotator retry`"):
+            forget(str(run.path), ["anna"])
+    assert run_info.is_forgetting(run.path)
+    repair(run.path)
+    images, people = rows(run, "images"), rows(run, "instances")
+    forget(str(run.path), ["anna"])
+    check(run, images, people)
 
 
 def test_a_damaged_review_layer_is_named_and_the_proof_goes_on(run):

@@ -32,7 +32,7 @@ from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan
 from annotator.sources.stored_boxes import plan_with_boxes
 from annotator.store import run_info
-from annotator.store.commit import sweep
+from annotator.store.leftovers import sweep
 from annotator.store.reader import Run
 from annotator.store.results import stored_results
 from annotator.store.schema import ModelRecord, Provenance

@@ -8,7 +8,8 @@ import pytest
 
 from annotator.runtime import journal
 from annotator.runtime.job import Progress, WorkerNews
-from annotator.runtime.journal import Journal, read_lives, read_log
+from annotator.runtime.journal import Journal, may_be_at_work, read_lives, read_log
+from annotator.store.local import LocalStorage
 
 
 def test_a_line_a_shard(tmp_path):
@@ -47,6 +48,19 @@ def test_the_end_says_how(tmp_path):
     (life,) = read_lives(tmp_path)
     assert life.ended == "no worker lives"
     assert not life.alive
+
+
+def test_who_may_be_at_work(tmp_path, monkeypatch):
+    assert not may_be_at_work(tmp_path)
+    with Journal(tmp_path, 10, 0) as log:
+        assert may_be_at_work(tmp_path) and not may_be_at_work(tmp_path, but=log.start)
+    assert not may_be_at_work(tmp_path)
+
+    def failing(self, folder):
+        raise OSError(5, "Input/output error", folder)
+
+    monkeypatch.setattr(LocalStorage, "names", failing)
+    assert may_be_at_work(tmp_path)
 
 
 def test_a_silent_driver_is_not_alive(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +15,16 @@ from annotator.models.sources import ModelSource
 from annotator.privacy.forget import forget
 from annotator.runtime import launch
 from annotator.runtime.job import Job, ShardTask
-from annotator.runtime.journal import read_lives
+from annotator.runtime.journal import Journal, read_lives
 from annotator.runtime.launch import carry_out
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.run_report import RunReport
 from annotator.sources.plan import build_plan
 from annotator.store import run_info
+from annotator.store.commit import ShardWriter
+from annotator.store.local import LocalStorage
+from annotator.store.records import record_name
+from annotator.store.recovery import repair
 from annotator.store.status import summarise
 from annotator.store.verify import verify
 
@@ -92,6 +98,107 @@ def test_shards_that_are_missing_at_the_end_are_a_failure_of_the_run(film_run, w
     info = run_info.read(made.path)
     assert info.state == "failed" and info.failure is not None and "not committed" in info.failure
     assert [life.ended for life in read_lives(made.path)] == [info.failure]
+
+
+@pytest.fixture
+def two_shards(make_run, picture, people):
+    return make_run([picture(f"{n}.jpg", people([[9, 9, 20, 40]])) for n in range(4)]).commit()
+
+
+def test_rows_that_are_lost_at_the_end_are_a_failure_of_the_run(two_shards, monkeypatch) -> None:
+    """Those of any of its shards; the next start makes them anew."""
+    made = two_shards
+    lost = made.open().committed()[1].files["instances"].name
+    monkeypatch.setattr(
+        launch, "_executor", lambda job: lambda job, tasks, report: (made.path / lost).unlink()
+    )
+    with pytest.raises(RunFailed, match=rf"rows of 1 shards are lost, the first is 1 \({lost} is lost\)"):
+        start_again(made, 0)
+    info = run_info.read(made.path)
+    assert info.state == "failed" and info.failure is not None and "run again" in info.failure
+    assert list(repair(made.path)) == [1]
+    monkeypatch.setattr(launch, "_executor", lambda job: lambda job, tasks, report: made.commit(1))
+    start_again(made, 1)
+    assert run_info.read(made.path).state == "finished" and verify(made.path).ok
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"{"), Path.unlink], ids=["torn", "lost"])
+def test_a_shard_made_anew_leaves_nothing_of_what_was_lost(two_shards, damage) -> None:
+    """No record says whose the visible rows of the lost generation are."""
+    made = two_shards
+    assert ShardWriter(made.path, 0, 1).commit(*made.tables(0), {}).won
+    launch.put_in_order(str(made.path), ProgressBar(quiet=True))
+    for generation in (0, 1):
+        damage(made.path / record_name(0, generation))
+    repair(made.path)
+    (task,) = launch.to_make(str(made.path), range(2), made.open().committed())
+    assert (task.shard, task.generation, task.only) == (0, 1, None)
+    assert ShardWriter(made.path, 0, task.generation).commit(*made.tables(0), {}).won
+    launch.put_in_order(str(made.path), ProgressBar(quiet=True))
+    report = verify(made.path)
+    assert report.ok and report.leftovers == 0
+
+
+def test_the_end_takes_nothing_from_a_driver_that_seems_dead(two_shards, monkeypatch) -> None:
+    """Its clock is behind, or its signs of life are late; it is between its files and their record."""
+    made, publish = two_shards, ShardWriter._publish
+
+    def beside(self, record):
+        start_again(made)
+        assert not any(life.alive for life in read_lives(made.path))
+        return publish(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "_publish", beside)
+        assert ShardWriter(made.path, 0, 1).commit(*made.tables(0), {}).won
+    launch.put_in_order(str(made.path), ProgressBar(quiet=True))
+    assert verify(made.path).ok and sum(batch.num_rows for batch in made.open().instances()) == 4
+
+
+def test_what_drivers_judge_by_goes_with_the_last_one(two_shards, monkeypatch) -> None:
+    path = str(two_shards.path)
+    log, case = two_shards.path / "intents/a.intent", two_shards.path / "intents/s000000.cases.json"
+
+    def left() -> list[bool]:
+        launch.put_in_order(path, ProgressBar(quiet=True))
+        return [log.exists(), case.exists()]
+
+    log.parent.mkdir()
+    log.touch()
+    case.touch()
+    with Journal(path, 4, 4):
+        assert left() == [True, True]
+    names = LocalStorage.names
+
+    def no_logs(self, folder):
+        if folder == "logs":
+            raise OSError(errno.EIO, "Input/output error", folder)
+        return names(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "names", no_logs)
+        start_again(two_shards)
+        assert run_info.read(path).state == "finished" and left() == [True, True]
+    assert left() == [False, False]
+
+
+def test_a_storage_that_fails_while_tidying_up_is_a_failure_that_running_again_mends(
+    two_shards, monkeypatch
+) -> None:
+    left = two_shards.path / "images" / f"s000000-{'0' * 16}.parquet"
+    left.write_bytes(b"PAR1")
+
+    def failing(self, name):
+        raise OSError(errno.EIO, "Input/output error", name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "remove", failing)
+        with pytest.raises(RunFailed, match=rf"{left.name} failed: .*Input/output error.* run again"):
+            start_again(two_shards)
+    info = run_info.read(two_shards.path)
+    assert info.state == "failed" and info.failure is not None and "Input/output error" in info.failure
+    start_again(two_shards)
+    assert run_info.read(two_shards.path).state == "finished" and not left.exists()
 
 
 @pytest.mark.parametrize("listed", ["a folder", "names"])

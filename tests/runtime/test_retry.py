@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from annotator.errors import ItemError, UserError
+from annotator.models.estimator import Estimator
 from annotator.models.sources import ModelSource
 from annotator.privacy.forget import forget
 from annotator.runtime import ingredients, launch
@@ -29,7 +31,7 @@ from annotator.store.verify import verify
 INLINE = {"executor": "inline", "device": "cpu"}
 
 
-class Models:
+class Models(Estimator):
     """None of the pictures of these runs exist, so that nobody is ever asked for people."""
 
     skeleton = COCO_17
@@ -160,10 +162,11 @@ def test_without_any_errors_there_is_nothing_to_do(make_run, picture) -> None:
 
 
 def test_a_retry_with_nothing_to_do_sweeps_what_dead_attempts_left(run) -> None:
-    """One died at a shard, one at the next retry of it: nothing is left to be removed by hand."""
+    """One died at a shard, one long ago at a retry of it: nothing is left to be removed by hand."""
     left = [run.path / f"images/s000001{of}-{'0' * 16}.parquet" for of in ("", "-g001")]
     for path in left:
         path.write_bytes(b"PAR1")
+        os.utime(path, (0, 0))
     assert not verify(run.path).ok
     again(run, {"read/missing"})
     assert not any(path.exists() for path in left) and verify(run.path).ok

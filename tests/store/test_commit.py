@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import RunFailed
-from annotator.store.commit import ShardWriter, sweep
+from annotator.store.commit import ShardWriter
+from annotator.store.leftovers import sweep
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord, CorruptRecordError, read_record, record_name
 from annotator.store.recovery import repair, set_aside_damaged

@@ -14,8 +14,9 @@ from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
-from annotator.store.commit import CLOCKS_APART, ShardWriter, sweep
+from annotator.store.commit import ShardWriter
 from annotator.store.generations import merge
+from annotator.store.leftovers import DEAD_AFTER, generations_begun, sweep
 from annotator.store.local import LocalStorage
 from annotator.store.reader import Run
 from annotator.store.records import generations, record_name, standing_record
@@ -24,6 +25,7 @@ from annotator.store.results import stored_results
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.status import summarise
+from annotator.store.storage import storage_at
 from annotator.store.verify import verify
 from annotator.store.visibility import ScoreThresholds
 
@@ -78,9 +80,9 @@ class Retried:
         return self.commit(tables, record.generation + 1)
 
     def age(self):
-        """As if nothing had been written for longer than clocks differ."""
+        """As if nothing had been written for so long that any attempt is over."""
         for path in self.path.rglob("*"):
-            stamp = path.stat().st_mtime - CLOCKS_APART - 60
+            stamp = path.stat().st_mtime - DEAD_AFTER - 60
             os.utime(path, (stamp, stamp))
 
     def visible(self, table):
@@ -200,11 +202,10 @@ def test_a_shard_made_anew_after_its_retry_was_damaged_is_not_seen_double(retrie
     damage(retried.path / record_name(0, 1) if of_record else rows)
     repair(retried.path)
     assert rows.exists()  # until there are others
-    retried.age()
-    assert retried.commit(retried.tables(range(ITEMS))).won
+    assert retried.commit(retried.tables(range(ITEMS)), generations_begun(storage_at(retried.path))[0]).won
     assert not verify(retried.path).ok
     # Of an attempt under way at the next retry.
-    late = retried.path / "images" / f"s000000-g001-{'0' * 16}.parquet"
+    late = retried.path / "images" / f"s000000-g002-{'0' * 16}.parquet"
     late.write_bytes(b"PAR1")
     sweep(retried.path)
     (problem,) = verify(retried.path).problems
@@ -252,15 +253,16 @@ def test_a_zombie_whose_record_is_damaged_comes_too_late_as_well(retried):
     assert verify(retried.path).ok
 
 
-@pytest.mark.parametrize("ahead", [0, CLOCKS_APART - 60])
-def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch, ahead):
-    """Though the clock that stamped the first record be ahead."""
-    publish, record = ShardWriter._publish, retried.path / record_name(0)
-    stamp = record.stat().st_mtime + ahead
-    os.utime(record, (stamp, stamp))
+@pytest.mark.parametrize("behind", [0, DEAD_AFTER / 2])
+def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch, behind):
+    """Though the clock that stamps them be behind."""
+    publish = ShardWriter._publish
 
     def swept(self, record):
-        sweep(retried.path)
+        for path in retried.path.rglob("*-g001-*.parquet"):
+            stamp = path.stat().st_mtime - behind
+            os.utime(path, (stamp, stamp))
+        assert sweep(retried.path) == []
         return publish(self, record)
 
     monkeypatch.setattr(ShardWriter, "_publish", swept)

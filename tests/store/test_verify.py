@@ -158,6 +158,24 @@ def test_a_lost_file(run) -> None:
     assert report.counts == {"lost-file": 1, "missing": 1} and report.missing == 2
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["lost", "cut"])
+def test_the_last_good_rows_are_not_called_something_to_remove(run, damage) -> None:
+    """Rows that a retry replaced, while those of the retry are lost."""
+    forget(str(run.path), ["5.jpg"])
+    before = data_file(run.path, "instances", 0)
+    ShardWriter(run.path, 0, 1).commit(*run.tables(0), {})
+    damage(data_file(run.path, "instances", 0))
+    report = verify(run.path)
+    about = {problem.where: problem.message for problem in report.problems if problem.kind == "leftover"}
+    assert len(about) == 2 and "annotator retry" in about[f"instances/{before.name}"]
+    assert not any("remove" in message or "swept" in message for message in about.values())
+    (remains,) = [problem.message for problem in report.problems if problem.kind == "remains"]
+    assert remains.startswith("2 leftover files") and "annotator retry" in remains
+    (run.path / "images" / f".s000001-{'0' * 16}.parquet.tmp").write_bytes(b"x")
+    remains = [problem.message for problem in verify(run.path).problems if problem.kind == "remains"]
+    assert [text[0] for text in remains] == ["2", "1"] and "begin with a dot" in remains[1]
+
+
 def test_a_table_of_something_else(run) -> None:
     rewrite(run.path, "instances", 1, lambda t: t.drop_columns(["area"]))
     assert kinds(run.path) == {"damaged": 1}

@@ -10,7 +10,7 @@ from annotator.errors import ItemError, UserError
 from annotator.export import FORMATS
 from annotator.report.film import collect_films
 from annotator.report.page import write_report
-from annotator.store.commit import sweep
+from annotator.store.leftovers import sweep
 from annotator.store.verify import verify
 from annotator.tracks.films import films_of
 from annotator.tracks.layer import follow_run

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from annotator.errors import ItemError, RunFailed
-from annotator.store.commit import ShardWriter, sweep
+from annotator.store.commit import ShardWriter
+from annotator.store.leftovers import sweep
 from annotator.store.snapshot import Snapshot
 from annotator.store.verify import verify
 from annotator.tracks.films import film_shards, films_of

@@ -12,7 +12,7 @@ import pytest
 
 from annotator.errors import UserError
 from annotator.export import FORMATS
-from annotator.store.commit import sweep
+from annotator.store.leftovers import sweep
 from annotator.store.records import record_name
 from annotator.tracks.layer import follow_run
 from annotator.tracks.smooth import estimate_sigma, smooth
