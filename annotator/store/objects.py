@@ -8,16 +8,17 @@ from __future__ import annotations
 import errno
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from annotator.errors import RunFailed
 from annotator.store.locations import Location, redacted
 
 RETRIES, RETRY_SECONDS, REQUEST_SECONDS = 5, 60, 120
-# Smaller files are read at once, larger ones piece by piece.
+# Smaller files are opened in memory, larger ones as a copy on disk that grows piece by piece.
 WHOLE_BYTES, PIECE_BYTES = 32 << 20, 4 << 20
 LIST_PAGE = 1000
 
@@ -113,11 +114,30 @@ def _meta(place: Location) -> Any:
 
 
 def open_object(place: Location) -> BinaryIO:
-    """An object as a file to read; errors as `read_object`."""
-    size = size_of(place)
-    if size <= WHOLE_BYTES:
+    """An object as a file to read: in memory, or a copy on this machine; errors as `read_object`.
+
+    The copy has no name on the disk, so it goes with the process; the last one is kept for the next call, as
+    a plan is read bit by bit.
+    """
+    meta = _meta(place)
+    if meta["size"] <= WHOLE_BYTES:
         return io.BytesIO(read_object(place))
-    return io.BufferedReader(_Pieces(place, size), PIECE_BYTES)
+    copy = _copy(place, meta["size"], meta["last_modified"], meta["e_tag"])
+    # Opened anew: a duplicate would be where others have read to.
+    return open(f"/proc/self/fd/{copy.fileno()}", "rb")  # noqa: PTH123 - the caller's to close
+
+
+@lru_cache(maxsize=1)
+def _copy(place: Location, *_: object) -> IO[bytes]:
+    file = tempfile.TemporaryFile(prefix="annotator-object-")  # noqa: SIM115 - kept for later calls
+    try:
+        for piece in pieces(place):
+            file.write(piece)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def pieces(place: Location) -> Iterator[bytes]:
@@ -142,42 +162,6 @@ def list_objects(place: Location) -> Iterator[tuple[str, int]]:
         for page in obstore.list(client(place.bucket), prefix or None, chunk_size=LIST_PAGE):
             for entry in page:
                 yield entry["path"][len(prefix) :], entry["size"]
-
-
-class _Pieces(io.RawIOBase):
-    """An object of known size, read range by range."""
-
-    def __init__(self, place: Location, size: int) -> None:
-        self._place, self._size, self._at = place, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        import obstore
-
-        view = memoryview(buffer).cast("B")
-        length = min(len(view), self._size - self._at)
-        if length <= 0:
-            return 0
-        with failures(self._place):
-            data = obstore.get_range(
-                client(self._place.bucket), self._place.key, start=self._at, length=length
-            )
-            view[:length] = bytes(data)
-        self._at += length
-        return length
 
 
 class failures:  # noqa: N801 - reads as a statement: with failures(place)

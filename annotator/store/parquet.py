@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -35,17 +34,16 @@ def open_parquet(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
         yield parquet
 
 
-def native(file: BinaryIO) -> pa.NativeFile | BinaryIO:
+def native(file: BinaryIO) -> pa.NativeFile:
     """The same content for Arrow's own threads.
 
     A Python file would be let go of by one of them, which needs the interpreter for it and brings the process
-    down if that is about to end (apache/arrow#34314). Only objects too large for memory stay Python files.
+    down if that is about to end (apache/arrow#34314).
     """
     if isinstance(file, io.BytesIO):
         return in_memory(file.getbuffer())
-    if isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO):
-        return pa.OSFile(os.fspath(file.name), "rb")
-    return file
+    # By its descriptor, as a copy has no name.
+    return pa.OSFile(f"/proc/self/fd/{file.fileno()}", "rb")
 
 
 def in_memory(data: bytes | memoryview) -> pa.BufferReader:

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from annotator.errors import RunFailed, UserError
 from annotator.export import FORMATS
 from annotator.store import object_storage, objects
-from annotator.store.commit import ShardWriter, sweep
+from annotator.store.commit import ShardWriter
+from annotator.store.leftovers import sweep
 from annotator.store.locations import is_remote, location, redacted
+from annotator.store.parquet import native
 from annotator.store.reader import Run
 from annotator.store.recovery import repair
 from annotator.store.status import summarise
@@ -186,6 +189,35 @@ def test_a_damaged_record_or_file_is_made_anew(remote):
     assert commit(url, run, 0).won
     sweep(url)
     assert verify(url).ok
+
+
+def test_repair_asks_for_no_size_of_sound_files(remote, proxy):
+    url, run = remote
+    for shard in (0, 1):
+        commit(url, run, shard)
+    proxy.seen.clear()
+    assert repair(url) == {}
+    assert proxy.seen and not [path for method, path, _ in proxy.seen if method == "HEAD"]
+
+
+def test_large_objects_are_read_from_one_copy_by_arrow_itself(remote, monkeypatch):
+    """A Python file in the hands of Arrow's threads may bring a process down that is about to end."""
+    url, run = remote
+    commit(url, run, 0)
+    fetched, pieces = [], objects.pieces
+    monkeypatch.setattr(objects, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(objects, "pieces", lambda place: fetched.append(place.url) or pieces(place))
+    name = "plan/items.parquet"
+    for _ in range(2):
+        with storage_at(url).open(name) as file, native(file) as source:
+            assert isinstance(source, pa.NativeFile) and not isinstance(source, pa.PythonFile)
+            assert source.read() == (run.path / name).read_bytes()
+    assert fetched == [f"{url}/{name}"]
+    assert len(Run(url).plan) == 4 and people(url) > 0
+    # Another one in its place is not taken for it.
+    storage_at(url).replace(name, b"another")
+    with storage_at(url).open(name) as file:
+        assert file.read() == b"another"
 
 
 def test_a_store_without_conditions_is_found_out_and_still_keeps_one_record(remote, proxy, monkeypatch):
