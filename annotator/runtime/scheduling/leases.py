@@ -22,7 +22,8 @@ from annotator.runtime.scheduling.roster import Roster, State, Worker
 class Scheduler:
     """Leases shards to workers until each is done once, or set aside because nothing can carry it out.
 
-    All calls cost O(log workers), except for choosing a straggler at the very end.
+    What a call costs does not grow with the workers, but for three looks at all of them: at their deadlines
+    once a second, for those too many when room or work runs out, and for stragglers at the very end.
 
     Args:
         shards: to carry out, in the order in which they are to be started.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ class Worker:
         number: not used twice.
         deadline: seconds of the scheduler's clock; to be ready, from the time it has a place, then to make
             progress.
-        armed: the heap has an entry for its hang deadline.
         mark: its progress as it last showed it.
         held: its leases, the one under way first.
     """
@@ -39,7 +37,6 @@ class Worker:
     number: int
     deadline: float = math.inf
     state: State = State.STARTING
-    armed: bool = False
     mark: Hashable = None
     held: list[Held] = field(default_factory=list)
 
@@ -54,12 +51,12 @@ class Roster:
         self.idle: dict[int, Worker] = {}
         self.spare: dict[int, Worker] = {}
         self._unplaced: set[int] = set()
-        self._deadlines: list[tuple[float, int, bool]] = []  # (time, worker, of its start)
         self._numbers = count()
         self.starting = 0
         self._failed_starts = 0
         self._pauses = 0
         self._not_before = 0.0
+        self._next_look = 0.0
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -93,7 +90,6 @@ class Roster:
         if worker.number in self._unplaced:
             self._unplaced.discard(worker.number)
             worker.deadline = now + self._policy.start_seconds
-            heapq.heappush(self._deadlines, (worker.deadline, worker.number, True))
 
     def may_start(self, now: float) -> bool:
         """Whether no pause is under way after failed starts."""
@@ -166,32 +162,22 @@ class Roster:
             self.spare[worker.number] = worker
 
     def extend(self, worker: Worker, now: float) -> None:
-        """Let the hang deadline of a worker begin anew; its one entry in the heap may be an earlier one."""
+        """Let the hang deadline of a worker begin anew."""
         worker.deadline = now + self._policy.hang_seconds
-        if not worker.armed and worker.held and worker.state is State.READY:
-            self._arm(worker)
-
-    def _arm(self, worker: Worker) -> None:
-        worker.armed = True
-        heapq.heappush(self._deadlines, (worker.deadline, worker.number, False))
 
     def overdue(self, now: float) -> Iterator[tuple[Worker, bool]]:
         """Workers past their deadline, each once, and whether it was the one for coming up.
 
-        Those that hang are doomed; those that did not come up are the caller's to remove.
+        Those that hang are doomed; those that did not come up are the caller's to remove. It looks once a
+        second: a walk over all workers at each event would cost the more the more of them there are.
         """
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, number, of_start = heapq.heappop(self._deadlines)
-            worker = self._workers.get(number)
-            if worker is None or worker.state is not (State.STARTING if of_start else State.READY):
-                continue
-            if of_start:
+        if now < self._next_look:
+            return
+        self._next_look = now + 1
+        for worker in [worker for worker in self._workers.values() if worker.deadline <= now]:
+            if worker.state is State.STARTING:
                 yield worker, True
-                continue
-            worker.armed = False
-            if worker.held and worker.deadline <= now:
+            elif worker.state is State.READY and worker.held:
                 worker.state = State.DOOMED
                 self.sort_in(worker)
                 yield worker, False
-            elif worker.held:
-                self._arm(worker)
