@@ -31,7 +31,7 @@ from annotator.runtime.worker import ShardWorker
 from annotator.skeletons import COCO_17
 from annotator.sources.plan import build_plan, write_plan
 from annotator.store import run_info
-from annotator.store.commit import sweep
+from annotator.store.leftovers import sweep
 from annotator.store.reader import Run
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.synth.film import ANNOTATIONS, VIDEOS_DIR
