@@ -8,7 +8,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from annotator.store.records import FOLDERS, CommitRecord, iter_records, listed
-from annotator.store.recovery import lost_attempts
+from annotator.store.recovery import lack, lost_attempts
 from annotator.store.storage import Storage, many, storage_at
 
 # Seconds after which an attempt that published nothing counts as dead: an hour, in which any commit ends, and
@@ -33,7 +33,8 @@ def sweep(run_dir: str | Path) -> list[str]:
       whole rows again, and `repair` goes back to it.
 
     All else stays (`verify` reports it), and so does anything that this module did not name. Where files that
-    the standing record names are lost, all of the shard stays: what it replaced may be the last good rows.
+    the standing record names are lost or cut, all of the shard stays: what they replaced may be the last good
+    rows.
 
     Returns the removed files, relative to the run folder.
     """
@@ -42,11 +43,12 @@ def sweep(run_dir: str | Path) -> list[str]:
     whole = {
         shard: record
         for shard, record in iter_records(run_dir)
-        if isinstance(record, CommitRecord) and record.names <= files
+        if isinstance(record, CommitRecord) and lack(record, files.__getitem__) is None
     }
     lost = lost_attempts(storage, files)
     over, undecided = [], []
-    for name in files.difference(*(record.names for record in whole.values())):
+    needed = {entry.name for record in whole.values() for entry in record.files.values()}
+    for name in files.keys() - needed:
         match = _own(name)
         standing = whole.get(int(match["shard"])) if match else None
         if match and standing:

@@ -70,11 +70,6 @@ class CommitRecord:
         """Rows in images."""
         return self.files["images"].rows
 
-    @property
-    def names(self) -> set[str]:
-        """Of its data files, relative to the run folder."""
-        return {entry.name for entry in self.files.values()}
-
     def to_json(self) -> bytes:
         """The file's bytes, with a checksum of its content."""
         # Through JSON once: the checksum is of what a reader will see (tuples, keys that were numbers).
@@ -105,9 +100,9 @@ def _checksum(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def listed(storage: Storage, folders: Iterable[str]) -> set[str]:
-    """Names of the files in some folders of a run, relative to it."""
-    return {f"{folder}/{file}" for folder in folders for file in storage.names(folder)}
+def listed(storage: Storage, folders: Iterable[str]) -> dict[str, int]:
+    """Bytes of the files in some folders of a run, by their names relative to it."""
+    return {f"{folder}/{file}": size for folder in folders for file, size in storage.sizes(folder).items()}
 
 
 def record_name(shard: int, generation: int = 0) -> str:

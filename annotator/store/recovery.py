@@ -67,7 +67,7 @@ def lost_attempts(storage: Storage, names: Iterable[str]) -> set[str]:
         with contextlib.suppress(CorruptRecordError):
             record = CommitRecord.from_json(data or b"")
             # A good one is on its way back to its place.
-            if _lack(record, storage.size) is not None:
+            if lack(record, storage.size) is not None:
                 lost.add(record.attempt)
     return lost
 
@@ -82,38 +82,19 @@ def lost_rows(run_dir: str | Path, records: Mapping[int, CommitRecord]) -> dict[
     there = listed(storage, TABLE_FOLDERS)
     lost = {}
     for shard, record in records.items():
-        if record.names <= there:
+        if lack(record, there.__getitem__) is None:
             continue
         try:
             # Others may have taken its place since.
-            lack = _lack(record_since(run_dir, shard, record.generation), storage.size)
+            what = lack(record_since(run_dir, shard, record.generation), storage.size)
         except (FileNotFoundError, CorruptRecordError):
-            lack = "its commit record is lost"
-        if lack is not None:
-            lost[shard] = lack
+            what = "its commit record is lost"
+        if what is not None:
+            lost[shard] = what
     return lost
 
 
-def _suspects(storage: Storage, known: Mapping[int, Sequence[int]]) -> Iterator[int]:
-    """Shards to look at one by one: what was committed since the files were listed may be among them."""
-    sizes = {
-        f"{folder}/{file}": size for folder in TABLE_FOLDERS for file, size in storage.sizes(folder).items()
-    }
-    latest = [record_name(shard, numbers[-1]) for shard, numbers in known.items()]
-    for shard, data in zip(known, contents(storage, latest), strict=True):
-        if data is None or _damage(data, shard, sizes.__getitem__) is not None:
-            yield shard
-
-
-def _damage(data: bytes, shard: int, size: Callable[[str], int]) -> str | None:
-    """What is wrong with a record or the files that it names, as far as a look at their sizes tells."""
-    try:
-        return _lack(parse_record(data, shard), size)
-    except CorruptRecordError as error:
-        return f"its commit record is damaged ({error})"
-
-
-def _lack(record: CommitRecord, size: Callable[[str], int]) -> str | None:
+def lack(record: CommitRecord, size: Callable[[str], int]) -> str | None:
     """What is wrong with the files that a record names.
 
     Args:
@@ -127,3 +108,20 @@ def _lack(record: CommitRecord, size: Callable[[str], int]) -> str | None:
         if found != entry.bytes:
             return f"{entry.name} has {found} bytes; {entry.bytes} were committed"
     return None
+
+
+def _suspects(storage: Storage, known: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    """Shards to look at one by one: what was committed since the files were listed may be among them."""
+    sizes = listed(storage, TABLE_FOLDERS)
+    latest = [record_name(shard, numbers[-1]) for shard, numbers in known.items()]
+    for shard, data in zip(known, contents(storage, latest), strict=True):
+        if data is None or _damage(data, shard, sizes.__getitem__) is not None:
+            yield shard
+
+
+def _damage(data: bytes, shard: int, size: Callable[[str], int]) -> str | None:
+    """What is wrong with a record or the files that it names, as far as a look at their sizes tells."""
+    try:
+        return lack(parse_record(data, shard), size)
+    except CorruptRecordError as error:
+        return f"its commit record is damaged ({error})"

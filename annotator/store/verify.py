@@ -121,7 +121,9 @@ def _check_strays(
                 continue
             if shard in damaged:
                 report.kept += 1
-                what = "kept until the shard is whole (annotator retry): these may be its last good rows"
+                what = (
+                    "these may be the last good rows: leave them until the shard is whole (annotator retry)"
+                )
             elif is_over(match, standing[-1], lost):
                 what = "rows of an attempt that did not win; run again, and it is swept away"
             else:

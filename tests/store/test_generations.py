@@ -271,10 +271,11 @@ def test_a_sweep_beside_a_retry_leaves_its_files_alone(retried, monkeypatch, beh
     assert verify(retried.path).ok
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, _cut], ids=["lost", "cut"])
 @pytest.mark.parametrize("table", ["images", "instances"])
-def test_a_sweep_keeps_the_old_rows_while_those_that_stand_are_lost(retried, table):
+def test_a_sweep_keeps_the_old_rows_while_those_that_stand_are_lost(retried, table, damage):
     retried.retry()
-    (retried.path / standing_record(retried.path, 0).files[table].name).unlink()
+    damage(retried.path / standing_record(retried.path, 0).files[table].name)
     assert sweep(retried.path) == []
     assert set(repair(retried.path)) == {0}
     assert summarise(retried.path).error == len(BAD)
