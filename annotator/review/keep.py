@@ -41,7 +41,7 @@ def kept(old: Document, new: Document) -> Document:
             continue
         line, box = lines_before.get(label["person"]), boxes_before.get(label["person"])
         touched = line is not None and _touched(line)
-        poses[place] = _redrawn(line, poses[place]) if touched else _tagged_as(line, poses[place])
+        poses[place] = _redrawn(line, poses[place])
         boxes[place] = _tagged_as(box, boxes[place])
         label["tags"] = was.get("tags") or []
         label |= {name: was[name] for name in DECISION if was.get(name) is not None}
@@ -87,11 +87,13 @@ def _touched(line: Document) -> bool:
     return line["points"] != line["drawn"]
 
 
-def _redrawn(line: Document, new: Document) -> Document:
-    """A line that somebody dragged, on a new prediction: the joints that nobody touched go with it.
+def _redrawn(line: Document | None, new: Document) -> Document:
+    """The line of a new prediction, with the vertices that somebody dragged where they were left.
 
-    One that has lost vertices or got more stays as it is: nobody knows which joint is which.
+    A line that has lost vertices or got more stays as it is: nobody knows which joint is which.
     """
+    if line is None or not _touched(line):
+        return _tagged_as(line, new)
     if [len(chain) for chain in line["points"]] != [len(chain) for chain in new["points"]]:
         return line
     chains = zip(line["points"], line["drawn"], new["points"], strict=True)

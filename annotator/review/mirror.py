@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from annotator.skeletons import COCO_17, Skeleton
 
@@ -76,7 +77,7 @@ def mirror_of(skeleton: Skeleton) -> Mirror:
     return Mirror(tuple(tuple(chain) for chain in lines))
 
 
-def dragged(line: Sequence, drawn: Sequence) -> np.ndarray:
+def dragged(line: ArrayLike, drawn: ArrayLike) -> np.ndarray:
     """(V,) bool: which vertices (V, 2), in fractions of the image, somebody moved since they were drawn."""
     return np.abs(np.subtract(line, drawn)).max(axis=-1) > _MOVED
 
