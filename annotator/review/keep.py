@@ -56,6 +56,9 @@ def kept(old: Document, new: Document) -> Document:
             keypoints.append(was | {"gone": True})
             poses.append(line)
             boxes.append(box)
+    # Somebody drew them anew: they belong to nobody predicted, as `pull` says.
+    drawn = (old.get("poses") or {}).get("polylines") or ()
+    poses += [line for line in drawn if line.get("person") is None]
     changes["keypoints"] = {"_cls": "Keypoints", "keypoints": keypoints}
     changes["poses"] = {"_cls": "Polylines", "polylines": poses}
     changes["people"] = {"_cls": "Detections", "detections": boxes}

@@ -16,7 +16,7 @@ from annotator.errors import UserError
 from annotator.review import layers
 from annotator.review.decisions import UNSET
 from annotator.review.documents import Document
-from annotator.review.fields import KEYPOINTS, POSES
+from annotator.review.fields import KEYPOINTS, POSE_LIST, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
 from annotator.review.layers import Review, as_float32
@@ -25,6 +25,9 @@ from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
 from annotator.store.reader import Run
 from annotator.store.snapshot import Snapshot
+
+# Samples that people touched: a load writes both times alike.
+_CHANGED = {"$expr": {"$ne": ["$last_modified_at", "$loaded_at"]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Pulled:
         new: rows in it. decided, corrected: of them.
         decisions: people by decision, all layers together.
         broken: corrections that cannot be read, in the new layer.
+        of_nobody: lines drawn anew in the App, which are no correction of anybody predicted.
         send_back: the images to annotate again.
     """
 
@@ -45,6 +49,7 @@ class Pulled:
     corrected: int
     decisions: dict[str, int]
     broken: int
+    of_nobody: int
     send_back: SendBack
 
 
@@ -78,6 +83,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
         corrected=sum(row.keypoints is not None for row in new),
         decisions=decisions,
         broken=sum("broken" in row.flags for row in new),
+        of_nobody=_lines_of_nobody(dataset._sample_collection),
         send_back=write_manifest(run, merged.values()),
     )
 
@@ -107,11 +113,16 @@ def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Re
 
 def _touched(collection: Any) -> dict[int, list[Any]]:
     """Ids of the samples that changed after they were loaded, by shard."""
-    changed = {"$expr": {"$ne": ["$last_modified_at", "$loaded_at"]}}
     found: dict[int, list[Any]] = {}
-    for document in collection.find(changed, {"shard": 1, "index": 1}).sort("index", 1):
+    for document in collection.find(_CHANGED, {"shard": 1, "index": 1}).sort("index", 1):
         found.setdefault(document["shard"], []).append(document["_id"])
     return found
+
+
+def _lines_of_nobody(collection: Any) -> int:
+    added = {**_CHANGED, POSE_LIST: {"$elemMatch": {"person": None}}}
+    documents = collection.find(added, {f"{POSE_LIST}.person": 1})
+    return sum(line.get("person") is None for found in documents for line in found[POSES]["polylines"])
 
 
 def _predicted(instances: pa.RecordBatch) -> dict[int, np.ndarray]:

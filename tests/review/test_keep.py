@@ -39,6 +39,13 @@ def test_tags_stay_on_all_labels_of_a_person(dragged: bool) -> None:
     assert labels["poses"][0]["points"][0][0] == ([0.5, 0.5] if dragged else [0.2, 0.1])
 
 
+def test_a_line_that_somebody_drew_anew_stays() -> None:
+    old = sample()
+    added = {"_id": "x", "label": "person", "points": [[[0.1, 0.1], [0.2, 0.2]]]}
+    old["poses"]["polylines"].append(added)
+    assert [line["_id"] for line in kept(old, sample(shift=0.1))["poses"]["polylines"]] == ["poses", "x"]
+
+
 def test_joints_of_a_dragged_line_that_nobody_touched_go_with_the_prediction() -> None:
     old, new = sample(), sample(shift=0.1)
     (line,) = old["poses"]["polylines"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from annotator.cli import review as cli
 from annotator.errors import UserError
 from annotator.review import decisions, layers
 from annotator.review.load import load
@@ -376,6 +377,18 @@ def test_a_difference_that_nobody_sees_voids_no_decision(run, place, dataset, lo
         load(run.open(), place, quiet=True)
     pull(run.open(), place)
     assert layers.read(run.open())[A].accepted
+
+
+def test_a_line_of_nobody_predicted_is_no_correction_and_is_said(
+    run, place, dataset, fo, monkeypatch, capsys
+) -> None:
+    sample = dataset.match({"index": 3}).first()
+    sample.poses.polylines.append(fo.Polyline(label="person", points=[[(0.1, 0.1), (0.2, 0.2)]]))
+    sample.save()
+    monkeypatch.setattr(cli, "_opened", lambda *_: (run.open(), place))
+    cli.pull(str(run.path))
+    said = capsys.readouterr().out
+    assert "nothing new" in said and "1 drawn lines belong to nobody predicted" in said
 
 
 def test_a_line_that_was_deleted_says_nothing_of_the_prediction(run, place, dataset) -> None:
