@@ -151,14 +151,13 @@ def _of_image(
             correction = _correction(label, pose, row, size, mirror, flags)
         earlier = before.get(person, [])
         if correction or "broken" in flags:
-            moved = "broken" in flags or any(correction["moved_by"])
-            by, at, own = _last_hand(document, label, moved)
-            if not own and (same := _the_same(earlier, correction, flags)):
+            by, at = _last_hand(label)
+            if at is None and (same := _the_same(earlier, correction, flags)):
                 # Whoever touched the picture since then need not have touched this person.
                 by, at = same.corrected_by, same.corrected_at
             correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
         elif earlier:
-            correction = _as_predicted(document, label, flags, layers.merge(earlier)[person])
+            correction = _as_predicted(label, flags, layers.merge(earlier)[person])
         review = Review(
             instance_id=person,
             image_id=document["image_id"],
@@ -182,13 +181,13 @@ def _the_same(earlier: list[Review], correction: dict[str, Any], flags: list[str
     )
 
 
-def _as_predicted(document: Document, label: Document, flags: list[str], was: Review) -> dict[str, Any]:
+def _as_predicted(label: Document, flags: list[str], was: Review) -> dict[str, Any]:
     """Who left a person as predicted after `was`, and when: a correction without joints, or nothing."""
     corrected = was.keypoints is not None or "broken" in was.flags
     since = was.corrected_at if corrected else was.latest
-    by, at, own = _last_hand(document, label, dragged=True)
+    by, at = _last_hand(label)
     decided = _iso(label.get("decided_at"))
-    if (at or "") > (since or "") and (corrected or (own and "stale" in was.flags)):
+    if (at or "") > (since or "") and (corrected or "stale" in was.flags):
         # Joints were put back where they had been, or are as visible as predicted.
         return {"corrected_by": by, "corrected_at": at}
     if was.keypoints is not None and at == was.corrected_at and "gone" not in flags:
@@ -204,17 +203,12 @@ def _as_predicted(document: Document, label: Document, flags: list[str], was: Re
     return {}
 
 
-def _last_hand(document: Document, label: Document, dragged: bool) -> tuple[str | None, str | None, bool]:
-    """Who moved a person's joints or set visibilities last, and when; None if unknown.
-
-    Databases of before name for each picture only who dragged last, whoever it was that was dragged: for this
-    person that counts if she was `dragged`. The third value says whether it was this person for sure.
-    """
-    edited = label if label.get("edited_at") or not dragged else document
-    moved, was_set = edited.get("edited_at"), label.get("visible_at")
+def _last_hand(label: Document) -> tuple[str | None, str | None]:
+    """Who moved a person's joints or set visibilities last, and when; None if unknown."""
+    moved, was_set = label.get("edited_at"), label.get("visible_at")
     if moved is not None and (was_set is None or moved > was_set):
-        return edited.get("edited_by"), _iso(moved), edited is label
-    return label.get("visible_by"), _iso(was_set), was_set is not None
+        return label.get("edited_by"), _iso(moved)
+    return label.get("visible_by"), _iso(was_set)
 
 
 def _aged(label: Document, row: np.ndarray | None, size: tuple[int, int] | None) -> list[str]:
@@ -254,7 +248,6 @@ def _correction(
             flags.append("outside")
             visible[outside] = 0
     if label.get("visible_set"):
-        # Databases of before hold a value for every joint, as it was predicted then where nobody set any.
         wanted = np.array(label["visible_set"], np.float32)
         visible = np.where(wanted == UNSET, visible, wanted)
     changed = moved | (visible != row[:, 2])
