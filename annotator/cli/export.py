@@ -60,17 +60,15 @@ def export(
     """Write the people of a run in another format: annotation tools, trainers, data sets, films."""
     from annotator.cli import print_json
     from annotator.export import format_writer
-    from annotator.export.doubtful import RunWithout
     from annotator.export.selected import selected
     from annotator.store.reader import Run
     from annotator.store.snapshot import Snapshot
 
     write = format_writer(format_name, with_images)
-    source = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
+    whom = selected(Snapshot(Run(run)), drop, reviewed, smooth or format_name == "smoothed")
+    source = whom.run
     written = write(source, to, min_score=min_score)
-    dropped = source.left_out if isinstance(source, RunWithout) else None
-    # Of the reviewed run, also where others are left out of it.
-    unseen = getattr(source, "unseen", 0) if reviewed == "accepted" else None
+    dropped, unseen = whom.dropped, whom.unseen
     left = source.info.shards - len(source.committed())
     if as_json:
         print_json(written.to_dict() | {"dropped": dropped, "unseen": unseen, "shards_left": left})

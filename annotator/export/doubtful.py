@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.store.reader import Run
+from annotator.store.view import View
 
 # Who can be left out, and the columns of instances that say so of a person: true, or somebody's id.
 KINDS = {
@@ -18,7 +19,7 @@ KINDS = {
 DOUBTS = tuple(column for columns in KINDS.values() for column in columns)
 
 
-class RunWithout(Run):
+class RunWithout(View):
     """Reads as the run does, without some of its people; images stay, also those where nobody is left.
 
     Args:
@@ -38,27 +39,22 @@ class RunWithout(Run):
             raise UserError(f"--drop {', '.join(unknown)}: choose from {', '.join(KINDS)}")
         if any(people["person_score"].null_count for people in run.instances(["person_score"])):
             raise UserError(f"--drop: the rows of {run.place} have no signals that tell whom to leave out")
-        self.__dict__.update(run.__dict__)
-        self._run = run
         self._columns = tuple(column for kind in KINDS if kind in kinds for column in KINDS[kind])
+        super().__init__(run, instances=("id", *self._columns))
         self._decided = np.array(sorted(decided), np.int64)
         self.left_out = 0
 
-    def images(
-        self, columns: Sequence[str] | None = None, only_errors: bool = False
-    ) -> Iterator[pa.RecordBatch]:
-        """As those of the run."""
-        return self._run.images(columns, only_errors)
-
     def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """As those of the run, but for those who are left out."""
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "id", *self._columns]))
         self.left_out = 0
-        for batch in self._run.instances(wanted):
-            keep = ~flagged(batch, self._columns) | np.isin(batch["id"].to_numpy(), self._decided)
-            self.left_out += int((~keep).sum())
-            batch = batch.filter(pa.array(keep))
-            yield batch if columns is None else batch.select(list(columns))
+        return super().instances(columns)
+
+    def _changed(self, table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if table != "instances":
+            return batch
+        keep = ~flagged(batch, self._columns) | np.isin(batch["id"].to_numpy(), self._decided)
+        self.left_out += int((~keep).sum())
+        return batch.filter(pa.array(keep))
 
 
 def flagged(people: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from annotator.errors import UserError
 from annotator.export.doubtful import RunWithout
 from annotator.store.reader import Run
 
 
-def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool = False) -> Run:
-    """A run as an export reads it.
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A run as an export reads it, and who of it is left out.
+
+    Attributes:
+        run: to be read.
+        unseen: with "accepted", how many accepted people are without keypoints (`ReviewedRun.unseen`).
+    """
+
+    run: Run
+    unseen: int | None = None
+
+    @property
+    def dropped(self) -> int | None:
+        """How many people the last reading of `run` has left out as doubtful; None: nobody was to be."""
+        return self.run.left_out if isinstance(self.run, RunWithout) else None
+
+
+def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool = False) -> Selected:
+    """Whom to export.
 
     Args:
         drop: kinds of `doubtful.KINDS` to leave out, with commas; people whom somebody has looked at stay.
@@ -25,11 +45,12 @@ def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool
     if smooth:
         from annotator.tracks.smoothed import SmoothedRun
 
-        return SmoothedRun(run)
-    decided: list[int] = []
+        return Selected(SmoothedRun(run))
+    unseen, decided = None, []
     if reviewed is not None:
         from annotator.review.reviewed import ReviewedRun
 
         run = ReviewedRun(run, reviewed)
+        unseen = run.unseen if reviewed == "accepted" else None
         decided = [person for person, review in run.reviews.items() if review.says_something]
-    return RunWithout(run, drop.split(","), decided) if drop else run
+    return Selected(RunWithout(run, drop.split(","), decided) if drop else run, unseen)

@@ -40,7 +40,7 @@ def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0) -> Ex
     skeleton, done = run.skeleton, Exported(Path(path))
     # To a trainer whoever has a line is a person, with joints or without, and whoever has none is background:
     # no line is right for people whom nobody has decided about.
-    accepted = getattr(run, "accepted", None)
+    accepted = run.accepted
     with atomic_folder(path) as folder:
         (folder / "labels").mkdir()
         (folder / "images").mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,11 +12,12 @@ from annotator.review import layers
 from annotator.review.decisions import ACCEPTED, REJECTED
 from annotator.review.layers import Review
 from annotator.store.reader import Run
+from annotator.store.view import View
 
 Choice = Literal["accepted", "all"]
 
 
-class ReviewedRun(Run):
+class ReviewedRun(View):
     """Reads as the run does; predictions on disk stay what they are.
 
     "all": everybody who was not rejected, corrected where somebody was corrected. "accepted": images in which
@@ -39,7 +39,8 @@ class ReviewedRun(Run):
     def __init__(self, run: Run, choice: str) -> None:
         if choice not in ("accepted", "all"):
             raise UserError(f"--reviewed {choice}: choose accepted or all")
-        self.__dict__.update(run.__dict__)
+        needs = ("id", "image_id", "keypoints", "num_keypoints")
+        super().__init__(run, images=("image_id",), instances=needs)
         self.choice = choice
         self.reviews = layers.read(run)
         if not self.reviews:
@@ -54,23 +55,10 @@ class ReviewedRun(Run):
             for review in self.reviews.values()
         )
 
-    def images(
-        self, columns: Sequence[str] | None = None, only_errors: bool = False
-    ) -> Iterator[pa.RecordBatch]:
-        """As `Run.images`; with "accepted" only images in which somebody was accepted."""
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "image_id"]))
-        for batch in super().images(wanted, only_errors):
-            if self.choice == "accepted":
-                batch = batch.filter(self._of_images(batch))
-            yield batch if columns is None else batch.select(list(columns))
-
-    def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """As `Run.instances`, merged with the reviews."""
-        needed = ["id", "image_id", "keypoints", "num_keypoints"]
-        wanted = None if columns is None else list(dict.fromkeys([*columns, *needed]))
-        for batch in super().instances(wanted):
-            batch = self._merged(batch)
-            yield batch if columns is None else batch.select(list(columns))
+    def _changed(self, table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if table == "instances":
+            return self._merged(batch)
+        return batch.filter(self._of_images(batch)) if self.choice == "accepted" else batch
 
     def _of_images(self, batch: pa.RecordBatch) -> pa.Array:
         return pa.array([image_id in self._images for image_id in batch["image_id"].to_pylist()], pa.bool_())

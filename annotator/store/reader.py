@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -36,10 +36,13 @@ class Run:
         place: the run folder as it was named, or its URL.
         storage: its files, wherever they are.
         info: what stands in run.json.
+        accepted: of a run as reviewed (`ReviewedRun`), ids of those whose keypoints are taken; None: all are.
 
     Raises:
         UserError: the folder is not a run.
     """
+
+    accepted: frozenset[int] | None = None
 
     def __init__(self, run_dir: str | Path) -> None:
         self.place = str(run_dir)
@@ -112,11 +115,12 @@ class Run:
         Raises:
             RunFailed: a data file is missing or damaged, or was replaced since the reading began.
         """
-        return self._batches("images", columns, only_errors)
+        records = [record for record in self.committed().values() if record.errors or not only_errors]
+        return self._batches("images", records, columns)
 
     def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The instances table, as `images`; people of an image are neighbours in one batch."""
-        return self._batches("instances", columns)
+        return self._batches("instances", self.committed().values(), columns)
 
     def rows(self, table: str, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of one committed shard: `images` or `instances`, in plan order.
@@ -160,11 +164,9 @@ class Run:
         )
 
     def _batches(
-        self, table: str, columns: Sequence[str] | None, only_errors: bool = False
+        self, table: str, records: Iterable[CommitRecord], columns: Sequence[str] | None
     ) -> Iterator[pa.RecordBatch]:
-        for record in self.committed().values():
-            if only_errors and not record.errors:
-                continue
+        for record in records:
             yield from self.rows_of(record, table, columns).combine_chunks().to_batches()
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from annotator.pose.boxes import iou_matrix, xywh_to_xyxy
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import INSTANCES, MAX_PEOPLE, PERSON_BITS
+from annotator.store.snapshot import Snapshot
+from annotator.store.view import View
 from annotator.tracks.films import Film, films_of, frames_of
 from annotator.tracks.smooth import smooth
 
@@ -50,33 +52,43 @@ class _Part:
     mine: np.ndarray
 
 
-class SmoothedRun(Run):
+class SmoothedRun(View):
     """Reads as the run does, with the joints of followed people smoothed over time and short gaps filled.
+
+    `instances` has the columns of `SMOOTHED`, one batch a shard. People with a track get smoothed `keypoints`
+    (x and y; v stays), the standard deviation of each joint in pixels as `keypoint_sigmas`, and what the
+    model said as `keypoints_raw`. All others stay as they are, with nulls there. Where a track has a short
+    gap, the person is filled in: `filled`, with v = 1 for joints that are located on both sides, no keypoint
+    scores, and the lower scores of both sides. Whoever is found in that place without a track is that person
+    with a pose that slipped: the row stays, with the track, the joints of the gap, and its own as
+    `keypoints_raw`.
 
     Args:
         run: the run; a smoothed one gives the same again.
+
+    Raises:
+        UserError: when `instances` are read: the run has no films, one of them is not done, or nobody was
+            followed.
     """
 
     def __init__(self, run: Run) -> None:
-        self.__dict__.update(run.__dict__)
+        # Shards are read again as context of others.
+        super().__init__(Snapshot(run))
 
-    def instances(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """All instances, one batch a shard, columns of `SMOOTHED`.
+    def _batches(
+        self, table: str, records: Iterable[CommitRecord], columns: Sequence[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        if table == "instances":
+            batches = self._smoothed(records)
+            return batches if columns is None else (batch.select(list(columns)) for batch in batches)
+        return super()._batches(table, records, columns)
 
-        People with a track get smoothed `keypoints` (x and y; v stays), the standard deviation of each joint
-        in pixels as `keypoint_sigmas`, and what the model said as `keypoints_raw`. All others stay as they
-        are, with nulls there. Where a track has a short gap, the person is filled in: `filled`, with v = 1
-        for joints that are located on both sides, no keypoint scores, and the lower scores of both sides.
-        Whoever is found in that place without a track is that person with a pose that slipped: the row stays,
-        with the track, the joints of the gap, and its own as `keypoints_raw`.
-
-        Raises:
-            UserError: the run has no films, one of them is not done, or nobody was followed.
-        """
-        films, records = films_of(self.plan), self.committed()
-        _check(self, films, records)
-        reader = _Shards(self, records)
-        for shard in records:
+    def _smoothed(self, records: Iterable[CommitRecord]) -> Iterator[pa.RecordBatch]:
+        films, standing = films_of(self.plan), self.committed()
+        _check(self, films, standing)
+        reader = _Shards(self, standing)
+        for record in records:
+            shard = record.shard
             here = [film for film in films if shard in film.shards]
             _, instances = reader.read(shard)
             rows = _unsmoothed(instances)
@@ -84,8 +96,7 @@ class SmoothedRun(Run):
                 rows = _with_smoothed(rows, _part(reader, film, shard))
             reader.forget_before(min((film.shards.start for film in here), default=shard), shard)
             rows = rows.sort_by("id").combine_chunks()
-            for batch in rows.to_batches() or [pa.RecordBatch.from_pylist([], SMOOTHED)]:
-                yield batch if columns is None else batch.select(list(columns))
+            yield from rows.to_batches() or [pa.RecordBatch.from_pylist([], SMOOTHED)]
 
 
 def _check(run: Run, films: list[Film], records: dict[int, CommitRecord]) -> None:

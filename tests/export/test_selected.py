@@ -17,11 +17,11 @@ def run(make_run, picture, people):
 
 
 def test_without_options_it_is_the_run_itself(run) -> None:
-    assert selected(run) is run
+    assert selected(run).run is run
 
 
 def test_smoothing_is_of_a_run_too(run) -> None:
-    assert isinstance(selected(run, smooth=True), SmoothedRun)
+    assert isinstance(selected(run, smooth=True).run, SmoothedRun)
 
 
 @pytest.mark.parametrize(
