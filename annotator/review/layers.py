@@ -63,9 +63,14 @@ class Review:
         return max(self.time or "", self.corrected_at or "")
 
     @property
+    def holds(self) -> bool:
+        """Whether it is about the joints as they are now: read back whole, and seen by whoever judged."""
+        return not _UNSEEN.intersection(self.flags)
+
+    @property
     def accepted(self) -> bool:
-        """Whether somebody accepted the joints as they are now: read back whole, and seen."""
-        return self.decision == ACCEPTED and not _UNSEEN.intersection(self.flags)
+        """Whether somebody accepted the joints as they are now."""
+        return self.decision == ACCEPTED and self.holds
 
 
 def merge(rows: Iterable[Review]) -> dict[int, Review]:
