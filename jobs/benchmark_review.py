@@ -100,7 +100,7 @@ def measure(run: Path) -> dict[str, object]:
     assert process.returncode == 0, process.returncode
     loaded = json.loads(out)
     return {
-        "new": loaded["new"], "renewed": loaded["renewed"], "quick": loaded["quick"],
+        "new": loaded["new"], "renewed": loaded["renewed"],
         "load_s": round(loaded["seconds"], 1), "command_s": round(time.perf_counter() - began, 1),
         "cpu_s": round(cpu_seconds() - cpu, 1),
         "memory_mib": round(most["load"]), "memory_halfway_mib": round(halfway[len(halfway) // 2]),

@@ -1,8 +1,7 @@
 """Rows as the documents that FiftyOne keeps, made a shard at a time without FiftyOne's own objects.
 
 FiftyOne takes some 200 samples a second through its objects and 5,000 as documents. `tests/review` compares
-these documents with FiftyOne's own; `load.py` compares one at every load and goes the slow way when they
-differ.
+these documents with FiftyOne's own; `load.py` compares one at every load and refuses when they differ.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from annotator.review.risk import Risk, assess
 from annotator.review.tags import tags_of
 from annotator.review.truth import RunTruth, read_truth
 from annotator.review.workplace import Workplace, dataset_name, datasets_of
-from annotator.review.writing import writer
+from annotator.review.writing import Writer, check
 from annotator.store.reader import Run
 from annotator.store.review_folder import run_key
 from annotator.store.snapshot import Snapshot
@@ -48,7 +48,7 @@ class Loaded:
         unreadable: pictures whose source is gone or changed, so that no copy could be made.
         matched: images found in the ground truth; None without one.
         no_truth: why the ground truth of an earlier load is not shown any more; None if it is, or was not.
-        seconds: it took. quick: whether documents were written directly.
+        seconds: it took.
     """
 
     dataset: str
@@ -61,7 +61,6 @@ class Loaded:
     matched: int | None
     no_truth: str | None
     seconds: float
-    quick: bool
 
 
 def load(
@@ -84,6 +83,7 @@ def load(
 
     Raises:
         UserError: no rows yet, no database, or an unusable `gt`.
+        RunFailed: as `writing.check`; no sample was touched.
     """
     began = time.monotonic()
     run = Snapshot(run)
@@ -112,12 +112,9 @@ def load(
     }
     done = _Done()
     if any(about.get(name) != state[name] for name in ("state", "run")):
-        paths = list(fields.sortable(truth is not None))
-        # Each sample renewed would move its people in two dozen indexes: building them anew is quicker.
-        _without_indexes(dataset, paths)
         with _no_search_for_cycles():
             done = _write(run, dataset, truth, max_copies, quiet)
-        _index(dataset, paths)
+        _index(dataset, fields.sortable(truth is not None))
         fields.dress(dataset, run, truth is not None)
         views.save(dataset, truth is not None)
         annotation.prepare(dataset)
@@ -135,7 +132,6 @@ def load(
         matched=truth.matched if truth else None,
         no_truth=no_truth,
         seconds=time.monotonic() - began,
-        quick=done.quick,
     )
 
 
@@ -147,7 +143,6 @@ class _Done:
     renewed: int = 0
     left_out: int = 0
     unreadable: int = 0
-    quick: bool = True
 
     def add(self, new: int, renewed: int) -> None:
         self.new += new
@@ -182,12 +177,12 @@ def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _without_indexes(dataset: Any, paths: list[str]) -> None:
+def _without_indexes(dataset: Any, paths: Iterable[str]) -> None:
     for path in set(dataset.list_indexes()) & set(paths):
         dataset.drop_index(path)
 
 
-def _index(dataset: Any, paths: list[str]) -> None:
+def _index(dataset: Any, paths: Iterable[str]) -> None:
     """All in one pass over the samples; FiftyOne makes one pass for each."""
     from pymongo import IndexModel
 
@@ -216,21 +211,18 @@ def _write(run: Snapshot, dataset: Any, truth: RunTruth | None, max_copies: int,
     risk = assess(run)
     shown = copies.make(run, risk.risk, max_copies, quiet, partial(_places, dataset))
     done.unreadable = len(shown.unreadable)
-    out, writing = None, None
+    out, writing = Writer(dataset, now), None
     with (
         tqdm(total=total, unit="image", desc="loading", disable=quiet, mininterval=_interval()) as bar,
         ThreadPoolExecutor(1) as writers,
     ):
         for batch in _batches(run, risk, truth, shown, now, done, bar):
-            if out is None:
-                out = writer(dataset, max(batch, key=lambda document: document["num_people"]), now)
-                done.quick = type(out).__name__ == "DirectWriter"
-                if not done.quick:
-                    gc.enable()  # FiftyOne's objects do hold each other.
-                if not done.quick and not quiet:
-                    print("FiftyOne's documents have changed: loading the slow way", file=sys.stderr)
-            # The database writes one batch while the next one is made.
-            if writing is not None:
+            if writing is None:
+                check(dataset, max(batch, key=lambda document: document["num_people"]))
+                # Each sample renewed would move its people in two dozen indexes: they are built anew later.
+                _without_indexes(dataset, fields.sortable(truth is not None))
+            else:
+                # The database writes one batch while the next one is made.
                 done.add(*writing.result())
             writing = writers.submit(out.write, batch)
         if writing is not None:

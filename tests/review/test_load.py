@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from annotator.errors import UserError
+from annotator.errors import RunFailed, UserError
 from annotator.review import decisions, views
 from annotator.review.copies import needs_copy
 from annotator.review.documents import Extras, documents
@@ -16,7 +17,7 @@ from annotator.review.identifiers import Identifiers
 from annotator.review.load import load
 from annotator.review.mirror import mirror_of, to_pixels
 from annotator.review.progress import progress
-from annotator.review.writing import _shape, agrees
+from annotator.review.writing import FIFTYONE, _shape, agrees
 from annotator.skeletons import COCO_17
 from annotator.store.snapshot import Snapshot
 from tests.review.conftest import SIZE, make_review_run, two_people
@@ -112,7 +113,7 @@ def test_the_panel_and_the_views_count_the_same_people(dataset) -> None:
 
 
 def test_a_document_is_the_one_that_fiftyone_makes(dataset, run, fo) -> None:
-    """The direct insert stands on this: when it fails, `load` falls back, and `documents.py` needs a look."""
+    """The direct insert stands on this: when it fails, `load` refuses, and `documents.py` needs a look."""
     _, images, instances = next(Snapshot(run.open()).shards())
     extras = Extras(np.zeros(4, np.float32), np.zeros(4, bool), tags=("shard:0",))
     now = datetime.datetime(2026, 1, 1)
@@ -132,14 +133,28 @@ def test_a_document_is_the_one_that_fiftyone_makes(dataset, run, fo) -> None:
     assert not agrees(dataset, {**document, "people": {"_cls": "NoSuchLabel", "detections": []}})
 
 
-@pytest.mark.parametrize("slow", [False, True])
-def test_again_and_after_a_new_generation(run, place, fo, monkeypatch, slow: bool) -> None:
-    """Both ways of writing: nothing to do the second time; new predictions leave people's work alone."""
-    if slow:
-        monkeypatch.setattr("annotator.review.writing.agrees", lambda *_: False)
+def test_another_fiftyone_is_refused_before_a_sample_is_touched(run, place, fo, monkeypatch) -> None:
+    assert f'"fiftyone=={FIFTYONE}"' in (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    name = load(run.open(), place, quiet=True).dataset
+
+    def content() -> tuple[str, list[str]]:
+        dataset = fo.load_dataset(name)
+        # As text, in which NaN is NaN.
+        return repr(list(dataset._sample_collection.find())), dataset.list_indexes()
+
+    before = content()
+    monkeypatch.setattr("annotator.review.writing.agrees", lambda *_: False)
+    monkeypatch.setattr(fo, "__version__", "9.0")
+    monkeypatch.setattr("annotator.review.load.LAYOUT", -1)
+    with pytest.raises(RunFailed, match=rf"FiftyOne 9\.0 .* needed, {FIFTYONE}, so nothing was loaded"):
+        load(run.open(), place, quiet=True)
+    assert content() == before
+
+
+def test_again_and_after_a_new_generation(run, place, fo) -> None:
+    """Nothing to do the second time; new predictions leave people's work alone."""
     first = load(run.open(), place, quiet=True)
     assert (first.new, first.renewed, first.images, first.people) == (6, 0, 6, 8)
-    assert first.quick is not slow
     dataset = fo.load_dataset(first.dataset)
     again = load(run.open(), place, quiet=True)
     assert (again.new, again.renewed, again.people) == (0, 0, 8)
@@ -211,12 +226,7 @@ def test_ground_truth_beside_the_predictions(run, place, fo, truth) -> None:
     assert load(run.open(), place, quiet=True).matched == 3
 
 
-@pytest.mark.parametrize("slow", [False, True])
-def test_a_truth_that_has_gone_since_is_said_and_comes_back_with_its_file(
-    run, place, fo, truth, monkeypatch, slow: bool
-) -> None:
-    if slow:
-        monkeypatch.setattr("annotator.review.writing.agrees", lambda *_: False)
+def test_a_truth_that_has_gone_since_is_said_and_comes_back_with_its_file(run, place, fo, truth) -> None:
     dataset = fo.load_dataset(load(run.open(), place, gt=str(truth), quiet=True).dataset)
     decisions.decide(dataset, [1 << 12 | 1], decisions.ACCEPTED)  # in 1.png
 
