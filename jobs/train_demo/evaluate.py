@@ -1,10 +1,10 @@
 """Judge a detector and a pose model on a COCO folder: box AP, keypoint AP with true and with detected boxes.
 
-    python jobs/train_demo/evaluate.py DATA/test --pose WORK/pose/last.pth --detector WORK/detector/last.pth
+    python jobs/train_demo/evaluate.py DATA/test --pose WORK/pose.safetensors
     python jobs/train_demo/evaluate.py PHOTOS
 
-Without files of weights the ones that ship are judged. Annotations are split over parts, as `make_data.py`
-has them, or in one file. Scores and crops are the product's own; so is the flip test.
+Without files of weights, as `to_safetensors.py` writes them, the ones that ship are judged. Annotations are
+split over parts, or in one file. Scores and crops are the product's own; so is the flip test.
 """
 
 from __future__ import annotations
