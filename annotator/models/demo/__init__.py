@@ -48,6 +48,6 @@ DETECTOR = DemoModel(
 POSE = DemoModel(
     "demo-pose",
     (96, 128),
-    "c729a2faed85d4a2f8b9b35d61fee8b3b3b90ebfb44e3931e844116f25aa495f",
-    {"AP": 0.490},
+    "d39fa31e19458bbe5151dda6b3f9901c4738882b6f5d6a8a1d6cccfb6367a98f",
+    {"AP": 0.491},
 )
