@@ -50,20 +50,33 @@ def follow_run(run: Run, say: Callable[[str], None] = lambda text: None) -> int:
     Nothing is done for a run without videos, one that was started without following, or one whose tracks
     stand already. Memory: one shard, and for one film at a time some 50 bytes a person and frame.
 
+    Another driver may do the same beside this one: where it has replaced rows that were being read here, this
+    begins once more with what stands now, which leaves nothing to do once the other is through.
+
     Args:
         say: hears what is going on, in words.
 
     Raises:
         RunFailed: rows cannot be read or written; running again goes on.
     """
-    config = run.info.config
-    films = films_of(run.plan) if config.get("track") else []
-    if not films:
-        return 0
-    records = run.committed()
+    films = films_of(run.plan) if run.info.config.get("track") else []
+    while films:
+        records = run.committed()
+        try:
+            return _follow_films(run, records, films, say)
+        except RunFailed:
+            if run.committed() == records:
+                raise
+    return 0
+
+
+def _follow_films(
+    run: Run, records: dict[int, CommitRecord], films: list[Film], say: Callable[[str], None]
+) -> int:
+    """Those of some films that need it; how many these are."""
     new = {shard for film in films for shard in film.shards if "tracks" not in records[shard].files}
     films = [film for film in films if not new.isdisjoint(film.shards)]
-    links = LinkSettings(most_seconds=config["track_gap"])
+    links = LinkSettings(most_seconds=run.info.config["track_gap"])
     pass_ = _Pass(run, records, films, new)
     for number, film in enumerate(films):
         say(f"following people: film {number + 1:,} of {len(films):,}")

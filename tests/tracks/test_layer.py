@@ -11,6 +11,7 @@ from annotator.store.commit import ShardWriter
 from annotator.store.leftovers import sweep
 from annotator.store.snapshot import Snapshot
 from annotator.store.verify import verify
+from annotator.tracks import layer
 from annotator.tracks.films import film_shards, films_of
 from annotator.tracks.layer import follow_run
 
@@ -83,6 +84,30 @@ def test_a_second_pass_has_nothing_to_do(film_run, walkers):
     records = made.open().committed()
     assert follow(made) == 0
     assert made.open().committed() == records
+
+
+def test_two_drivers_may_follow_at_once(film_run, walkers, monkeypatch):
+    made = film_run([walkers(25, CROSSING), walkers(25, CROSSING)], 10).commit()
+    alone = layer._follow
+    others: list[int] = []
+
+    def interrupted(run, records, film, links):
+        if not others:
+            others.append(0)
+            others[0] = follow(made)
+        return alone(run, records, film, links)
+
+    monkeypatch.setattr(layer, "_follow", interrupted)
+    assert follow(made) == 0 and others == [2]
+    assert verify(made.path).ok
+
+
+def test_rows_that_cannot_be_read_end_a_pass(film_run, walkers):
+    made = film_run([walkers(25, CROSSING)], 10).commit()
+    lost = sorted((made.path / "instances").iterdir())[1]
+    lost.unlink()
+    with pytest.raises(RunFailed):
+        follow_run(made.open())
 
 
 @pytest.mark.parametrize("commits", range(5))
