@@ -4,21 +4,26 @@
 
 _base_ = ["../../annotator/models/demo/demo-detector.py"]
 
-custom_imports = dict(imports=["arrays", "losses", "muon", "perturb", "precision", "schedule"])
+custom_imports = dict(imports=["averages", "losses", "muon", "pictures", "precision", "schedule"])
 
 # What finds joints finds people: the backbone begins as that of demo-pose, and its first layers stay.
-model = dict(backbone=dict(frozen_stages=1, norm_eval=False), bbox_head=dict(type="Float32RTMDetSepBNHead"))
+model = dict(
+    data_preprocessor=dict(
+        type="PerturbedDetPreprocessor", perturb=dict(amount=0.3, patches=0.3, largest=0.25)
+    ),
+    backbone=dict(frozen_stages=1, norm_eval=False),
+    bbox_head=dict(type="Float32RTMDetSepBNHead"),
+)
 
 # Pictures are 4:3: nothing is padded but what the strides need.
 size = (480, 384)
 
 train_pipeline = [
     dict(type="RandomView", size=size, scale=(0.8, 1.55), smallest=5),
-    dict(type="Perturb", amount=0.3, patches=0.3, largest=0.25),
     dict(type="PackDetInputs", meta_keys=("img_shape", "scale_factor")),
 ]
 
-train_dataset = dict(type="ArrayDataset", kind="pictures", pipeline=train_pipeline)
+train_dataset = dict(type="PictureArrays", pipeline=train_pipeline)
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
@@ -36,10 +41,9 @@ optim_wrapper = dict(
 )
 ema = dict(
     type="EMAHook",
-    ema_type="ExpMomentumEMA",
+    ema_type="ForeachEMA",
     momentum=0.002,
     gamma=200,
-    update_buffers=True,
     priority=49,
 )
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from nobody import empty_box, shows_something
 
 from annotator.pose.boxes import bbox_to_center_scale
 from annotator.pose.crops import warp_matrices
@@ -27,7 +28,7 @@ from annotator.synth.visibility import Truth, annotate
 
 SIZE = (480, 360)  # of a scene, width and height in pixels
 PART = 100  # pictures
-QUALITY = 3  # random stream of the JPEG quality
+QUALITY, ELSEWHERE = 3, 4  # random streams of the JPEG quality, and of the box that holds nobody
 PICTURE_SIZE = (400, 300)  # as the detector's training reads it
 PERSON_SIZE = (144, 192)  # of a crop
 PARTS_SIZE = (72, 96)  # of a crop's map of body parts
@@ -35,6 +36,7 @@ PADDING = 1.25 * 1.35  # of the box: what the model sees, and what turning and s
 SMALLEST = 14  # pixels of the longer side of a box; below it there is nothing to learn joints from
 FEWEST = 3  # joints inside the picture
 PIXELS, PARTS, LABELS = "pixels.npy", "parts.npy", "labels.npz"
+PEOPLE, NOBODY, PICTURES = "people", "nobody", "pictures"  # folders of parts
 
 # Classes of a map of body parts: 0 for all that is not this person, then the body model's 15 parts.
 CLASSES = 18
@@ -57,12 +59,20 @@ class Person(NamedTuple):
     bbox: np.ndarray
 
 
+class Nobody(NamedTuple):
+    """A box that holds nobody, cut out like a person: pixels (192, 144, 3) uint8, bbox (4,) x1 y1 x2 y2."""
+
+    pixels: np.ndarray
+    bbox: np.ndarray
+
+
 class Picture(NamedTuple):
-    """A picture (300, 400, 3) uint8 BGR, all boxes (N, 4) in its pixels, and people to learn from."""
+    """A picture (300, 400, 3) uint8 BGR, all boxes (N, 4) in its pixels, people to learn from, and nobody."""
 
     pixels: np.ndarray
     boxes: np.ndarray
     people: list[Person]
+    nobody: list[Nobody]
 
 
 def make_picture(job: tuple[int, int]) -> Picture:
@@ -78,8 +88,9 @@ def make_picture(job: tuple[int, int]) -> Picture:
     boxes[:, 2:] += boxes[:, :2]
     factor = np.array(PICTURE_SIZE, np.float32) / SIZE
     people = [cut_out(pixels, frame, truth) for truth in truths if is_worth_learning(truth)]
+    nobody = without_people(generator(seed, ELSEWHERE, index), pixels, boxes)
     small = cv2.resize(pixels, PICTURE_SIZE, interpolation=cv2.INTER_AREA)
-    return Picture(small, boxes * np.tile(factor, 2), people)
+    return Picture(small, boxes * np.tile(factor, 2), people, nobody)
 
 
 def compressed(rgb: np.ndarray, quality: int) -> np.ndarray:
@@ -95,13 +106,10 @@ def is_worth_learning(truth: Truth) -> bool:
 def cut_out(pixels: np.ndarray, frame: Frame, truth: Truth) -> Person:
     """The person at the middle of a crop, with the map of the body parts that are seen of them."""
     x, y, w, h = truth.bbox
-    box = np.array([[x, y, x + w, y + h]])
-    center, scale = bbox_to_center_scale(box, PADDING, PERSON_SIZE[0] / PERSON_SIZE[1])
-    matrix = np.asarray(warp_matrices(center, scale, PERSON_SIZE, True)[0], np.float64)[:2]
+    matrix, bbox = around(np.array([x, y, x + w, y + h]))
     keypoints = truth.keypoints.copy()
     inside = keypoints[:, 2] > 0
     keypoints[inside, :2] = keypoints[inside, :2] @ matrix[:, :2].T + matrix[:, 2]
-    corners = box.reshape(2, 2) @ matrix[:, :2].T + matrix[:, 2]
     parts = np.where(frame.owner == truth.person, _CLASS[frame.part.astype(np.uint8)], 0)
     shrink, halve = resized(PARTS_SIZE[0] / PERSON_SIZE[0]), resized(1 / SUPERSAMPLING)
     to_parts = shrink @ np.vstack([matrix, [0, 0, 1]]) @ halve
@@ -109,8 +117,24 @@ def cut_out(pixels: np.ndarray, frame: Frame, truth: Truth) -> Person:
         cv2.warpAffine(pixels, matrix, PERSON_SIZE),
         cv2.warpAffine(parts, to_parts[:2], PARTS_SIZE, flags=cv2.INTER_NEAREST),
         keypoints,
-        corners.ravel(),
+        bbox,
     )
+
+
+def without_people(rng: np.random.Generator, pixels: np.ndarray, boxes: np.ndarray) -> list[Nobody]:
+    """One box free of people's (N, 4), cut out, where one is found in a picture that shows something."""
+    box = empty_box(rng, pixels.shape[1::-1], boxes)
+    if box is None or not shows_something(pixels, box):
+        return []
+    matrix, bbox = around(box)
+    return [Nobody(cv2.warpAffine(pixels, matrix, PERSON_SIZE), bbox)]
+
+
+def around(box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix (2, 3) that cuts out a box x1 y1 x2 y2 and its surroundings, and the box there."""
+    center, scale = bbox_to_center_scale(box[None], PADDING, PERSON_SIZE[0] / PERSON_SIZE[1])
+    matrix = np.asarray(warp_matrices(center, scale, PERSON_SIZE, True)[0], np.float64)[:2]
+    return matrix, (box.reshape(2, 2) @ matrix[:, :2].T + matrix[:, 2]).ravel()
 
 
 def resized(factor: float) -> np.ndarray:
@@ -128,6 +152,14 @@ def write_people(out: Path, people: list[Person]) -> None:
         keypoints=keypoints,
         visible=(keypoints[:, :, 2] == 2).sum(1),
         bboxes=np.stack([person.bbox for person in people]).astype(np.float32),
+    )
+
+
+def write_nobody(out: Path, nobody: list[Nobody]) -> None:
+    write(
+        out,
+        np.stack([one.pixels for one in nobody]),
+        bboxes=np.stack([one.bbox for one in nobody]).astype(np.float32),
     )
 
 
@@ -156,7 +188,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None)
     options = parser.parse_args()
     wanted = range(options.first, options.first + options.images, PART)
-    pictures = options.out / "pictures"
+    pictures = options.out / PICTURES
     missing = [first for first in wanted if not (pictures / f"{first:06d}" / LABELS).is_file()]
     jobs = [(options.seed, first + i) for first in missing for i in range(PART)]
     made: list[Picture] = []
@@ -165,7 +197,10 @@ def main() -> None:
         if len(made) == PART:
             name = f"{missing.pop(0):06d}"
             people = [person for picture in made for person in picture.people]
-            write_people(options.out / "people" / name, people)
+            nobody = [one for picture in made for one in picture.nobody]
+            write_people(options.out / PEOPLE / name, people)
+            if nobody:
+                write_nobody(options.out / NOBODY / name, nobody)
             write_pictures(pictures / name, made)
             print(f"{name}: {PART} pictures, {len(people)} people", flush=True)
             made.clear()

@@ -1,4 +1,4 @@
-"""bfloat16 on a CPU, which MMEngine's own wrapper allows on GPUs only."""
+"""bfloat16 on any device; MMEngine's own wrapper allows it on GPUs only."""
 
 from __future__ import annotations
 
@@ -20,5 +20,7 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        with super().optim_context(model), torch.autocast("cpu", torch.bfloat16):
+        device = next(model.parameters()).device.type
+        # No weight is used twice in a step; and a CUDA graph cannot hold the cache.
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16, cache_enabled=False):
             yield

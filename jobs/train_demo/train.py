@@ -1,7 +1,7 @@
 """Train a demo model for so many minutes with MMEngine's Runner; repeat with --resume to go on.
 
-    python jobs/train_demo/train.py pose DATA/people WORK/pose --minutes 90
-    python jobs/train_demo/train.py detector DATA/pictures WORK/detector --minutes 90
+    python jobs/train_demo/train.py pose DATA WORK/pose --minutes 90
+    python jobs/train_demo/train.py detector DATA WORK/detector --minutes 90
 
 Several processes share one training under `torchrun --nproc-per-node 2 jobs/train_demo/train.py ...`.
 
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--input", help="a smaller size of the network's input, of those in the config")
     parser.add_argument("--weights", type=Path, help="weights to begin with, such as those that ship")
     parser.add_argument("--backbone", type=Path, help="checkpoint of a pose training whose backbone begins")
-    parser.add_argument("--nobody", type=Path, help="DATA/pictures, for boxes in them that hold nobody")
+    parser.add_argument("--batch", type=int, help="people or pictures a step")
+    parser.add_argument("--rate", type=float, help="learning rate")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
@@ -74,16 +75,25 @@ def run(options: argparse.Namespace) -> None:
 
 def configure(options: argparse.Namespace) -> Config:
     """The model's training config with data, beginning and end as asked for."""
+    from make_arrays import PEOPLE, PICTURES
     from mmengine.config import Config
 
     config = Config.fromfile(str(HERE / f"{options.model}.py"))
     if options.input:
         config.merge_from_dict(config.smaller[options.input])
-    config.train_dataloader.dataset = dict(
-        config.train_dataset, parts=finished_parts(options.data), pipeline=config.train_pipeline
-    )
-    if options.nobody:
-        config.train_dataloader.dataset["pictures"] = finished_parts(options.nobody)
+    if options.model == "detector":
+        config.train_dataloader.dataset = dict(
+            config.train_dataset,
+            parts=finished_parts(options.data / PICTURES),
+            pipeline=config.train_pipeline,
+        )
+    else:
+        finished_parts(options.data / PEOPLE)
+        config.train_dataloader.data = str(options.data.resolve())
+    if options.batch:
+        config.train_dataloader["batch_size" if options.model == "detector" else "batch"] = options.batch
+    if options.rate:
+        config.optim_wrapper.optimizer.lr = options.rate
     config.test_dataloader = None
     begin(config, options)
     schedule = dict(
@@ -95,13 +105,19 @@ def configure(options: argparse.Namespace) -> Config:
     config.merge_from_dict(
         dict(
             work_dir=str(options.work.resolve()),
-            train_cfg=dict(type="IterBasedTrainLoop", max_iters=10_000_000, val_interval=10_000_000),
+            train_cfg=dict(
+                type=config.get("train_loop", "IterBasedTrainLoop"),
+                max_iters=10_000_000,
+                val_interval=10_000_000,
+            ),
             custom_hooks=[config.ema, schedule],
-            default_hooks=dict(checkpoint=None, logger=dict(type="LoggerHook", interval=20)),
+            default_hooks=dict(
+                checkpoint=None, sampler_seed=None, logger=dict(type="LoggerHook", interval=20)
+            ),
             log_processor=dict(by_epoch=False, window_size=20),
             log_level="INFO",
             randomness=dict(seed=0),
-            env_cfg=dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1)),
+            env_cfg=dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1)),
         )
     )
     return config

@@ -78,7 +78,7 @@ def on_their_parts(keypoints: np.ndarray, parts: np.ndarray, size: tuple[int, in
 
 
 def test_visible_joints_lie_on_their_body_parts_and_not_on_those_of_the_other_side(job, people) -> None:
-    mirrored = job("perturb").MIRRORED_PARTS
+    mirrored = np.array(job("topdown").MIRRORED_PARTS, np.uint8)
     right = [hit for one in people for hit in on_their_parts(one.keypoints, one.parts, (144, 192))]
     wrong = [hit for one in people for hit in on_their_parts(one.keypoints, mirrored[one.parts], (144, 192))]
     assert len(right) >= 30 and np.mean(right) > 0.97
@@ -88,56 +88,72 @@ def test_visible_joints_lie_on_their_body_parts_and_not_on_those_of_the_other_si
         assert one.pixels.shape == (192, 144, 3) and 0 < x1 < x2 < 144 and 0 < y1 < y2 < 192
 
 
-def test_turned_scaled_and_mirrored_they_still_do(job, people) -> None:
-    np.random.seed(0)
-    transform = job("perturb").RandomTopdown((96, 128), (24, 32), shift=0.05, scale=(0.8, 1.25), turn=30)
-    hits = []
-    for one in people:
-        turned = transform.transform(
-            {
-                "img": one.pixels,
-                "parts": one.parts,
-                "bbox": one.bbox[None].astype(np.float32),
-                "keypoints": one.keypoints[None, :, :2].astype(np.float32),
-                "keypoints_visible": one.keypoints[None, :, 2],
-                "flip_indices": job("arrays").FLIPPED,
-            }
-        )
-        assert turned["img"].shape == (128, 96, 3) and turned["parts"].shape == (32, 24)
-        joints = np.concatenate([turned["keypoints"][0], turned["keypoints_visible"][0][:, None]], axis=1)
-        hits += on_their_parts(joints, turned["parts"], (96, 128))
-    assert len(hits) >= 30 and np.mean(hits) > 0.97
+def batches(job, data: Path, **settings):
+    """Batches of a folder of parts, at 96x128, unless `settings` say otherwise."""
+    made = job("topdown").TopdownBatches(
+        **{
+            "data": str(data), "batch": 32, "input_size": (96, 128), "heatmap_size": (24, 32), "sigma": 1.5,
+            "shift": 0.05, "scale": (0.8, 1.25), "turn": 30, "nobody": 0.0, "jumbled": 0.0, "perturb": 0.0,
+            **settings,
+        }
+    )  # fmt: skip
+    made.dataset.look()
+    return made
 
 
-def test_joints_and_sides_stay_right_when_people_are_turned_and_mirrored(job) -> None:
-    np.random.seed(0)
-    flip_indices = job("arrays").FLIPPED
-    transform = job("perturb").RandomTopdown((96, 128), (24, 32), shift=0.05, scale=(0.8, 1.25), turn=30)
-    mirrored = 0
-    for _ in range(20):
-        visible = np.ones((1, 17), np.float32)
-        visible[0, 5] = 0  # the left shoulder
-        out = transform.transform(
-            {
-                "img": dotted(JOINTS, (320, 240)),
-                "parts": np.zeros((120, 160), np.uint8),
-                "bbox": np.array([[50, 30, 190, 190]], np.float32),
-                "keypoints": JOINTS[None].astype(np.float32),
-                "keypoints_visible": visible,
-                "flip_indices": flip_indices,
-            }
-        )
-        assert out["img"].shape == (128, 96, 3)
-        swapped = bool(out["keypoints_visible"][0, 6] == 0)  # it is the right one of the mirror image
-        mirrored += swapped
-        assert out["keypoints_visible"].sum() == 16
-        inside = 0
-        for x, y in out["transformed_keypoints"][0]:
-            if 1 <= x <= 94 and 1 <= y <= 126:
+def test_turned_scaled_and_mirrored_they_still_do(job, people, tmp_path: Path) -> None:
+    job("make_arrays").write_people(tmp_path / "people" / "000000", people)
+    torch.manual_seed(0)
+    topdown = batches(job, tmp_path)
+    hits, mirrored = [], 0
+    for _ in range(2):
+        crops = topdown.dataset.draw(32, 0)
+        regions = topdown.regions(crops.boxes)
+        inputs, parts = topdown.cut(crops, regions)
+        joints, known = topdown.joints(crops, regions)
+        assert inputs.shape == (32, 3, 128, 96) and parts.shape == (32, 32, 24)
+        assert joints.shape == (32, 17, 2) and set(known.unique().tolist()) <= {0.0, 1.0}
+        mirrored += int(regions.mirrored.sum())
+        for one in range(32):
+            same = (
+                (crops.pixels[one] == torch.from_numpy(np.stack([p.pixels for p in people])))
+                .flatten(1)
+                .all(1)
+            )
+            visible = people[int(same.nonzero()[0])].keypoints[:, 2]
+            if regions.mirrored[one]:
+                visible = visible[job("topdown").FLIPPED]
+            seen = np.column_stack([joints[one].numpy(), visible])
+            hits += on_their_parts(seen, parts[one].numpy(), (96, 128))
+    assert len(hits) >= 60 and np.mean(hits) > 0.97
+    assert 16 <= mirrored <= 48
+
+
+def test_joints_stay_on_what_they_show_when_people_are_turned_and_mirrored(job, tmp_path: Path) -> None:
+    picture = dotted(JOINTS * 0.6, (144, 192))
+    keypoints = np.column_stack([JOINTS * 0.6, np.full(17, 2)])
+    keypoints[5] = 0  # the left shoulder is not known
+    person = job("make_arrays").Person(
+        picture, np.zeros((96, 72), np.uint8), keypoints, np.array([30.0, 20.0, 110.0, 110.0])
+    )
+    job("make_arrays").write_people(tmp_path / "people" / "000000", [person])
+    torch.manual_seed(0)
+    topdown = batches(job, tmp_path)
+    crops = topdown.dataset.draw(20, 0)
+    regions = topdown.regions(crops.boxes)
+    inputs, _ = topdown.cut(crops, regions)
+    joints, known = topdown.joints(crops, regions)
+    assert (known.sum(1) == 16).all()
+    # In the mirror image it is the right one.
+    assert torch.equal(known[:, 6] == 0, regions.mirrored) and torch.equal(known[:, 5] == 1, regions.mirrored)
+    assert 4 <= regions.mirrored.sum() <= 16
+    inside = 0
+    for image, places, sure in zip(inputs, joints, known, strict=True):
+        for (x, y), there in zip(places.tolist(), sure.tolist(), strict=True):
+            if there and 1 <= x <= 94 and 1 <= y <= 126:
                 inside += 1
-                assert out["img"][round(float(y)), round(float(x))].min() > 60
-        assert inside >= 12
-    assert 4 <= mirrored <= 16
+                assert image[:, round(y), round(x)].min() > 60
+    assert inside >= 12 * 20
 
 
 def test_boxes_stay_around_people_when_pictures_are_scaled_cut_and_mirrored(job) -> None:
@@ -148,7 +164,7 @@ def test_boxes_stay_around_people_when_pictures_are_scaled_cut_and_mirrored(job)
     for scale in ((0.4, 0.6), (0.9, 1.3)):
         for _ in range(15):
             out = (
-                job("perturb")
+                job("pictures")
                 .RandomView((320, 256), scale, smallest=5)
                 .transform(
                     {
@@ -171,23 +187,43 @@ def test_boxes_stay_around_people_when_pictures_are_scaled_cut_and_mirrored(job)
 
 
 def test_parts_are_finished_one_by_one_and_kept(job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_arrays, arrays = job("make_arrays"), job("arrays")
+    make_arrays = job("make_arrays")
     monkeypatch.setattr(make_arrays, "PART", 2)
     monkeypatch.setattr(sys, "argv", ["make_arrays.py", str(tmp_path), "--images", "4", "--workers", "1"])
     make_arrays.main()
-    people = arrays.ArrayDataset([str(tmp_path / "people" / "000002")], [], kind="people")
-    assert len(people) > 0
-    for sample in people:
-        assert sample["keypoints"].shape == (1, 17, 2) and sample["parts"].shape == (96, 72)
-    seen = arrays.ArrayDataset([str(tmp_path / "people" / "000002")], [], kind="people", fewest=8)
-    assert len(seen) <= len(people)
-    pictures = arrays.ArrayDataset([str(tmp_path / "pictures" / "000002")], [], kind="pictures")
+    residents = job("people").Residents(tmp_path, torch.device("cpu"), fewest=1)
+    assert (
+        residents.look() == len(list(tmp_path.glob("people/*"))) + len(list(tmp_path.glob("nobody/*"))) >= 3
+    )
+    assert len(residents) > 0 and residents.look() == 0
+    pictures = job("pictures").PictureArrays([str(tmp_path / "pictures" / "000002")], [])
     assert len(pictures) == 2 and pictures[0]["img"].shape == (300, 400, 3)
     expected = [len(make_arrays.make_picture((1, index)).boxes) for index in (2, 3)]
     assert [len(sample["gt_bboxes"]) for sample in pictures] == expected
     before = (tmp_path / "people" / "000000" / "pixels.npy").stat().st_mtime_ns
     make_arrays.main()
     assert (tmp_path / "people" / "000000" / "pixels.npy").stat().st_mtime_ns == before
+
+
+def test_parts_that_are_finished_later_join_and_too_hidden_people_do_not(job, people, tmp_path: Path) -> None:
+    make_arrays = job("make_arrays")
+    residents = job("people").Residents(tmp_path, torch.device("cpu"), fewest=8)
+    assert residents.look() == 0 and len(residents) == 0
+    in_view = [(one.keypoints[:, 2] == 2).sum() for one in people]
+    make_arrays.write_people(tmp_path / "people" / "000000", people[:6])
+    assert residents.look() == 1
+    make_arrays.write_people(tmp_path / "people" / "000100", people[6:])
+    make_arrays.write_nobody(
+        tmp_path / "nobody" / "000100", [make_arrays.Nobody(people[0].pixels, people[0].bbox)] * 3
+    )
+    assert residents.look() == 2
+    kept = [one for one, count in zip(people, in_view, strict=True) if count >= 8]
+    assert len(residents) == len(kept) < len(people) and len(residents.empty) == 3
+    rows = residents.crops.pixels[residents.people]
+    assert torch.equal(rows, torch.from_numpy(np.stack([one.pixels for one in kept])))
+    drawn = residents.draw(5, 4)
+    assert drawn.nobody.tolist() == [False] * 5 + [True] * 4
+    assert (drawn.known[5:] == 0).all() and (drawn.parts[5:] == 0).all()
 
 
 def test_boxes_of_nobody_are_free_of_people_and_of_many_shapes(job) -> None:
@@ -207,74 +243,72 @@ def test_boxes_of_nobody_are_free_of_people_and_of_many_shapes(job) -> None:
     assert job("nobody").empty_box(rng, (400, 300), everywhere) is None
 
 
-def test_where_nobody_is_every_heatmap_is_asked_for_and_empty(job, tmp_path: Path) -> None:
-    import mmpose.utils
-    from mmengine.config import Config
-
-    make_arrays, arrays = job("make_arrays"), job("arrays")
-    mmpose.utils.register_all_modules(init_default_scope=True)
+def test_where_nobody_is_every_heatmap_is_asked_for_and_empty(job, people, tmp_path: Path) -> None:
+    make_arrays = job("make_arrays")
     made = [make_arrays.make_picture((1, index)) for index in range(6)]
-    make_arrays.write_people(tmp_path / "people", [person for picture in made for person in picture.people])
-    make_arrays.write_pictures(tmp_path / "pictures", made)
-    config = Config.fromfile(str(JOB / "pose.py"))
+    nobody = [one for picture in made for one in picture.nobody]
+    assert len(nobody) >= 3
+    make_arrays.write_people(tmp_path / "people" / "000000", people)
+    make_arrays.write_nobody(tmp_path / "nobody" / "000000", nobody)
 
-    def weights_and_peaks(jumbled: float, nobody: float) -> list[tuple[float, float, float]]:
-        pipeline = [dict(step) for step in config.train_pipeline]
-        next(step for step in pipeline if step["type"] == "Jumble")["probability"] = jumbled
-        data = arrays.ArrayDataset(
-            [str(tmp_path / "people")],
-            pipeline,
-            "people",
-            pictures=[str(tmp_path / "pictures")],
-            nobody=nobody,
-        )
-        people = arrays.ArrayDataset([str(tmp_path / "people")], pipeline, "people")
-        assert len(data) == round((1 + nobody) * len(people))
-        packed = [data[i]["data_samples"] for i in range(len(data))]
-        return [
-            (
-                float(sample.gt_instance_labels.keypoint_weights.min()),
-                float(sample.gt_fields.heatmaps[:17].max()),
-                float(sample.gt_fields.heatmaps[17].max()),
-            )
-            for sample in packed
-        ]
+    def learnt(**settings: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        batch = batches(job, tmp_path, perturb=0.5, **settings).made()["data_samples"]
+        peaks = batch["heatmaps"].flatten(2).amax(2)
+        return batch["weights"], peaks[:, :17].amax(1), peaks[:, 17]
 
-    np.random.seed(0)
-    half = weights_and_peaks(jumbled=0.0, nobody=1.0)
-    people, empty = half[: len(half) // 2], half[len(half) // 2 :]
-    assert len(empty) >= 6 and set(empty) == {(1.0, 0.0, 0.0)}
-    assert all(peak > 0.5 and parts > 0 for _, peak, parts in people)
-    assert set(weights_and_peaks(jumbled=1.0, nobody=0.0)) == {(1.0, 0.0, 0.0)}
+    torch.manual_seed(0)
+    weights, peaks, parts = learnt(nobody=0.5)
+    assert (weights[16:] == 1).all() and (peaks[16:] == 0).all() and (parts[16:] == 0).all()
+    assert (peaks[:16] > 0.5).all() and (parts[:16] > 0).all()
+    weights, peaks, parts = learnt(jumbled=1.0)
+    assert (weights == 1).all() and (peaks == 0).all() and (parts == 0).all()
 
 
 def test_jumbled_people_keep_their_colours_and_lose_their_shape(job) -> None:
-    nobody, rng = job("nobody"), np.random.default_rng(0)
+    jumble = job("jumble")
+    torch.manual_seed(0)
     picture = np.zeros((128, 96, 3), np.uint8)
     cv2.circle(picture, (48, 30), 20, (200, 120, 40), -1)
     cv2.rectangle(picture, (36, 50), (60, 120), (40, 40, 220), -1)
-    for make in (nobody.tiles, nobody.blobs):
-        for _ in range(10):
-            out = make(rng, picture)
-            assert out.shape == picture.shape and out.dtype == np.uint8
-            assert np.abs(out.astype(int) - picture).mean() > 20
-    assert np.array_equal(
-        np.sort(nobody.tiles(rng, picture[:126, :90]), None), np.sort(picture[:126, :90], None)
-    )
+    images = torch.from_numpy(picture).permute(2, 0, 1).float().repeat(10, 1, 1, 1)
+    for make in (jumble.tiles, jumble.blobs, jumble.jumble):
+        out = make(images)
+        assert out.shape == images.shape and out.min() >= 0 and out.max() <= 255
+        assert ((out - images).abs().mean((1, 2, 3)) > 20).all()
+        assert (out[0] != out[1]).any()
+    assert torch.equal(jumble.tiles(images).flatten(2).sort()[0], images.flatten(2).sort()[0])
 
 
-def test_targets_are_those_of_mmpose(job) -> None:
+def test_targets_are_those_of_mmpose(job, tmp_path: Path) -> None:
     from mmpose.codecs import UDPHeatmap
 
     settings = {"input_size": (96, 128), "heatmap_size": (24, 32), "sigma": 2.0}
     keypoints = np.random.default_rng(0).uniform(-6, 130, (1, 17, 2)).astype(np.float32)
     visible = np.ones((1, 17), np.float32)
     visible[0, 3] = 0
-    ours = job("heatmaps").SeparableUDPHeatmap(**settings).encode(keypoints, visible)
+    topdown = batches(job, tmp_path, **settings)
+    heatmaps, weights = topdown.targets(torch.from_numpy(keypoints), torch.from_numpy(visible))
     theirs = UDPHeatmap(**settings).encode(keypoints, visible)
-    assert (ours["keypoint_weights"] == theirs["keypoint_weights"]).all()
+    assert (weights.numpy() == theirs["keypoint_weights"]).all()
     # MMPose cuts the hill off three sigmas from the joint, in a square.
-    assert np.abs(ours["heatmaps"] - theirs["heatmaps"]).max() < 0.012
+    assert np.abs(heatmaps[0].numpy() - theirs["heatmaps"]).max() < 0.012
+
+
+def test_averages_are_those_of_mmpose(job) -> None:
+    from mmpose.engine.hooks import ExpMomentumEMA
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    ours = job("averages").ForeachEMA(network, momentum=0.1, gamma=5)
+    theirs = ExpMomentumEMA(network, momentum=0.1, gamma=5, update_buffers=True)
+    for _ in range(4):
+        for average in (ours, theirs):
+            average.update_parameters(network)
+        with torch.no_grad():
+            for values in (*network.parameters(), network[1].running_var):
+                values.add_(torch.randn_like(values))
+    for name, values in theirs.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], values, atol=1e-6), name
 
 
 def test_each_step_of_a_matrix_is_near_orthogonal_and_goes_down(job) -> None:
@@ -300,17 +334,50 @@ def test_each_step_of_a_matrix_is_near_orthogonal_and_goes_down(job) -> None:
 
 
 def test_perturbation_keeps_the_shape_and_is_not_idle(job) -> None:
-    perturb = job("perturb")
-    np.random.seed(0)
-    picture = np.random.randint(0, 256, (64, 48, 3), np.uint8)
-    changed = 0
-    for _ in range(40):
-        out = perturb.Perturb().transform({"img": picture.copy()})["img"]
-        assert out.shape == picture.shape and out.dtype == np.uint8 and out.flags.c_contiguous
-        changed += bool((out != picture).any())
-    assert changed > 30
-    still = perturb.Perturb(amount=0.0).transform({"img": picture.copy()})["img"]
-    assert (still == picture).all()
+    cameras = job("cameras")
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (40, 3, 60, 44)).float()
+    before = images.clone()
+    out = cameras.Perturb()(images)
+    assert torch.equal(images, before) and out.shape == images.shape and out.dtype == torch.float32
+    assert out.min() >= 0 and out.max() <= 255 and torch.equal(out, out.round())
+    assert (out != images).flatten(1).any(1).sum() > 30
+    assert torch.equal(cameras.Perturb(amount=0.0)(images), images)
+    # Under autocast too, where the detector's network runs.
+    with torch.autocast("cpu", torch.bfloat16):
+        assert cameras.Perturb()(images).dtype == torch.float32
+
+
+def test_each_perturbation_does_what_it_says(job) -> None:
+    cameras = job("cameras")
+    torch.manual_seed(0)
+    flat = torch.full((6, 3, 40, 32), 120.0)
+    for change in (cameras.defocus, cameras.shake, cameras.enlarge, cameras.compress):
+        assert change(flat) == pytest.approx(flat, abs=4.0)  # nothing to blur, nothing to lose
+    assert cameras.add_noise(flat).std((1, 2, 3)).min() > 1.5
+    noisy = torch.rand(6, 3, 40, 32) * 255
+    for change in (cameras.defocus, cameras.shake, cameras.enlarge):
+        assert (change(noisy).flatten(1).std(1) < 0.95 * noisy.flatten(1).std(1)).all()
+    swapped = cameras.swap_channels(noisy)
+    assert torch.equal(swapped.sort(1)[0], noisy.sort(1)[0])
+    covered = (cameras.cover(noisy, largest=0.4) != noisy).any(1).float().mean((1, 2))
+    assert (covered > 0).all() and (covered < 0.6).all()
+
+
+def test_compression_loses_what_jpeg_loses(job) -> None:
+    """Beside OpenCV's JPEG of the same quality, chroma in full resolution."""
+    cameras = job("cameras")
+    people = job("make_arrays").make_picture((7, 0)).people
+    for seed, one in enumerate(people[:2]):
+        images = torch.from_numpy(one.pixels).permute(2, 0, 1).float()[None]
+        torch.manual_seed(seed)
+        quality = round(float(15 + torch.rand(1) * 45))
+        torch.manual_seed(seed)
+        ours = cameras.compress(images)[0].permute(1, 2, 0).clamp(0, 255).numpy()
+        settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+        theirs = cv2.imdecode(cv2.imencode(".jpg", one.pixels, settings)[1], cv2.IMREAD_COLOR)
+        lost = np.abs(theirs.astype(float) - one.pixels).mean()
+        assert np.abs(ours - theirs).mean() < 0.35 * lost + 0.3
 
 
 def test_the_rate_warms_up_holds_and_comes_down(job) -> None:
@@ -351,7 +418,7 @@ def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_p
     from annotator.models.weights.loading import load_state
 
     train, people = job("train"), np.random.default_rng(0)
-    part = tmp_path / "data" / "000000"
+    part = tmp_path / "data" / "people" / "000000"
     keypoints = people.uniform(20, 120, (64, 17, 3))
     keypoints[..., 2] = 2
     make_arrays = job("make_arrays")
@@ -364,7 +431,7 @@ def test_training_begins_with_what_ships_and_goes_on_where_it_stopped(job, tmp_p
     options = {
         "model": "pose", "data": tmp_path / "data", "work": work, "minutes": 0.001, "hold": True,
         "decay": 0.5, "input": "64x96", "weights": POSE.weights, "backbone": None,
-        "nobody": None, "resume": False, "threads": 1,
+        "batch": None, "rate": None, "resume": False, "threads": 1,
     }  # fmt: skip
     train.run(argparse.Namespace(**options))
     first = torch.load(work / "last.pth", map_location="cpu", weights_only=False)
