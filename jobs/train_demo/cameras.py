@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ def relight(images: Tensor) -> Tensor:
 
 def less_colour(images: Tensor) -> Tensor:
     """Less or more colour, at times grey."""
-    grey = (images * images.new_tensor([0.114, 0.587, 0.299])[:, None, None]).sum(1, keepdim=True)
+    grey = (images * constant(LUMA_OF_BGR, images.device)[:, None, None]).sum(1, keepdim=True)
     amount = uniform(images, 1, 0.2, 1.7) * (uniform(images, 1, 0, 1) > 0.27)
     return images * amount + grey * (1 - amount)
 
@@ -105,10 +105,11 @@ def add_noise(images: Tensor) -> Tensor:
 def compress(images: Tensor) -> Tensor:
     """What JPEG's quantization does to luma and chroma (ITU-T T.81, K.1), chroma in full resolution."""
     height, width = images.shape[2:]
-    to_ycc = images.new_tensor([[0.114, 0.587, 0.299], [0.5, -0.3313, -0.1687], [-0.0813, -0.4187, 0.5]])
+    device = images.device
+    to_ycc, to_bgr = constant(YCC_OF_BGR, device).view(3, 3), constant(BGR_OF_YCC, device).view(3, 3)
     quality = uniform(images, 1, 15, 60)[..., None]  # (N, 1, 1, 1, 1)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
-    tables = torch.stack([images.new_tensor(table) for table in (LUMA, CHROMA, CHROMA)]).view(1, 3, 1, 8, 8)
+    tables = constant(LUMA + CHROMA + CHROMA, device).view(1, 3, 1, 8, 8)
     steps = (tables * scale).clamp(1, 255)
     k = torch.arange(8, device=images.device)
     dct = torch.cos((2 * k[None] + 1) * k[:, None] * (torch.pi / 16)) / 2
@@ -119,7 +120,7 @@ def compress(images: Tensor) -> Tensor:
     blocks = ycc.unflatten(2, (rows, 8)).unflatten(4, (columns, 8)).transpose(3, 4).flatten(2, 3)
     rounded = (dct @ blocks @ dct.T / steps).round() * steps
     blocks = (dct.T @ rounded @ dct).unflatten(2, (rows, columns)).transpose(3, 4)
-    back = torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycc), blocks.flatten(4).flatten(2, 3)) + 128
+    back = torch.einsum("ij,njhw->nihw", to_bgr, blocks.flatten(4).flatten(2, 3)) + 128
     return back[:, :, :height, :width]
 
 
@@ -163,12 +164,21 @@ def uniform(images: Tensor, channels: int, low: float, high: float) -> Tensor:
     return low + torch.rand(len(images), channels, 1, 1, device=images.device) * (high - low)
 
 
-LUMA = [
+@cache
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers on a device, copied there once: a GPU waits for each copy."""
+    return torch.tensor(values, device=device)
+
+
+LUMA_OF_BGR = (0.114, 0.587, 0.299)
+YCC_OF_BGR = (*LUMA_OF_BGR, 0.5, -0.331264, -0.168736, -0.081312, -0.418688, 0.5)
+BGR_OF_YCC = (1.0, 1.772, 0.0, 1.0, -0.344136, -0.714136, 1.0, 0.0, 1.402)
+LUMA = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
     14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
     49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-]  # fmt: skip
-CHROMA = [
+)  # fmt: skip
+CHROMA = (
     17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99,
     47, 66, 99, 99, 99, 99, 99, 99, *[99] * 32,
-]  # fmt: skip
+)  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from cameras import smoothed
+from cameras import constant, smoothed
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,7 +37,7 @@ def blobs(images: Tensor) -> Tensor:
         return images
     device = images.device
     out = smoothed(tiles(images), uniform(count, 2, 12, device), radius=18)
-    size = torch.tensor([width, height], device=device)
+    size = constant((width, height), device)
     x = torch.stack(
         torch.meshgrid(
             torch.arange(width, device=device), torch.arange(height, device=device), indexing="xy"

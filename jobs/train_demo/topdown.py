@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from cameras import Perturb
+from cameras import Perturb, constant
 from jumble import jumble
 from mmengine.device import get_device
 from mmengine.registry import LOOPS
@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LOOK = 20  # seconds between looks for parts that are new
-FLIPPED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+FLIPPED = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 # Classes of `make_arrays.py`: left and right of arms and legs change places in a mirror.
-MIRRORED_PARTS = [0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 15, 16, 17]
+MIRRORED_PARTS = (0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 15, 16, 17)
 
 
 class Regions(NamedTuple):
@@ -48,7 +48,8 @@ class Regions(NamedTuple):
 
     def to_crop(self, points: Tensor) -> Tensor:
         """Points (H, W, 2) in pixels of the input, in those of each crop (N, H, W, 2)."""
-        back = torch.linalg.inv(self.matrix)
+        # Turned, mirrored and scaled evenly: the inverse is the transpose over the square of the scale.
+        back = self.matrix.mT / self.matrix.square().sum(1, keepdim=True)
         return torch.einsum("nij,nhwj->nhwi", back, points - self.offset[:, None, None])
 
 
@@ -124,8 +125,9 @@ class TopdownBatches:
         gone = crops.nobody.clone()
         gone[:jumbled] = True
         heatmaps, weights = self.targets(joints, known)
-        heatmaps[gone], weights[gone], parts[gone] = 0, 1, 0
         target = torch.cat([heatmaps, parts[:, None].to(heatmaps)], dim=1)
+        target.masked_fill_(gone[:, None, None, None], 0)
+        weights.masked_fill_(gone[:, None], 1)
         return {"inputs": self.perturb(inputs), "data_samples": {"heatmaps": target, "weights": weights}}
 
     def regions(self, boxes: Tensor) -> Regions:
@@ -146,11 +148,11 @@ class TopdownBatches:
         across = torch.where(mirrored, -zoom, zoom)
         cos, sin = angle.cos(), angle.sin()
         matrix = torch.stack([across * cos, -across * sin, zoom * sin, zoom * cos], dim=1).view(-1, 2, 2)
-        middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+        middle = constant(((width - 1) / 2, (height - 1) / 2), device)
         return Regions(matrix, middle - (matrix @ center[:, :, None])[:, :, 0], mirrored)
 
     def cut(self, crops: Crops, regions: Regions) -> tuple[Tensor, Tensor]:
-        """Pixels (N, 3, H, W) float32 of the regions, and classes (N, h, w) uint8 at the heatmaps' places."""
+        """Pixels (N, 3, H, W) float32 of the regions, and classes (N, h, w) int64 at the heatmaps' places."""
         at = regions.to_crop(grid(self.input_size, self.input_size, self.device))
         pixels = crops.pixels.permute(0, 3, 1, 2).float()
         inputs = functional.grid_sample(pixels, normalized(at, crops.pixels.shape[1:3]), align_corners=True)
@@ -162,19 +164,21 @@ class TopdownBatches:
         x, y = at[..., 0].clamp(0, columns - 1), at[..., 1].clamp(0, rows - 1)
         inside = (at[..., 0] == x) & (at[..., 1] == y)
         parts = crops.parts.flatten(1).gather(1, (y * columns + x).flatten(1)).view(x.shape) * inside
-        mirror = torch.tensor(MIRRORED_PARTS, dtype=torch.uint8, device=self.device)
-        return inputs, torch.where(regions.mirrored[:, None, None], mirror[parts.long()], parts)
+        mirror = constant(MIRRORED_PARTS, self.device)
+        parts = parts.long()
+        return inputs, torch.where(regions.mirrored[:, None, None], mirror[parts], parts)
 
     def joints(self, crops: Crops, regions: Regions) -> tuple[Tensor, Tensor]:
         """Joints (N, 17, 2) in pixels of the input, and which are known (N, 17): left is left in a mirror."""
         joints, swap = regions.to_input(crops.joints), regions.mirrored[:, None]
-        known = torch.where(swap, crops.known[:, FLIPPED], crops.known)
-        return torch.where(swap[..., None], joints[:, FLIPPED], joints), known
+        flipped = constant(FLIPPED, self.device)
+        known = torch.where(swap, crops.known[:, flipped], crops.known)
+        return torch.where(swap[..., None], joints[:, flipped], joints), known
 
     def targets(self, joints: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Heatmaps (N, 17, h, w) and weights (N, 17) of UDPHeatmap, but hills are not cut off in a square."""
-        size = torch.tensor(self.heatmap_size, device=joints.device)
-        centers = joints * ((size - 1) / (torch.tensor(self.input_size, device=joints.device) - 1))
+        size = constant(self.heatmap_size, joints.device)
+        centers = joints * ((size - 1) / (constant(self.input_size, joints.device) - 1))
         nearest, reach = (centers + 0.5).floor(), 3 * self.sigma
         outside = ((nearest - reach >= size) | (nearest + reach < 0)).any(-1)
         weights = torch.where(outside, 0, known)
@@ -200,7 +204,7 @@ def grid(size: tuple[int, int], of: tuple[int, int], device: torch.device) -> Te
 def normalized(places: Tensor, shape: Any) -> Tensor:
     """Places (..., 2) in pixels of an image of (height, width) as `grid_sample` takes them."""
     height, width = shape
-    return places * (2 / torch.tensor([width - 1, height - 1], device=places.device)) - 1
+    return places * (2 / constant((width - 1, height - 1), places.device)) - 1
 
 
 @MODELS.register_module()

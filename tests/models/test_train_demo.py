@@ -122,7 +122,7 @@ def test_turned_scaled_and_mirrored_they_still_do(job, people, tmp_path: Path) -
             )
             visible = people[int(same.nonzero()[0])].keypoints[:, 2]
             if regions.mirrored[one]:
-                visible = visible[job("topdown").FLIPPED]
+                visible = visible[list(job("topdown").FLIPPED)]
             seen = np.column_stack([joints[one].numpy(), visible])
             hits += on_their_parts(seen, parts[one].numpy(), (96, 128))
     assert len(hits) >= 60 and np.mean(hits) > 0.97
