@@ -191,7 +191,9 @@ def check_precision(precision: str, device: torch.device) -> None:
                 f"bf16 is emulated on {torch.cuda.get_device_name(device)}: take --precision fp16"
             )
         # torch lets convolutions use TensorFloat-32, which has the mantissa of fp16: not what fp32 promises.
+        # Matrix products do so where a container sets TORCH_ALLOW_TF32_CUBLAS_OVERRIDE.
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def normaliser(normalization: Normalization, device: torch.device) -> Callable[[Tensor, bool], Tensor]:
