@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -152,6 +153,7 @@ class Compiled:
     """
 
     def __init__(self, network: nn.Module, device: torch.device, batch: int) -> None:
+        _plain_numbers(network)
         # On a CPU, only weights that are constants go into oneDNN's operations that fuse what follows them.
         options: dict[str, Any] | None = {"freezing": True} if device.type == "cpu" else None
         self._network = torch.compile(network, dynamic=False, options=options)
@@ -173,6 +175,16 @@ class Compiled:
             # Only here does nothing hold on to the tensors of the failed attempt any more.
             torch.cuda.empty_cache()
         return self._network(pixels)
+
+
+def _plain_numbers(network: nn.Module) -> None:
+    """Numpy's numbers among the settings of layers (of DropPath in each ViT) as Python's: torch.compile takes
+    them for tensors, and fails.
+    """
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, np.generic):
+                setattr(module, name, value.item())
 
 
 def check_precision(precision: str, device: torch.device) -> None:
