@@ -69,8 +69,9 @@ class Result:
 
     @property
     def ratios(self) -> list[float]:
-        """How many times faster we were, round by round."""
-        return [a / b for a, b in zip(self.theirs.seconds, self.ours.seconds, strict=True)]
+        """How many times faster we were, round by round, for equally many photos."""
+        times = self.ours.photos / self.theirs.photos
+        return [times * a / b for a, b in zip(self.theirs.seconds, self.ours.seconds, strict=True)]
 
     @property
     def speedup(self) -> float:
@@ -107,30 +108,35 @@ def compete(
     rounds: int,
     report: Callable[[str], None],
     after: Callable[[], None] = lambda: None,
+    repeat: int = 1,
 ) -> tuple[Timing, Timing, list[People], list[People]]:
     """Let both sides take turns.
 
     Args:
         report: hears of each round.
         after: called after each round of ours.
+        repeat: how often ours looks at the photos in one round.
 
     Returns:
-        Timings of theirs and ours, and what each found.
+        Timings of theirs and ours, and what each found in the photos.
     """
+    given = (photos, [*photos] * repeat)
     # Lazy loading, memory, thread pools, plans and compilation for sizes of batches: none of it counts.
     theirs(photos[: max(1, len(photos) // 8)])
-    ours(photos)
+    ours(given[1])
     seconds: tuple[list[float], list[float]] = ([], [])
     found: list[list[People]] = [[], []]
     for number in range(rounds):
         for place, side in enumerate((theirs, ours)):
             started = time.perf_counter()
-            found[place] = side(photos)
+            found[place] = side(given[place])
             seconds[place].append(time.perf_counter() - started)
             report(f"round {number + 1} of {rounds}: {side.name} {seconds[place][-1]:.2f} s")
         after()
     timings = [
-        Timing(side.name, tuple(seconds[place]), len(photos), sum(len(one.boxes) for one in found[place]))
+        Timing(
+            side.name, tuple(seconds[place]), len(given[place]), sum(len(one.boxes) for one in found[place])
+        )
         for place, side in enumerate((theirs, ours))
     ]
-    return timings[0], timings[1], found[0], found[1]
+    return timings[0], timings[1], found[0], found[1][: len(photos)]

@@ -41,6 +41,9 @@ def bench(
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Option()] = "auto",
     device: Annotated[str, Option(help="cpu, cuda or cuda:N.")] = "cpu",
     rounds: Annotated[int, Option(min=1, help="Turns of each side.")] = 3,
+    repeat: Annotated[
+        int, Option(min=1, help="How often we look at the photos in a turn: a GPU is done in milliseconds.")
+    ] = 1,
     people: Annotated[
         int | None,
         Option(min=1, help="At most so many boxes; with a detector, photos.", show_default=False),
@@ -76,6 +79,7 @@ def bench(
             threads=threads or len(os.sched_getaffinity(0)),
             batch_people=batch_people,
             device=device,
+            repeat=repeat,
         ),
         photos,
         lambda line: print(line, file=sys.stderr, flush=True),

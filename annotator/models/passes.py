@@ -43,7 +43,8 @@ class Passes:
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
-                self.most = size // 2
+                # Another thread may have halved it further.
+                self.most = min(self.most, size // 2)
             else:
                 yield found
                 start = part.stop

@@ -98,6 +98,18 @@ def test_sides_take_turns_after_a_warm_up_and_the_median_counts(monkeypatch: pyt
     assert "| m, flip | onnx fp32 | slow 3.56 | 10.67 | **4.00** |" in markdown([data])
 
 
+def test_one_side_may_look_at_the_photos_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, turns = [0.0], []
+    monkeypatch.setattr("annotator.bench.contest.time.perf_counter", lambda: now[0])
+    slow, fast = Fake("slow", [8, 8], now, turns), Fake("fast", [2, 4], now, turns)
+    theirs, ours, expected, found = compete(slow, fast, [Photo("a", None)] * 4, 2, turns.append, repeat=3)
+    assert [turn for turn in turns if turn[0] == "f"] == ["fast 12"] * 3
+    assert (theirs.photos, ours.photos, theirs.rate, ours.rate) == (4, 12, 1, 8)
+    assert len(found) == len(expected) == 4
+    result = Result("m", theirs, ours, compare(found, expected), None, None, {}, {}, {})
+    assert result.ratios == [12, 6]
+
+
 def test_photos_bring_their_boxes_and_no_more_people_than_asked(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         cv2.imwrite(str(tmp_path / name), np.zeros((40, 60, 3), np.uint8))

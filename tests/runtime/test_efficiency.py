@@ -79,11 +79,12 @@ def test_two_models_that_see_everybody_cost_both(monkeypatch: pytest.MonkeyPatch
 def test_a_network_that_runs_out_of_memory_is_measured_in_smaller_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sizes, now = [], [0.0]
+    sizes, now, waited = [], [0.0], []
     monkeypatch.setattr("annotator.models.engines.speed_of_light.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
 
     class Engine:
-        device, padded = torch.device("cuda"), False
+        device, padded = torch.device("cuda:1"), False
 
         def __call__(self, crops: torch.Tensor, mirror: bool) -> None:
             sizes.append(len(crops))
@@ -100,6 +101,7 @@ def test_a_network_that_runs_out_of_memory_is_measured_in_smaller_passes(
     room = 20
     found = efficiency.measure(job, None, Pose())  # pyright: ignore[reportArgumentType]
     assert found.seconds_a_person == pytest.approx(0.001 / 16) and max(sizes) == 32 and sizes[-1] == 16
+    assert set(waited) == {torch.device("cuda:1")}
     room = 0
     with pytest.raises(torch.OutOfMemoryError):
         efficiency.measure(job, None, Pose())  # pyright: ignore[reportArgumentType]
@@ -108,6 +110,7 @@ def test_a_network_that_runs_out_of_memory_is_measured_in_smaller_passes(
 def test_a_network_with_one_batch_size_is_measured_in_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("annotator.models.engines.speed_of_light.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
 
     class Engine:
         device, padded = torch.device("cuda"), True

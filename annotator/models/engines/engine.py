@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -152,6 +153,7 @@ class Compiled:
     """
 
     def __init__(self, network: nn.Module, device: torch.device, batch: int) -> None:
+        _plain_numbers(network)
         # On a CPU, only weights that are constants go into oneDNN's operations that fuse what follows them.
         options: dict[str, Any] | None = {"freezing": True} if device.type == "cpu" else None
         self._network = torch.compile(network, dynamic=False, options=options)
@@ -175,6 +177,16 @@ class Compiled:
         return self._network(pixels)
 
 
+def _plain_numbers(network: nn.Module) -> None:
+    """Numpy's numbers among the settings of layers (of DropPath in each ViT) as Python's: torch.compile takes
+    them for tensors, and fails.
+    """
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, np.generic):
+                setattr(module, name, value.item())
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Refuse what torch would not carry out as asked.
 
@@ -191,7 +203,9 @@ def check_precision(precision: str, device: torch.device) -> None:
                 f"bf16 is emulated on {torch.cuda.get_device_name(device)}: take --precision fp16"
             )
         # torch lets convolutions use TensorFloat-32, which has the mantissa of fp16: not what fp32 promises.
+        # Matrix products do so where a container sets TORCH_ALLOW_TF32_CUBLAS_OVERRIDE.
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def normaliser(normalization: Normalization, device: torch.device) -> Callable[[Tensor, bool], Tensor]:

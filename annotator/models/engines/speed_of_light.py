@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from annotator.models.detector import Detector
+    from annotator.models.engines.engine import Engine
     from annotator.models.sources import ModelSource
     from annotator.models.topdown import TopDown
 
@@ -60,7 +61,7 @@ def seconds_a_person(pose: TopDown, batch: int, budget: float = 0.5) -> float:
     width, height = pose.input_size
     crops = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
     least = batch if pose.engine.padded else _least(pose.engine.device)
-    return _seconds_each(lambda n: _waited(pose.engine(crops[:n], mirror=pose.flip)), batch, budget, least)
+    return _seconds_each(lambda n: _waited(pose.engine, crops[:n], pose.flip), batch, budget, least)
 
 
 def seconds_an_image(detector: Detector, batch: int, budget: float = 0.5) -> float:
@@ -78,11 +79,12 @@ def _least(device: torch.device) -> int:
     return 2 * torch.get_num_threads() if device.type == "cpu" else 1
 
 
-def _waited(outputs: object) -> object:
+def _waited(engine: Engine, crops: torch.Tensor, mirror: bool) -> object:
     import torch
 
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    outputs = engine(crops, mirror)
+    if engine.device.type == "cuda":
+        torch.cuda.synchronize(engine.device)
     return outputs
 
 

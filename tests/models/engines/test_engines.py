@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -228,6 +229,15 @@ def test_compiled_batches_are_padded_to_one_size_and_cut_again(monkeypatch: pyte
             assert torch.allclose(a, b, atol=1e-4)
     # Each size would be compiled anew, and torch stops compiling after a few.
     assert seen == [4, 4, 4, 4]
+
+
+def test_what_is_compiled_has_plain_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    network = Network()
+    # As every ViT's DropPath has it.
+    setattr(network, "rate", np.linspace(0, 0.1, 3)[1])  # noqa: B010
+    engine("compile", network, batch=4)
+    assert type(network.rate) is float and network.rate == 0.05
 
 
 def test_compiled_batches_are_not_padded_to_one_that_had_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
