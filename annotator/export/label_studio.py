@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from annotator.export.atomic import atomic_text
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.sources.uris import local_path
+from annotator.store.atomic import atomic_text
 from annotator.store.locations import is_remote
 from annotator.store.reader import Run
 

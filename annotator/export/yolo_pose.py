@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import yaml
 
-from annotator.export.atomic import atomic_folder
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
 from annotator.sources.uris import local_path
+from annotator.store.atomic import atomic_folder
 from annotator.store.locations import is_remote
 from annotator.store.reader import Run
 
