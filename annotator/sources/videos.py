@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from annotator.errors import ItemError, UserError
-from annotator.media.video import VideoIndex, index_video
+from annotator.media.scan import VideoIndex
+from annotator.media.video import index_video
 from annotator.sources.folders import VIDEO_SUFFIXES
 from annotator.sources.listing import BLOCK_ROWS, Listing, image_id_of
 from annotator.sources.notes import Notes

@@ -15,7 +15,8 @@ from annotator.media import pulse
 from annotator.media.decoding import Decoder, FrameReader
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
-from annotator.media.video import VideoIndex, index_video
+from annotator.media.scan import VideoIndex
+from annotator.media.video import index_video
 from annotator.sources.items import Item
 
 FRAMES, GROUP, RATE = 40, 10, 25
