@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
+from annotator.locations import absolute
 from annotator.runtime import ingredients, intents, scores
 from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
@@ -20,7 +21,6 @@ from annotator.runtime.stopping import Stopped, why_stopped
 from annotator.store import run_info
 from annotator.store.durable import failures_in_words
 from annotator.store.leftovers import generations_begun, sweep
-from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.recovery import lost_rows, repair
 from annotator.store.status import Summary, summarise

@@ -17,9 +17,9 @@ from annotator.sources.items import GivenBox, Item
 from annotator.sources.listing import Listing
 from annotator.sources.notes import Notes
 from annotator.sources.plan_file import PlanFile, save_plan
-from annotator.sources.uris import to_path
 from annotator.sources.videos import FramedRows, Sampling, frame_rows
 from annotator.store.schema import PLAN
+from annotator.uris import to_path
 
 HASH_ROWS = 65_536
 _NONE = -(1 << 63)

@@ -19,7 +19,7 @@ from annotator.media.video import index_video
 from annotator.sources.folders import VIDEO_SUFFIXES
 from annotator.sources.listing import BLOCK_ROWS, Listing, image_id_of
 from annotator.sources.notes import Notes
-from annotator.sources.uris import frame_mark
+from annotator.uris import frame_mark
 
 # A group of pictures is cut into several shards only where it is so many times larger than a shard should be:
 # each part decodes the group from its keyframe on.

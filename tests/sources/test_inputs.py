@@ -11,7 +11,7 @@ import pytest
 
 from annotator.errors import UserError
 from annotator.sources.plan import Plan, build_plan
-from annotator.sources.uris import local_path
+from annotator.uris import local_path
 
 
 def plan(*inputs, **options) -> Plan:
