@@ -16,7 +16,7 @@ from annotator.uris import to_path, to_uri
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
     from annotator.quality.calibration import Calibration
-    from annotator.sources.plan import Plan
+    from annotator.store.plan import Plan
 
 
 def located(config: RunConfig) -> RunConfig:

@@ -30,9 +30,9 @@ from annotator.runtime.line import Decoded, Outcome, PersonDetector, StageClock,
 from annotator.runtime.rows import Probabilities, visibility_policy
 from annotator.runtime.scheduling.blame import Care
 from annotator.sources.items import Item
-from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
 from annotator.store.generations import merge
+from annotator.store.plan import read_plan
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord, CorruptRecordError, record_since
 from annotator.store.results import stored_results

@@ -17,11 +17,11 @@ from annotator.report.page import write_report
 from annotator.runtime.journal import Journal
 from annotator.runtime.launch import put_in_order
 from annotator.runtime.progress import ProgressBar
-from annotator.sources.plan import read_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.leftovers import sweep
 from annotator.store.local import LocalStorage
+from annotator.store.plan import read_plan
 from annotator.store.recovery import repair
 from annotator.store.review_folder import copies_folder
 from annotator.store.reviews import Review, read, write_layer

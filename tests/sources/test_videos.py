@@ -15,8 +15,9 @@ from annotator.media.decoding import FrameReader
 from annotator.media.feed import ImageFeed
 from annotator.media.scan import VideoIndex
 from annotator.sources.listing import image_id_of
-from annotator.sources.plan import build_plan, read_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.sources.videos import LONGEST_GROUP, Sampling
+from annotator.store.plan import read_plan, write_plan
 
 RATE, GROUP = 25, 10
 
