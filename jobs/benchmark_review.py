@@ -24,9 +24,9 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.config import RunConfig
+from annotator.items import Item
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
-from annotator.sources.items import Item
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.plan_file import save_plan

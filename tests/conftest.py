@@ -14,9 +14,9 @@ import pytest
 
 from annotator.config import RunConfig
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.people import Poses
 from annotator.skeletons import COCO_17, Skeleton
-from annotator.sources.items import Item
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.plan_file import save_plan

@@ -6,9 +6,9 @@ import threading
 from typing import NoReturn
 
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.media.scan import VideoIndex
 from annotator.media.video import index_video
-from annotator.sources.items import Item
 
 
 class LostStretches:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
-from annotator.sources.items import GivenBox, Item
+from annotator.items import GivenBox, Item
 from annotator.store.plan_file import PlanFile, save_plan
 
 HASH_ROWS = 65_536
