@@ -29,9 +29,10 @@ from annotator.people import Detections, Poses
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.worker import ShardWorker
 from annotator.skeletons import COCO_17
-from annotator.sources.plan import build_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.store import run_info
 from annotator.store.leftovers import sweep
+from annotator.store.plan import write_plan
 from annotator.store.reader import Run
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.synth.film import ANNOTATIONS, VIDEOS_DIR

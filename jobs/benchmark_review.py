@@ -24,12 +24,12 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.config import RunConfig
+from annotator.items import Item
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
-from annotator.sources.items import Item
-from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
+from annotator.store.plan_file import save_plan
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import PLAN, ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 
 from annotator.bench.sides import Line, set_threads
+from annotator.items import Item
 from annotator.media.feed import ImageFeed
 from annotator.models.detector import Detector
 from annotator.models.sources import resolve_detector, resolve_pose
 from annotator.models.topdown import TopDown
 from annotator.runtime.line import StageClock, annotate
-from annotator.sources.items import Item
 from annotator.synth import stream
 
 

@@ -23,7 +23,8 @@ NAME = "camera-{:02d}/2026-01-{:02d}/frame-{:09d}.jpg"
 
 def measure_plan(items: int, files: bool, shard_size: int) -> dict[str, float]:
     """Plan and write `items` inputs: CPU seconds, seconds by the clock, MiB of memory and of plan file."""
-    from annotator.sources.plan import build_plan, read_plan, write_plan
+    from annotator.sources.plan import build_plan
+    from annotator.store.plan import read_plan, write_plan
 
     folder = Path(tempfile.mkdtemp(prefix="scale-", dir="."))
     try:

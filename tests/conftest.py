@@ -14,12 +14,12 @@ import pytest
 
 from annotator.config import RunConfig
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.people import Poses
 from annotator.skeletons import COCO_17, Skeleton
-from annotator.sources.items import Item
-from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
+from annotator.store.plan_file import save_plan
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import PLAN, FileRecord, ModelRecord, Provenance, RunRecord
@@ -232,3 +232,17 @@ def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     storage._storage.cache_clear()
     yield f"s3://{name}"
     objects.client.cache_clear()
+
+
+@pytest.fixture
+def touch(tmp_path) -> Callable[..., Path]:
+    """touch("a/1.jpg", ...) makes files below tmp_path and returns it; a plan opens no picture."""
+
+    def make(*names: str) -> Path:
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return make

@@ -14,6 +14,7 @@ import torch
 
 from annotator.bench.photos import Photo
 from annotator.errors import RunFailed, UserError
+from annotator.items import GivenBox, Item
 from annotator.media.feed import ImageFeed
 from annotator.models.detector import Detector
 from annotator.models.engines.onnx_engine import PROVIDERS
@@ -23,7 +24,6 @@ from annotator.models.topdown import TopDown
 from annotator.parity.reference import Reference
 from annotator.people import Poses
 from annotator.runtime.line import Decoded, StageClock, annotate
-from annotator.sources.items import GivenBox, Item
 
 
 @dataclass(frozen=True)

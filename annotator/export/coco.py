@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from annotator.export.atomic import atomic_text
 from annotator.export.doubtful import doubts
 from annotator.export.exported import Exported
+from annotator.store.atomic import atomic_text
 from annotator.store.reader import Run
 
 _PROVENANCE = (

@@ -13,10 +13,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from annotator.export.atomic import atomic_text
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
 from annotator.skeletons import Skeleton
+from annotator.store.atomic import atomic_text
 from annotator.store.reader import Run
 
 LABELS_SUFFIX = ".labels.json"

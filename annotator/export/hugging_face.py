@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import AnnotatorError, UserError
-from annotator.export.atomic import atomic_folder
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
+from annotator.locations import is_remote
 from annotator.media.image import ImageLimits
 from annotator.media.remote import read_bytes
-from annotator.sources.uris import local_path
-from annotator.store.locations import is_remote
+from annotator.store.atomic import atomic_folder
 from annotator.store.reader import Run
+from annotator.uris import local_path
 
 # Rows of a group, and limits of a file: the hub likes them below 500 MB.
 _GROUP = 200

@@ -12,13 +12,13 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from annotator.export.atomic import atomic_text
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
+from annotator.locations import is_remote
 from annotator.skeletons import Skeleton
-from annotator.sources.uris import local_path
-from annotator.store.locations import is_remote
+from annotator.store.atomic import atomic_text
 from annotator.store.reader import Run
+from annotator.uris import local_path
 
 CONFIG_SUFFIX = ".config.xml"
 

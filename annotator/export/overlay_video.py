@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from annotator.errors import ItemError, UserError
-from annotator.export.atomic import atomic_path
 from annotator.export.doubtful import doubts
 from annotator.export.exported import Exported
 from annotator.media.container import open_video
@@ -24,6 +23,7 @@ from annotator.media.decoding import FrameReader
 from annotator.quality.shown import CONFIDENT
 from annotator.report.drawing import HALO, draw_people
 from annotator.skeletons import Skeleton
+from annotator.store.atomic import atomic_path
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS
 from annotator.tracks.films import Film, films_of, is_followed

@@ -48,7 +48,7 @@ def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool
         return Selected(SmoothedRun(run))
     unseen, decided = None, []
     if reviewed is not None:
-        from annotator.review.reviewed import ReviewedRun
+        from annotator.store.reviewed import ReviewedRun
 
         run = ReviewedRun(run, reviewed)
         unseen = run.unseen if reviewed == "accepted" else None

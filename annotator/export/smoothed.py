@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from annotator.export.atomic import atomic_path
 from annotator.export.doubtful import doubts
 from annotator.export.exported import Exported
+from annotator.store.atomic import atomic_path
 from annotator.store.reader import Run
 from annotator.store.schema import METADATA_KEY
 from annotator.tracks.smoothed import SMOOTHED, SmoothedRun

@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import yaml
 
-from annotator.export.atomic import atomic_folder
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
+from annotator.locations import is_remote
 from annotator.skeletons import Skeleton
-from annotator.sources.uris import local_path
-from annotator.store.locations import is_remote
+from annotator.store.atomic import atomic_folder
 from annotator.store.reader import Run
+from annotator.uris import local_path
 
 
 def write_yolo_pose(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from annotator.errors import ItemError
+from annotator.locations import is_remote
 from annotator.media import pulse
 from annotator.media.remote import local_copy
-from annotator.sources.uris import is_text, local_path
-from annotator.store.locations import is_remote
+from annotator.uris import is_text, local_path
 
 if TYPE_CHECKING:
     from av.container import InputContainer

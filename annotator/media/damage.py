@@ -17,8 +17,7 @@ from annotator.media.container import open_video, packets
 from annotator.media.transport import ends_within_a_frame
 
 if TYPE_CHECKING:
-    from annotator.media.scan import Scan
-    from annotator.media.video import VideoIndex
+    from annotator.media.scan import Scan, VideoIndex
 
 # A gap in time that is looked into: seconds, and times the usual distance of frames.
 _LONG_SECONDS, _LONG_TIMES = 0.5, 5.0

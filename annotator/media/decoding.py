@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.media.container import open_video, packets
 from annotator.media.image import Image, ImageLimits
-from annotator.sources.items import Item
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.media.decoding import FrameReader
 from annotator.media.image import Image, ImageLimits, read_image
 from annotator.media.lost import LostStretches
-from annotator.sources.items import Item
 
 T = TypeVar("T")
 

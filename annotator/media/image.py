@@ -13,12 +13,12 @@ from typing import BinaryIO
 import numpy as np
 
 from annotator.errors import ItemError
+from annotator.locations import is_remote
 from annotator.media.decoders import decode
 from annotator.media.header import Header, read_header
 from annotator.media.orientation import exif_orientation, png_orientation, upright
 from annotator.media.remote import read_bytes
-from annotator.sources.uris import local_path
-from annotator.store.locations import is_remote
+from annotator.uris import local_path
 
 
 @dataclass(frozen=True, slots=True)

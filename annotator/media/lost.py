@@ -6,8 +6,9 @@ import threading
 from typing import NoReturn
 
 from annotator.errors import ItemError
-from annotator.media.video import VideoIndex, index_video
-from annotator.sources.items import Item
+from annotator.items import Item
+from annotator.media.scan import VideoIndex
+from annotator.media.video import index_video
 
 
 class LostStretches:

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from annotator.errors import ItemError
+from annotator.locations import Location, location
 from annotator.media import pulse
-from annotator.store.locations import Location, location
 
 # Local copies of videos that one process keeps, at most, and of the free space of the disk.
 MOST_BYTES, SHARE_OF_FREE = 8 << 30, 0.5

@@ -1,4 +1,4 @@
-"""What the header and the packets of a video say, read from end to end without decoding."""
+"""What the header and the packets of a video say, read without decoding, and the index made of it."""
 
 from __future__ import annotations
 
@@ -45,6 +45,46 @@ class Scan:
     end: int
     promised: float | None
     of_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoIndex:
+    """The frames of a video in the order of presentation.
+
+    Attributes:
+        pts: (N,) int64, strictly ascending, in units of `time_base`.
+        keyframe_pts: (N,) int64, the time stamp of the keyframe that decoding of each frame starts from; None
+            where time stamps cannot be relied on: frames are counted from the beginning instead, and `pts`
+            are their numbers.
+        keys: (N,) bool, which frames are keyframes.
+        time_base: seconds a unit of `pts`.
+        width, height: of the frames as the header says, before they are turned upright.
+        rate: frames a second on average, as the header says; None if it does not.
+        lost_seconds: how much sooner the frames end than the header says; 0 where it is right.
+        undecodable: frames before the first keyframe, left out.
+        lost: stretches without frames where the file is damaged or cut off: (from, to) in seconds from the
+            first frame, ascending. Of a transport stream that ends within a frame, that frame: how much
+            followed it, nothing says.
+    """
+
+    pts: np.ndarray
+    keyframe_pts: np.ndarray | None
+    keys: np.ndarray
+    time_base: Fraction
+    width: int
+    height: int
+    rate: float | None = None
+    lost_seconds: float = 0.0
+    undecodable: int = 0
+    lost: tuple[tuple[float, float], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def times(self) -> np.ndarray:
+        """(N,) float64: seconds from the first frame."""
+        return (self.pts - self.pts[:1]) * self.time_base.numerator / self.time_base.denominator
 
 
 def scan(container: InputContainer, stream: VideoStream) -> Scan:

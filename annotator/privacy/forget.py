@@ -26,13 +26,13 @@ from annotator.privacy.matching import Matcher
 from annotator.privacy.review import remove_copies, remove_samples
 from annotator.privacy.texts import Names, scrub_logs
 from annotator.runtime.journal import read_lives
-from annotator.sources.plan import hash_rows, read_plan
-from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.durable import failures_in_words
 from annotator.store.leftovers import generations_begun, sweep
 from annotator.store.parquet import open_parquet, parquet_bytes
+from annotator.store.plan import hash_rows, read_plan
+from annotator.store.plan_file import save_plan
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.recovery import lost_rows

@@ -7,12 +7,11 @@ from datetime import datetime
 import numpy as np
 
 from annotator.pose.oks import joint_similarity
+from annotator.quality import pace
 from annotator.quality.labelled import RIGHT, Labelled
 from annotator.quality.queue import Queue
-from annotator.review import pace
-from annotator.review.decisions import ACCEPTED, REJECTED, SENT_BACK
-from annotator.review.layers import Review, read
 from annotator.store.reader import Run
+from annotator.store.reviews import ACCEPTED, REJECTED, SENT_BACK, Review, read
 
 # COCO's areas are of the outline: on COCO val2017, half of the box.
 _OUTLINE = 0.5

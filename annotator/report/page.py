@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from annotator.config import RunConfig
 from annotator.durations import duration
 from annotator.evaluate.advice import advise
-from annotator.export.atomic import atomic_text
+from annotator.locations import absolute
 from annotator.quality.shown import CONFIDENT
 from annotator.report import charts
 from annotator.report.card import FILE_NAME as CARD_NAME
@@ -23,8 +23,8 @@ from annotator.report.figures import Figures, collect
 from annotator.report.film import FilmFigures, collect_films
 from annotator.report.signals import Signals, collect_signals, queue_of
 from annotator.report.thumbnails import Gallery, make_gallery
+from annotator.store.atomic import atomic_text
 from annotator.store.durable import write_failure
-from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.run_info import RunInfo, now
 from annotator.store.status import Summary, summary_of

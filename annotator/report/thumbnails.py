@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.media.image import Image
+from annotator.media.rows import ROW_COLUMNS, Sources
 from annotator.report.drawing import draw_boxes, draw_people
 from annotator.report.faces import blur_faces
 from annotator.report.figures import Figures, ShownPicture
 from annotator.report.picks import Person
-from annotator.report.sources import ROW_COLUMNS, Sources
 from annotator.skeletons import Skeleton
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from annotator.errors import UserError
-from annotator.report.sources import ROW_COLUMNS, Sources
+from annotator.media.rows import ROW_COLUMNS, Sources
 from annotator.review.identifiers import image_of
 from annotator.store.reader import Run
 from annotator.store.review_folder import copies_folder, other_copies

@@ -12,8 +12,6 @@ from typing import Any
 from annotator.review.fields import DECISION, KEYPOINT_LIST, KEYPOINTS
 from annotator.review.identifiers import image_of, person_of
 
-ACCEPTED, REJECTED, SENT_BACK = "accepted", "rejected", "sent back"
-
 # Why a person is rejected; the first is what the App offers first. Free text is kept as it is.
 REASONS = (
     "wrong joints", "left and right exchanged", "joints of two people", "nobody there", "same person twice",
@@ -51,7 +49,7 @@ def decide(
     Args:
         dataset: a FiftyOne dataset that `load` made.
         people: ids of the run's rows.
-        decision: `ACCEPTED`, `REJECTED`, `SENT_BACK`, or None to withdraw one.
+        decision: `ACCEPTED`, `REJECTED` or `SENT_BACK` of `store.reviews`, or None to withdraw one.
         reason: why, for a rejection.
         by: the reviewer; None for this process's.
 

@@ -109,7 +109,7 @@ def stored(document: Document, dataset_id: Any, random: float, now: datetime.dat
 
 
 def _path(row: dict[str, Any]) -> str:
-    from annotator.sources.uris import is_text, local_path
+    from annotator.uris import is_text, local_path
 
     path = row["video_uri"] or local_path(row["uri"])
     # The database takes nothing but Unicode.

@@ -8,6 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from annotator.review import decisions
+from annotator.store.reviews import ACCEPTED, REJECTED, SENT_BACK
 
 SCOPES = {
     "selected": "Selected people, else the open image, else the selected images",
@@ -66,13 +67,13 @@ class _Decide(_Operator):
 class Accept(_Decide):
     """These people are right as they are."""
 
-    name_, label_, icon_, decision = "accept", "Accept", "check_circle", decisions.ACCEPTED
+    name_, label_, icon_, decision = "accept", "Accept", "check_circle", ACCEPTED
 
 
 class Reject(_Decide):
     """These people are no labels; asks why."""
 
-    name_, label_, icon_, decision = "reject", "Reject", "cancel", decisions.REJECTED
+    name_, label_, icon_, decision = "reject", "Reject", "cancel", REJECTED
     prompt = True
 
     def _more(self, inputs: Any) -> None:
@@ -85,7 +86,7 @@ class Reject(_Decide):
 class SendBack(_Decide):
     """These people are to be annotated again; `annotator review pull` lists their images."""
 
-    name_, label_, icon_, decision = "send_back", "Send back", "reply", decisions.SENT_BACK
+    name_, label_, icon_, decision = "send_back", "Send back", "reply", SENT_BACK
 
 
 class ClearDecision(_Decide):

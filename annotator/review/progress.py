@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from annotator.quality.pace import seconds_a_person
 from annotator.review.fields import KEYPOINT_LIST
-from annotator.review.pace import seconds_a_person
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
-from annotator.review import layers
 from annotator.review.decisions import UNSET
 from annotator.review.documents import Document
 from annotator.review.fields import KEYPOINTS, POSE_LIST, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
-from annotator.review.layers import Review, as_float32
 from annotator.review.mirror import Mirror, dragged, mirror_of, to_fractions, to_pixels
 from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
+from annotator.store import reviews
 from annotator.store.reader import Run
+from annotator.store.reviews import Review, as_float32
 from annotator.store.snapshot import Snapshot
 
 # Samples that people touched: a load writes both times alike.
@@ -67,11 +67,11 @@ def pull(run: Run, place: Workplace) -> Pulled:
         )
     dataset = fo.load_dataset(names[0])
     run = Snapshot(run)
-    known = [row for file in layers.layers(run) for row in layers.read_layer(run, file)]
+    known = [row for file in reviews.layers(run) for row in reviews.read_layer(run, file)]
     pulled = set(known)
     new = [row for row in _reviews(run, dataset._sample_collection, known) if row not in pulled]
-    layer = layers.write_layer(run, new) if new else None
-    merged = layers.merge([*known, *new])
+    layer = reviews.write_layer(run, new) if new else None
+    merged = reviews.merge([*known, *new])
     decisions: dict[str, int] = {}
     for row in merged.values():
         if row.decision:
@@ -157,7 +157,7 @@ def _of_image(
                 by, at = same.corrected_by, same.corrected_at
             correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
         elif earlier:
-            correction = _as_predicted(label, flags, layers.merge(earlier)[person])
+            correction = _as_predicted(label, flags, reviews.merge(earlier)[person])
         review = Review(
             instance_id=person,
             image_id=document["image_id"],

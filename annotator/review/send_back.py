@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.review import layers
-from annotator.review.decisions import SENT_BACK
-from annotator.review.layers import Review
 from annotator.store.durable import replace_file
 from annotator.store.reader import Run
 from annotator.store.review_folder import copies_folder
+from annotator.store.reviews import FOLDER, SENT_BACK, Review
 
 FILE_NAME = "send-back.csv"
 
@@ -59,7 +57,7 @@ def write_manifest(run: Run, reviews: Iterable[Review]) -> SendBack:
                     without_copy += 1
                     continue
             rows.append([uri, row["image_id"], row["uri"], " ".join(wanted[row["image_id"]])])
-    path = run.path / layers.FOLDER / FILE_NAME
+    path = run.path / FOLDER / FILE_NAME
     if not rows:
         path.unlink(missing_ok=True)
         return SendBack(None, 0, without_copy)

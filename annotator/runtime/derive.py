@@ -14,6 +14,7 @@ from typing import Any
 from annotator import __version__
 from annotator.config import PLACEMENT_FIELDS, RunConfig
 from annotator.errors import UserError
+from annotator.locations import absolute
 from annotator.models.sources import RANDOM, ModelSource
 from annotator.runtime import ingredients, launch
 from annotator.runtime.destination import check_writable
@@ -23,7 +24,6 @@ from annotator.runtime.progress import Listener
 from annotator.runtime.rewrite import kept_people
 from annotator.runtime.run_report import RunReport
 from annotator.store import run_info
-from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.schema import RunRecord
 from annotator.store.status import summarise

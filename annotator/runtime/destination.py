@@ -7,8 +7,8 @@ import uuid
 from pathlib import Path
 
 from annotator.errors import UserError
+from annotator.locations import is_remote, location, redacted
 from annotator.store import run_info
-from annotator.store.locations import is_remote, location, redacted
 
 UNCONDITIONAL = (
     "{place}: this store has no conditional writes, so of two writers of a shard the last one stands, not "

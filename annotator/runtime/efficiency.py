@@ -52,7 +52,7 @@ class Efficiency:
     Attributes:
         people: posed, kept or not.
         images: done.
-        worker_seconds: that workers worked on shards, added up.
+        work: what the shards took.
         alone_seconds: that their networks alone would have needed; None: not measured.
         busy: share of the workers' time in which a network was at work.
         flop_per_second: of one worker while it works, two a multiply-accumulate; None where not known.
@@ -62,7 +62,7 @@ class Efficiency:
 
     people: int
     images: int
-    worker_seconds: float
+    work: Work
     alone_seconds: float | None
     busy: float
     flop_per_second: float | None
@@ -71,7 +71,7 @@ class Efficiency:
     @property
     def share(self) -> float | None:
         """People a second over people a second of the networks alone; above 1 these were timed too slow."""
-        return None if self.alone_seconds is None else self.alone_seconds / self.worker_seconds
+        return None if self.alone_seconds is None else self.alone_seconds / self.work.seconds
 
     @property
     def held_back(self) -> str:
@@ -80,15 +80,15 @@ class Efficiency:
 
     def cost_per_1000_people(self, price_per_hour: float) -> float | None:
         """In the currency of the price of one worker's hour; None without people."""
-        return None if not self.people else self.worker_seconds / 3600 * price_per_hour / self.people * 1000
+        return None if not self.people else self.work.cost(price_per_hour) / self.people * 1000
 
     def cost_of(self, images: int, price_per_hour: float) -> float:
         """The same for so many images like these."""
-        return self.worker_seconds / 3600 * price_per_hour / max(1, self.images) * images
+        return self.work.cost(price_per_hour) / max(1, self.images) * images
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON form."""
-        rate = self.people / self.worker_seconds
+        rate = self.people / self.work.seconds
         return {
             "efficiency": self.share,
             "held_back_by": self.held_back,
@@ -97,8 +97,8 @@ class Efficiency:
             "model_flop_per_second": self.flop_per_second,
             "people_per_second": rate,
             "people_per_second_networks_alone": None if self.share is None else rate / self.share,
-            "images_per_second": self.images / self.worker_seconds,
-            "worker_seconds": self.worker_seconds,
+            "images_per_second": self.images / self.work.seconds,
+            "worker_seconds": self.work.seconds,
         }
 
 
@@ -128,7 +128,7 @@ def efficiency_of(stats: Iterable[Mapping[str, Any]]) -> Efficiency | None:
     return Efficiency(
         people=int(total("posed")),
         images=int(total("images")),
-        worker_seconds=work.seconds,
+        work=work,
         alone_seconds=total("alone_pose") + total("alone_detect") if measured else None,
         busy=min(1.0, (network + work.stages["detect"]) / work.seconds),
         flop_per_second=total("flop") / work.seconds if counted else None,
@@ -151,7 +151,7 @@ def describe(efficiency: Efficiency) -> str:
         if efficiency.share > _POSSIBLE:
             parts[0] += ": no true figure, as they were timed in small passes or while the machine was busy"
     name = efficiency.held_back
-    share = efficiency.lost[name] / efficiency.worker_seconds
+    share = efficiency.lost[name] / efficiency.work.seconds
     parts.append(f"held back most by {name} ({share:.0%} of the time)")
     parts.append(f"device busy {efficiency.busy:.0%}")
     if efficiency.flop_per_second is not None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from annotator.config import RunConfig
 from annotator.errors import UserError
 from annotator.runtime.progress import Listener
-from annotator.sources.uris import to_path, to_uri
 from annotator.store.schema import FileRecord, ModelRecord, Provenance
+from annotator.uris import to_path, to_uri
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
     from annotator.quality.calibration import Calibration
-    from annotator.sources.plan import Plan
+    from annotator.store.plan import Plan
 
 
 def located(config: RunConfig) -> RunConfig:

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from annotator.locations import absolute, is_remote
 from annotator.runtime.cases import FOLDER
 from annotator.runtime.scheduling.blame import Cause, Death
-from annotator.store.locations import absolute, is_remote
 
 AT_REST, DECODING, IN_MODELS = b".", b"d", b"m"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotator.config import RunConfig
 from annotator.errors import AnnotatorError, RunFailed, UserError
+from annotator.locations import absolute
 from annotator.runtime import ingredients, intents, scores
 from annotator.runtime.cases import sweep_cases
 from annotator.runtime.destination import check_writable
@@ -20,7 +21,7 @@ from annotator.runtime.stopping import Stopped, why_stopped
 from annotator.store import run_info
 from annotator.store.durable import failures_in_words
 from annotator.store.leftovers import generations_begun, sweep
-from annotator.store.locations import absolute
+from annotator.store.plan import Plan, read_plan, write_plan
 from annotator.store.reader import Run
 from annotator.store.recovery import lost_rows, repair
 from annotator.store.status import Summary, summarise
@@ -29,7 +30,6 @@ from annotator.tracks.layer import follow_run
 
 if TYPE_CHECKING:
     from annotator.models.sources import ModelSource
-    from annotator.sources.plan import Plan
     from annotator.store.run_info import Forgotten
 
 # Where the inputs cannot be listed as they were: some were forgotten or are gone.
@@ -97,8 +97,6 @@ def begin(
     Raises:
         UserError, RunFailed: as `launch`.
     """
-    from annotator.sources.plan import write_plan
-
     out = job.config.out
     settings = job.config.model_dump(mode="json")
     info = run_info.RunInfo(settings, job.provenance, len(plan), len(plan.shards), forgotten=forgotten)
@@ -211,8 +209,6 @@ def put_in_order(out: str, listener: Listener, start: str | None = None) -> None
 
 def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
     """Make sure that the run in `out` is the one that `info` describes, and that its plan is there."""
-    from annotator.sources.plan import read_plan, write_plan
-
     standing = run_info.read(out)
     different = run_info.differences(standing, info)
     if different:

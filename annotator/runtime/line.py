@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from annotator.errors import AnnotatorError, ItemError
+from annotator.items import Item
 from annotator.media.image import Image
 from annotator.models.estimator import Estimator
 from annotator.people import Detections, Poses
-from annotator.sources.items import Item
 
 
 class DeviceLostError(AnnotatorError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotator.config import PLACEMENT_FIELDS, load_config
 from annotator.errors import STAGES, UserError
+from annotator.locations import absolute
 from annotator.runtime import ingredients, launch
 from annotator.runtime.engine_settings import check_device
 from annotator.runtime.job import Job, ShardTask
@@ -14,7 +15,6 @@ from annotator.runtime.journal import read_lives
 from annotator.runtime.progress import Listener
 from annotator.runtime.run_report import RunReport, report
 from annotator.store import run_info
-from annotator.store.locations import absolute
 from annotator.store.reader import Run
 from annotator.store.recovery import repair
 from annotator.store.status import summarise

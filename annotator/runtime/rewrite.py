@@ -14,8 +14,8 @@ from annotator.quality.remeasure import remeasured
 from annotator.runtime.job import Base, Job, Progress, Report, ShardTask
 from annotator.runtime.line import StageClock
 from annotator.runtime.rows import Probabilities, visibility_policy
-from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
+from annotator.store.plan import read_plan
 from annotator.store.reader import Run
 from annotator.store.results import stored_results
 from annotator.store.rows import RowBuilder

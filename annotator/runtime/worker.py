@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import ItemError, RunFailed
+from annotator.items import Item
 from annotator.media import pulse
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
@@ -29,10 +30,9 @@ from annotator.runtime.job import Job, Progress, ShardTask
 from annotator.runtime.line import Decoded, Outcome, PersonDetector, StageClock, annotate
 from annotator.runtime.rows import Probabilities, visibility_policy
 from annotator.runtime.scheduling.blame import Care
-from annotator.sources.items import Item
-from annotator.sources.plan import read_plan
 from annotator.store.commit import ShardWriter
 from annotator.store.generations import merge
+from annotator.store.plan import read_plan
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord, CorruptRecordError, record_since
 from annotator.store.results import stored_results

@@ -16,7 +16,7 @@ from annotator.errors import UserError
 from annotator.sources.coco_json import integer_id, load_coco, records
 from annotator.sources.listing import BLOCK_ROWS, Listing
 from annotator.sources.notes import Notes
-from annotator.sources.uris import local_path
+from annotator.uris import local_path
 
 PERSON_CATEGORY = 1
 

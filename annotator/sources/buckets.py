@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotator.errors import RunFailed, UserError
+from annotator.locations import Location, location
 from annotator.sources.folders import HEAD_BYTES, is_input, is_pattern, matches, suffix
 from annotator.sources.notes import Notes
-from annotator.store.locations import Location, location
 
 
 def is_object(place: Location) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from annotator.errors import UserError
+from annotator.locations import is_remote
 from annotator.sources.coco_json import integer_id, load_coco, records
-from annotator.sources.uris import to_path
-from annotator.store.locations import is_remote
+from annotator.uris import to_path
 
 # So many of the first files are looked for in each candidate folder.
 _PROBES = 100

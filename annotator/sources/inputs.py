@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from annotator.errors import UserError
+from annotator.locations import Location, absolute, is_remote, location
 from annotator.sources.buckets import (
     expand_key,
     fetched,
@@ -28,8 +29,7 @@ from annotator.sources.folders import (
 from annotator.sources.listing import Listing
 from annotator.sources.manifests import MANIFEST_SUFFIXES, manifest_rows
 from annotator.sources.notes import Notes
-from annotator.sources.uris import is_path, to_path
-from annotator.store.locations import Location, absolute, is_remote, location
+from annotator.uris import is_path, to_path
 
 ACCEPTED = (
     "a folder, a glob pattern in quotes, a picture, a video, a .txt list, a COCO .json, or a .csv, .tsv, "

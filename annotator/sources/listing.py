@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow.compute import call_function
 
 from annotator.errors import UserError
-from annotator.sources.uris import is_text, to_uri
+from annotator.uris import is_text, to_uri
 
 BLOCK_ROWS = 65_536
 

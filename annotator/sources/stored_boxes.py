@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from annotator.sources.plan import Plan, hash_rows
+from annotator.store.plan import Plan, hash_rows
 from annotator.store.reader import Run
 from annotator.store.schema import PERSON_BITS, PLAN
 

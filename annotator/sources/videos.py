@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from annotator.errors import ItemError, UserError
-from annotator.media.video import VideoIndex, index_video
+from annotator.media.scan import VideoIndex
+from annotator.media.video import index_video
 from annotator.sources.folders import VIDEO_SUFFIXES
 from annotator.sources.listing import BLOCK_ROWS, Listing, image_id_of
 from annotator.sources.notes import Notes
-from annotator.sources.uris import frame_mark
+from annotator.uris import frame_mark
 
 # A group of pictures is cut into several shards only where it is so many times larger than a shard should be:
 # each part decodes the group from its keyframe on.

@@ -1,4 +1,5 @@
-"""Rows on disk: their schema, how a shard is committed, how a run is read and how it is proved complete.
+"""A run on disk: its plan, the rows' schema, how a shard is committed, how all is read and proved whole.
 
-What the rows say about a person is decided elsewhere (`models`, `quality`); nothing here knows an executor.
+What the rows say about a person is decided elsewhere (`models`, `quality`, `review`); nothing here knows an
+executor.
 """

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO
 
+from annotator.locations import Location, location
 from annotator.store.durable import UnsettledError
-from annotator.store.locations import Location, location
 from annotator.store.objects import (
     client,
     failures,

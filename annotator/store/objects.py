@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import IO, Any, BinaryIO
 
 from annotator.errors import RunFailed
-from annotator.store.locations import Location, redacted
+from annotator.locations import Location, redacted
 
 RETRIES, RETRY_SECONDS, REQUEST_SECONDS = 5, 60, 120
 # Smaller files are opened in memory, larger ones as a copy on disk that grows piece by piece.

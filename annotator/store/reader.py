@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +15,7 @@ from annotator.errors import RunFailed, UserError
 from annotator.skeletons import Skeleton
 from annotator.store import run_info
 from annotator.store.parquet import open_parquet
+from annotator.store.plan import Plan, read_plan
 from annotator.store.records import (
     CommitRecord,
     CorruptRecordError,
@@ -24,9 +25,6 @@ from annotator.store.records import (
 )
 from annotator.store.schema import SCHEMAS, completed, parse_metadata
 from annotator.store.storage import storage_at
-
-if TYPE_CHECKING:
-    from annotator.sources.plan import Plan
 
 
 class Run:
@@ -54,8 +52,6 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The frozen plan."""
-        from annotator.sources.plan import read_plan
-
         return read_plan(self.place)
 
     @property

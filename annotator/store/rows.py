@@ -15,7 +15,7 @@ from annotator.store.schema import IMAGES, INSTANCES, Provenance, instance_ids, 
 from annotator.store.visibility import VisibilityPolicy
 
 if TYPE_CHECKING:
-    from annotator.sources.items import Item
+    from annotator.items import Item
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-from annotator.store.locations import absolute, is_remote, location
+from annotator.locations import absolute, is_remote, location
 
 # Where each call is a request, so many are under way at a time, of so many that are handed out at once.
 AT_A_TIME, PAGE = 32, 4096

@@ -9,6 +9,7 @@ import numpy as np
 from annotator.errors import RunFailed
 from annotator.store import run_info
 from annotator.store.leftovers import OWN_FILE, is_over
+from annotator.store.plan import read_plan
 from annotator.store.records import (
     FOLDERS,
     CorruptRecordError,
@@ -72,8 +73,6 @@ def verify(run_dir: str | Path) -> Report:
 
 def _check_run_info(run_dir: str | Path, report: Report) -> run_info.RunInfo | None:
     """Check run.json and that it is about this plan; returns what it says."""
-    from annotator.sources.plan import read_plan
-
     try:
         info = run_info.read(run_dir)
     except RunFailed as error:

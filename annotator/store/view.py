@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from annotator.store.plan import Plan
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
-
-if TYPE_CHECKING:
-    from annotator.sources.plan import Plan
 
 
 class View(Run):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from annotator.errors import UserError
-from annotator.sources.uris import frame_mark
 from annotator.synth.annotations import PEOPLE_A_FILM, to_coco, track_id
 from annotator.synth.background import Background, sample_background
 from annotator.synth.camera import Camera
@@ -26,6 +25,7 @@ from annotator.synth.scene import Prop, Scene, sample_clutter
 from annotator.synth.seeds import FILMS, generator
 from annotator.synth.spread import Spread, over_processes, single_threaded
 from annotator.synth.visibility import annotate
+from annotator.uris import frame_mark
 
 VIDEOS_DIR = "videos"
 ANNOTATIONS = "person_keypoints_videos.json"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from annotator.sources.plan import Plan
+from annotator.store.plan import Plan
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
 from annotator.store.schema import PERSON_BITS

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from annotator.cli import main
-from annotator.review.layers import Review, write_layer
 from annotator.store import reader
+from annotator.store.reviews import Review, write_layer
 from tests.quality.test_calibrate import pictures, truth
 
 

@@ -12,8 +12,8 @@ from annotator.errors import UserError
 from annotator.export import FORMATS
 from annotator.export.doubtful import RunWithout
 from annotator.quality.signals import measured
-from annotator.review.layers import Review, write_layer
 from annotator.skeletons import COCO_17
+from annotator.store.reviews import Review, write_layer
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import yaml
 from annotator.cli.export import export
 from annotator.errors import ItemError, UserError
 from annotator.export import FORMATS, hugging_face
-from annotator.review.layers import Review, write_layer
 from annotator.skeletons import COCO_17
-from annotator.sources.uris import to_uri
+from annotator.store.reviews import Review, write_layer
+from annotator.uris import to_uri
 
 NAMES = ["a & <b>.jpg", "sub/b.jpg", "empty.jpg", "broken.jpg", "sub/b.png"]
 SIZE = (640, 480)

@@ -16,10 +16,11 @@ from annotator.errors import ItemError, UserError
 from annotator.export.overlay_video import track_colour, write_overlay_video
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
-from annotator.sources.plan import build_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.leftovers import sweep
+from annotator.store.plan import write_plan
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance

@@ -11,8 +11,8 @@ from fake_models import Fate
 from program import Program, until
 
 from annotator.export import FORMATS
+from annotator.locations import location
 from annotator.report.page import write_report
-from annotator.store.locations import location
 from annotator.store.objects import list_objects, read_object
 from annotator.store.reader import Run
 from annotator.store.storage import storage_at

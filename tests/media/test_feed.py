@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import annotator.media.feed as feed_module
 import annotator.media.lost as lost_module
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image
-from annotator.sources.items import Item
 
 
 def items(count: int) -> list[Item]:

@@ -330,7 +330,7 @@ def test_memory_is_told_before_decoding(tmp_path, picture, encode):
 
 
 def test_odd_names(tmp_path, picture, encode):
-    from annotator.sources.uris import to_uri
+    from annotator.uris import to_uri
 
     data = encode(picture, "JPEG")
     for name in (b"a b.jpg", b"#1%20.jpg", b"line\nbreak.jpg", b"\xff\xfe.jpg", "日本.jpg".encode()):

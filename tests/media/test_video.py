@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.media import pulse
 from annotator.media.decoding import Decoder, FrameReader
 from annotator.media.feed import ImageFeed
 from annotator.media.image import Image, ImageLimits
-from annotator.media.video import VideoIndex, index_video
-from annotator.sources.items import Item
+from annotator.media.scan import VideoIndex
+from annotator.media.video import index_video
 
 FRAMES, GROUP, RATE = 40, 10, 25
 

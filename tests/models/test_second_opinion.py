@@ -9,6 +9,7 @@ import pytest
 
 from annotator.config import load_config
 from annotator.errors import UserError
+from annotator.items import GivenBox, Item
 from annotator.media.image import Image
 from annotator.models.estimator import Estimator
 from annotator.models.second_opinion import CascadeRule, SecondOpinion
@@ -17,7 +18,6 @@ from annotator.pose.oks import oks_matrix
 from annotator.quality.signals import measure, measured
 from annotator.runtime.line import Decoded, StageClock, annotate
 from annotator.skeletons import COCO_17
-from annotator.sources.items import GivenBox, Item
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds

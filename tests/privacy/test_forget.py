@@ -14,17 +14,17 @@ from annotator.privacy import forget as forgetting
 from annotator.privacy.forget import forget
 from annotator.privacy.matching import Matcher
 from annotator.report.page import write_report
-from annotator.review.layers import Review, read, write_layer
 from annotator.runtime.journal import Journal
 from annotator.runtime.launch import put_in_order
 from annotator.runtime.progress import ProgressBar
-from annotator.sources.plan import read_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.leftovers import sweep
 from annotator.store.local import LocalStorage
+from annotator.store.plan import read_plan
 from annotator.store.recovery import repair
 from annotator.store.review_folder import copies_folder
+from annotator.store.reviews import Review, read, write_layer
 from annotator.store.status import summarise
 from annotator.store.verify import verify
 from annotator.tracks.layer import follow_run

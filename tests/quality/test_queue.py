@@ -17,10 +17,10 @@ from annotator.quality.missed import probably_missed
 from annotator.quality.queue import as_table, mean_rank, rank
 from annotator.quality.reviewed import reviewed, seconds_a_person, undecided, verdicts
 from annotator.quality.signals import measured
-from annotator.review.layers import Review, write_layer
-from annotator.review.reviewed import ReviewedRun
 from annotator.skeletons import COCO_17
 from annotator.store.reader import Run
+from annotator.store.reviewed import ReviewedRun
+from annotator.store.reviews import Review, write_layer
 from annotator.store.storage import storage_at
 
 FAR = 300.0

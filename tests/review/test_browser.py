@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.review import decisions, layers
+from annotator.review import decisions
 from annotator.review.app import app
 from annotator.review.load import load
 from annotator.review.mirror import mirror_of
 from annotator.review.pull import pull
 from annotator.review.workplace import workplace
 from annotator.skeletons import COCO_17
+from annotator.store import reviews
 from tests.conftest import MadeRun, Picture, poses_of
 from tests.review.browsing import (
     OPERATORS,
@@ -203,7 +204,7 @@ def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be
 
     assert wait_for(page, moved)
     pull(review.run.open(), review.place)
-    found = layers.read(review.run.open())
+    found = reviews.read(review.run.open())
     dragged = found[person(DRAGGED, 1)]
     assert dragged.moved_joints == (LEFT_WRIST,) and dragged.corrected_by == "anna"
     assert person(DRAGGED, 0) not in found
@@ -216,7 +217,7 @@ def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be
     page.locator('[data-cy="undo-button"]:visible').last.click()
     assert wait_for(page, lambda: not moved())
     pull(review.run.open(), review.place)
-    undone = layers.read(review.run.open())[person(DRAGGED, 1)]
+    undone = reviews.read(review.run.open())[person(DRAGGED, 1)]
     assert undone.keypoints is None and undone.corrected_by == "anna"
 
 

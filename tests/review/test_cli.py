@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from annotator.review import decisions
+from annotator.store import reviews
 from annotator.store.reader import Run
 
 # The left wrist, in fractions of the picture.
@@ -66,9 +67,9 @@ def reviewed(review_home, assets, tmp_path_factory) -> Reviewed:
     people = [label.person for label in first.keypoints.keypoints]
     first.poses.polylines[1].points[1][2] = MOVED_TO
     first.save()
-    decisions.decide(dataset, people, decisions.ACCEPTED)
-    decisions.decide(dataset, people[:1], decisions.REJECTED, "nobody there")
-    decisions.decide(dataset, [label.person for label in second.keypoints.keypoints], decisions.SENT_BACK)
+    decisions.decide(dataset, people, reviews.ACCEPTED)
+    decisions.decide(dataset, people[:1], reviews.REJECTED, "nobody there")
+    decisions.decide(dataset, [label.person for label in second.keypoints.keypoints], reviews.SENT_BACK)
     pulled = json.loads(said("review", "pull", run, "--json", *database))
     assert pulled["corrected"] == 1 and pulled["send_back_images"] == 1
     return Reviewed(run, first.image_id, people, second.image_id)

@@ -15,8 +15,8 @@ from annotator.review.documents import Extras, documents
 from annotator.review.identifiers import Identifiers
 from annotator.review.mirror import mirror_of
 from annotator.skeletons import COCO_17
-from annotator.sources.uris import to_uri
 from annotator.store.snapshot import Snapshot
+from annotator.uris import to_uri
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.jpg", "café.jpg".encode()])

@@ -9,6 +9,7 @@ from annotator.review import decisions
 from annotator.review.load import load
 from annotator.review.pull import pull
 from annotator.review.workplace import workplace
+from annotator.store import reviews
 from annotator.store.reader import Run
 from annotator.store.verify import verify
 
@@ -34,7 +35,7 @@ def test_samples_of_a_forgotten_input_go_and_the_others_stay(run, place, fo) -> 
 
 def test_a_run_that_was_renamed_keeps_its_dataset_and_forgets_there_too(run, place, fo) -> None:
     dataset = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
-    decisions.decide(dataset, [3 << 12 | 1], decisions.ACCEPTED)
+    decisions.decide(dataset, [3 << 12 | 1], reviews.ACCEPTED)
     # As of copies that lay beside the run.
     elsewhere = {"$set": {"filepath": "/run.review/copies/0.jpg"}}
     dataset._sample_collection.update_many({"index": {"$in": [0, 3]}}, elsewhere)
@@ -59,7 +60,7 @@ def test_a_copy_of_a_run_is_reviewed_for_itself(run, place, fo) -> None:
     bob = Run(shutil.copytree(run.path, run.path.with_name("run-bob")))
     his = workplace(bob.path, str(place.database))
     datasets = [fo.load_dataset(load(*of, quiet=True).dataset) for of in ((run.open(), place), (bob, his))]
-    decisions.decide(datasets[0], [3 << 12 | 1], decisions.ACCEPTED)
+    decisions.decide(datasets[0], [3 << 12 | 1], reviews.ACCEPTED)
     assert pull(bob, his).decisions == {}
     assert pull(run.open(), place).decisions == {"accepted": 1}
     assert forget(str(bob.path), ["3.png"], database_dir=str(place.database)).samples == 1

@@ -19,6 +19,7 @@ from annotator.review.mirror import mirror_of, to_pixels
 from annotator.review.progress import progress
 from annotator.review.writing import FIFTYONE, _shape, agrees
 from annotator.skeletons import COCO_17
+from annotator.store import reviews
 from annotator.store.snapshot import Snapshot
 from tests.review.conftest import SIZE, make_review_run, two_people
 
@@ -93,13 +94,13 @@ def test_saved_views(dataset) -> None:
     assert decisions.people_in(dataset.load_saved_view(views.SMALL)) == [n << 12 | 2 for n in (0, 1, 3, 4)]
     needed = decisions.people_in(dataset.load_saved_view(views.REVIEW))
     assert needed == [n << 12 | 2 for n in (0, 1, 3, 4)]
-    decisions.decide(dataset, needed[:1], decisions.ACCEPTED)
+    decisions.decide(dataset, needed[:1], reviews.ACCEPTED)
     assert decisions.people_in(dataset.load_saved_view(views.REVIEW)) == needed[1:]
 
 
 def test_the_panel_and_the_views_count_the_same_people(dataset) -> None:
     """Decided people who are no longer predicted are not undecided for ever; a view shows them."""
-    decisions.decide(dataset, [2, 1 << 12 | 2], decisions.ACCEPTED)
+    decisions.decide(dataset, [2, 1 << 12 | 2], reviews.ACCEPTED)
     gone = {"keypoints.keypoints.1.gone": True}
     dataset._sample_collection.update_one({"index": 0}, {"$set": gone})
 
@@ -159,7 +160,7 @@ def test_again_and_after_a_new_generation(run, place, fo) -> None:
     again = load(run.open(), place, quiet=True)
     assert (again.new, again.renewed, again.people) == (0, 0, 8)
 
-    decisions.decide(dataset, [1], decisions.REJECTED, "nobody there", by="anna")
+    decisions.decide(dataset, [1], reviews.REJECTED, "nobody there", by="anna")
     dataset.match({"index": 1}).tag_samples("mine")
     dragged = dataset.match({"index": 3}).first()
     dragged.poses.polylines[0].points[1][2] = (0.25, 0.75)
@@ -228,7 +229,7 @@ def test_ground_truth_beside_the_predictions(run, place, fo, truth) -> None:
 
 def test_a_truth_that_has_gone_since_is_said_and_comes_back_with_its_file(run, place, fo, truth) -> None:
     dataset = fo.load_dataset(load(run.open(), place, gt=str(truth), quiet=True).dataset)
-    decisions.decide(dataset, [1 << 12 | 1], decisions.ACCEPTED)  # in 1.png
+    decisions.decide(dataset, [1 << 12 | 1], reviews.ACCEPTED)  # in 1.png
 
     def shown() -> tuple[set, bool]:
         dataset.reload()

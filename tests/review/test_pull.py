@@ -12,11 +12,12 @@ import pytest
 
 from annotator.cli import review as cli
 from annotator.errors import UserError
-from annotator.review import decisions, layers
+from annotator.review import decisions
 from annotator.review.load import load
 from annotator.review.progress import progress
 from annotator.review.pull import pull
 from annotator.review.server import Edit, sign
+from annotator.store import reviews
 from annotator.store.verify import verify
 from tests.review.conftest import SIZE, make_review_run, two_people
 
@@ -53,12 +54,12 @@ def test_nothing_was_done(run, place, dataset) -> None:
 
 def test_decisions_come_back_and_only_once(run, place, dataset) -> None:
     files = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in run.path.rglob("*.parquet")}
-    decisions.decide(dataset, [A, C], decisions.ACCEPTED, by="anna")
-    decisions.decide(dataset, [B], decisions.REJECTED, "same person twice", by="ben")
-    decisions.decide(dataset, [D], decisions.SENT_BACK, by="anna")
+    decisions.decide(dataset, [A, C], reviews.ACCEPTED, by="anna")
+    decisions.decide(dataset, [B], reviews.REJECTED, "same person twice", by="ben")
+    decisions.decide(dataset, [D], reviews.SENT_BACK, by="anna")
     pulled = pull(run.open(), place)
     assert (pulled.new, pulled.decided, pulled.corrected) == (4, 4, 0)
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert {p: (r.decision, r.reason, r.reviewer) for p, r in found.items()} == {
         A: ("accepted", None, "anna"),
         B: ("rejected", "same person twice", "ben"),
@@ -73,15 +74,15 @@ def test_decisions_come_back_and_only_once(run, place, dataset) -> None:
 
     decisions.decide(dataset, [A], None, by="anna")
     again = pull(run.open(), place)
-    assert again.new == 1 and len(layers.layers(run.open())) == 2
-    assert layers.read(run.open())[A].decision is None
+    assert again.new == 1 and len(reviews.layers(run.open())) == 2
+    assert reviews.read(run.open())[A].decision is None
 
 
 def test_a_dragged_joint_is_that_joint_of_that_person_and_nothing_else_moves(run, place, dataset) -> None:
     drag(dataset, 3, C, 2, 1, (0.5, 0.25))  # the second vertex of the right arm: the right elbow
     pulled = pull(run.open(), place)
     assert (pulled.new, pulled.corrected) == (1, 1)
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     keypoints = np.array(review.keypoints).reshape(17, 3)
     wanted = two_people().keypoints[0]
     assert review.moved_joints == (8,)
@@ -112,7 +113,7 @@ def test_a_joint_that_is_moved_gets_a_label_in_the_image(
     if was_set is not None:
         decisions.set_visibility(dataset, [C, D], [16], was_set)
     pull(run.open(), place)
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     for person, others in ((C, [2] * 16), (D, [2] * 12 + [0] * 4)):
         assert found[person].moved_joints == (16,) and found[person].flags == flags
         keypoints = np.array(found[person].keypoints).reshape(17, 3)
@@ -127,7 +128,7 @@ def test_visibility_is_set_without_moving_anything(run, place, dataset) -> None:
     stored = dataset._sample_collection.find_one({"index": 3})["keypoints"]["keypoints"][0]
     assert stored["visible_set"] == [0] + [decisions.UNSET] * 8 + [1, 1] + [decisions.UNSET] * 6
     pull(run.open(), place)
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     assert review.moved_joints == (0, 9, 10) and review.moved_by == (0, 0, 0)
     keypoints = np.array(review.keypoints, np.float32).reshape(17, 3)
     assert np.array_equal(keypoints[:, :2], two_people().keypoints[0])
@@ -144,19 +145,19 @@ def test_a_dragged_joint_is_labelled_whatever_was_set_of_others(
     if not drag_first:
         drag(dataset, 3, D, 4, 2, (0.5, 0.5))
     pull(run.open(), place)
-    review = layers.read(run.open())[D]
+    review = reviews.read(run.open())[D]
     assert review.moved_joints == (0, 16)
     visible = np.array(review.keypoints).reshape(17, 3)[:, 2]
     assert visible.tolist() == [1] + [2] * 11 + [0] * 4 + [2]
 
 
 def test_setting_visibility_leaves_decision_and_decider_alone(run, place, dataset, fo) -> None:
-    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [C], reviews.ACCEPTED, by="anna")
     pull(run.open(), place)
-    accepted = layers.read(run.open())[C]
+    accepted = reviews.read(run.open())[C]
     decisions.set_visibility(dataset, [C], [9], 1, by="ben")
     pull(run.open(), place)
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     assert (review.decision, review.reviewer, review.time) == ("accepted", "anna", accepted.time)
     assert review.corrected_by == "ben" and (review.corrected_at or "") > (accepted.time or "")
 
@@ -165,7 +166,7 @@ def test_setting_visibility_leaves_decision_and_decider_alone(run, place, datase
     other = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
     decisions.set_visibility(other, [C], [10], 1, by="cleo")
     pull(run.open(), place)
-    elsewhere = layers.read(run.open())[C]
+    elsewhere = reviews.read(run.open())[C]
     assert (elsewhere.decision, elsewhere.reviewer) == ("accepted", "anna")
     assert elsewhere.corrected_by == "cleo" and elsewhere.moved_joints == (10,)
 
@@ -175,7 +176,7 @@ def test_visibility_that_is_set_back_is_no_correction_any_more(run, place, datas
     pull(run.open(), place)
     decisions.set_visibility(dataset, [C], [9], 2, by="ben")
     pull(run.open(), place)
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     assert review.keypoints is None and review.corrected_by == "ben"
     assert pull(run.open(), place).layer is None
 
@@ -185,7 +186,7 @@ def test_who_set_visibility_last_is_not_who_dragged_somebody_else(run, place, da
     signed(dataset, D, "anna", hour=10)
     decisions.set_visibility(dataset, [C], [9], 1, by="ben")
     pull(run.open(), place)
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert (found[C].corrected_by, found[D].corrected_by) == ("ben", "anna")
 
 
@@ -193,17 +194,17 @@ def test_a_newer_correction_stays_when_somebody_else_is_corrected(run, place, da
     """Whoever dragged with a script did not sign: all that is known is when the picture was touched."""
     drag(dataset, 3, C, 2, 1, (0.5, 0.25))
     pull(run.open(), place)
-    hers = layers.read(run.open())[C]
+    hers = reviews.read(run.open())[C]
     assert hers.corrected_by is None and hers.corrected_at is not None
     # From another database.
     keypoints = hers.keypoints and (0.0, *hers.keypoints[1:])
     better = replace(hers, keypoints=keypoints, corrected_by="cleo")
-    layers.write_layer(run.open(), [better])
+    reviews.write_layer(run.open(), [better])
 
     drag(dataset, 3, D, 2, 1, (0.5, 0.25))
     signed(dataset, D, "anna", hour=12)
     assert pull(run.open(), place).new == 1
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert found[C] == better
     assert (found[D].corrected_by, found[D].corrected_at) == ("anna", "2030-01-01T12:00:00.000Z")
 
@@ -214,7 +215,7 @@ def test_a_broken_pose_is_flagged_and_not_guessed(run, place, dataset) -> None:
     sample.save()
     pulled = pull(run.open(), place)
     assert pulled.broken == 1
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     assert review.flags == ("broken",) and review.keypoints is None
 
 
@@ -227,7 +228,7 @@ def test_a_broken_pose_that_was_put_back_is_not_broken_any_more(run, place, data
     sample.save()
     signed(dataset, C, "ben", hour=10)
     assert pull(run.open(), place).new == 1
-    assert layers.read(run.open())[C].flags == ()
+    assert reviews.read(run.open())[C].flags == ()
     assert pull(run.open(), place).layer is None
 
 
@@ -235,18 +236,18 @@ def test_a_broken_line_that_was_deleted_is_broken_until_somebody_decides_anew(ru
     sample = dataset.match({"index": 3}).first()
     del sample.poses.polylines[0].points[1][1]
     sample.save()
-    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [C], reviews.ACCEPTED, by="anna")
     pull(run.open(), place)
     sample = dataset.match({"index": 3}).first()
     del sample.poses.polylines[0]
     sample.save()
     pull(run.open(), place)
-    before = layers.read(run.open())[C]
+    before = reviews.read(run.open())[C]
     assert before.flags == ("broken",) and not before.accepted
 
-    decisions.decide(dataset, [C], decisions.ACCEPTED, by="ben")
+    decisions.decide(dataset, [C], reviews.ACCEPTED, by="ben")
     pull(run.open(), place)
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     assert review.accepted and review.flags == () and review.keypoints is None
     assert (review.corrected_by, review.corrected_at) == ("ben", review.time)
     load(run.open(), place, max_copies=1, quiet=True)
@@ -263,9 +264,9 @@ def test_a_dragged_line_that_was_deleted_takes_its_correction_back(
     drag(dataset, 3, C, 2, 1, (0.5, 0.25))
     sample = dataset.match({"index": 3}).first()
     sign(Edit(str(dataset._doc.id), sample.id, frozenset({"poses.polylines.0"})))
-    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [C], reviews.ACCEPTED, by="anna")
     pull(run.open(), place)
-    assert layers.read(run.open())[C].moved_joints == ((8, 9) if visible else (8,))
+    assert reviews.read(run.open())[C].moved_joints == ((8, 9) if visible else (8,))
 
     sample = dataset.match({"index": 3}).first()
     del sample.poses.polylines[0]
@@ -273,7 +274,7 @@ def test_a_dragged_line_that_was_deleted_takes_its_correction_back(
     if load_again:
         load(run.open(), place, max_copies=1, quiet=True)
     assert pull(run.open(), place).new == 1
-    review = layers.read(run.open())[C]
+    review = reviews.read(run.open())[C]
     assert review.moved_joints == ((9,) if visible else None) and review.accepted
     assert pull(run.open(), place).layer is None
 
@@ -287,12 +288,12 @@ def posed_anew(run, shift: float) -> None:
 
 
 def test_rows_that_changed_since_the_load_are_nobodys_correction(run, place, dataset) -> None:
-    decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [A], reviews.ACCEPTED, by="anna")
     drag(dataset, 3, C, 2, 1, (0.5, 0.25))
     posed_anew(run, 2.0)
     pulled = pull(run.open(), place)
     assert (pulled.decided, pulled.corrected) == (1, 1)
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert found.keys() == {A, C}
     assert (found[A].decision, found[A].keypoints, found[A].flags) == ("accepted", None, ("stale",))
     assert found[C].flags == ("stale",) and found[C].moved_joints == (8,)
@@ -304,13 +305,13 @@ def test_joints_that_nobody_dragged_are_those_of_the_prediction(
     run, place, dataset, shift: float, load_again: bool
 ) -> None:
     """Of today's, also where its v is 0 and its line was drawn from another one."""
-    decisions.decide(dataset, [D], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [D], reviews.ACCEPTED, by="anna")
     drag(dataset, 3, D, 2, 1, (0.5, 0.25))
     posed_anew(run, shift)
     if load_again:
         load(run.open(), place, quiet=True)
     pull(run.open(), place)
-    review, others = layers.read(run.open())[D], np.arange(17) != 8
+    review, others = reviews.read(run.open())[D], np.arange(17) != 8
     keypoints = np.array(review.keypoints).reshape(17, 3)
     assert review.moved_joints == (8,) and keypoints[8].tolist() == [159.5, 59.5, 2]
     assert np.array_equal(keypoints[others, :2].astype(np.float32), two_people(shift).keypoints[1][others])
@@ -321,18 +322,20 @@ def test_joints_that_nobody_dragged_are_those_of_the_prediction(
 
 
 def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, place, dataset) -> None:
-    decisions.decide(dataset, [A, B], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [A, B], reviews.ACCEPTED, by="anna")
     decisions.set_visibility(dataset, [C], [9], 1, by="anna")
     drag(dataset, 3, D, 2, 1, (0.5, 0.25))
     pull(run.open(), place)
     posed_anew(run, 2.0)
     load(run.open(), place, quiet=True)
     pull(run.open(), place)
-    assert {p: r.flags for p, r in layers.read(run.open()).items()} == dict.fromkeys((A, B, C, D), ("stale",))
-    decisions.decide(dataset, [A, D], decisions.ACCEPTED, by="ben")
+    assert {p: r.flags for p, r in reviews.read(run.open()).items()} == dict.fromkeys(
+        (A, B, C, D), ("stale",)
+    )
+    decisions.decide(dataset, [A, D], reviews.ACCEPTED, by="ben")
     decisions.set_visibility(dataset, [C], [10], 1, by="ben")
     pull(run.open(), place)
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert {p: r.flags for p, r in found.items()} == {A: (), B: ("stale",), C: (), D: ()}
     left = np.array(found[C].keypoints).reshape(17, 3)
     assert np.array_equal(left[:, :2].astype(np.float32), two_people(2.0).keypoints[0])
@@ -342,27 +345,27 @@ def test_whoever_is_judged_anew_on_the_renewed_prediction_is_not_stale(run, plac
 
 
 def test_a_visibility_set_as_predicted_is_a_look_at_the_renewed_prediction(run, place, dataset) -> None:
-    decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [A], reviews.ACCEPTED, by="anna")
     for shift in (2.0, 4.0):
         posed_anew(run, shift)
         load(run.open(), place, quiet=True)
         pull(run.open(), place)
-        assert layers.read(run.open())[A].flags == ("stale",)
+        assert reviews.read(run.open())[A].flags == ("stale",)
         decisions.set_visibility(dataset, [A], [9], 2, by="ben")
         pull(run.open(), place)
-        review = layers.read(run.open())[A]
+        review = reviews.read(run.open())[A]
         assert review.accepted and (review.reviewer, review.corrected_by) == ("anna", "ben")
         assert pull(run.open(), place).layer is None
 
 
 @pytest.mark.parametrize("load_again", [False, True])
 def test_a_difference_that_nobody_sees_voids_no_decision(run, place, dataset, load_again: bool) -> None:
-    decisions.decide(dataset, [A], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [A], reviews.ACCEPTED, by="anna")
     posed_anew(run, 0.01)
     if load_again:
         load(run.open(), place, quiet=True)
     pull(run.open(), place)
-    assert layers.read(run.open())[A].accepted
+    assert reviews.read(run.open())[A].accepted
 
 
 def test_a_line_of_nobody_predicted_is_no_correction_and_is_said(
@@ -378,12 +381,12 @@ def test_a_line_of_nobody_predicted_is_no_correction_and_is_said(
 
 
 def test_a_line_that_was_deleted_says_nothing_of_the_prediction(run, place, dataset) -> None:
-    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [C], reviews.ACCEPTED, by="anna")
     sample = dataset.match({"index": 3}).first()
     del sample.poses.polylines[0]
     sample.save()
     pull(run.open(), place)
-    assert layers.read(run.open())[C].flags == ()
+    assert reviews.read(run.open())[C].flags == ()
 
 
 def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
@@ -396,27 +399,27 @@ def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
 
 def test_two_databases_merge_by_time(run, place, dataset, fo) -> None:
     """A second reviewer with a database of her own: simulated by clearing the decisions between pulls."""
-    decisions.decide(dataset, [A, B], decisions.ACCEPTED, by="anna")
+    decisions.decide(dataset, [A, B], reviews.ACCEPTED, by="anna")
     pull(run.open(), place)
     dataset.delete()
     other = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
     assert pull(run.open(), place).layer is None
-    decisions.decide(other, [B, C], decisions.REJECTED, "other", by="ben")
+    decisions.decide(other, [B, C], reviews.REJECTED, "other", by="ben")
     assert pull(run.open(), place).new == 2
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert {p: r.reviewer for p, r in found.items()} == {A: "anna", B: "ben", C: "ben"}
 
 
 def test_send_back_is_a_manifest_that_run_takes(run, place, dataset) -> None:
     from annotator.sources.manifests import manifest_rows
 
-    decisions.decide(dataset, [C, D, A], decisions.SENT_BACK)
+    decisions.decide(dataset, [C, D, A], reviews.SENT_BACK)
     pulled = pull(run.open(), place)
     manifest = pulled.send_back.manifest
     assert pulled.send_back.images == 2 and manifest is not None
     rows = list(manifest_rows(str(manifest), ".csv"))
     assert [(uri, image_id) for uri, _, image_id in rows] == [("/data/0.png", 1000), ("/data/3.png", 1003)]
-    decisions.decide(dataset, [C, D, A], decisions.ACCEPTED)
+    decisions.decide(dataset, [C, D, A], reviews.ACCEPTED)
     assert pull(run.open(), place).send_back.manifest is None and not manifest.exists()
     assert verify(run.path).ok
 
@@ -426,7 +429,7 @@ def test_a_decision_finds_a_sample_that_a_load_is_renewing(dataset, monkeypatch)
     collection = dataset._sample_collection
     taken = collection.find_one_and_delete({"index": 0})
     monkeypatch.setattr(decisions.time, "sleep", lambda _: collection.insert_one(taken))
-    assert decisions.decide(dataset, [A, C], decisions.ACCEPTED) == 2
+    assert decisions.decide(dataset, [A, C], reviews.ACCEPTED) == 2
     dataset.reload()
     for index in (0, 3):
         people = dataset.match({"index": index}).first().keypoints.keypoints
@@ -438,7 +441,7 @@ def test_progress_counts_and_estimates(dataset) -> None:
     assert (before.people, before.decided, before.seconds_left) == (8, 0, None)
     assert before.to_review == 4
     for person, who in ((A, "anna"), (B, "anna"), (C, "ben")):
-        decisions.decide(dataset, [person], decisions.ACCEPTED, by=who)
+        decisions.decide(dataset, [person], reviews.ACCEPTED, by=who)
     after = progress(dataset)
     assert after.decided == 3 and after.reviewers == {"anna": 2, "ben": 1}
     assert after.to_review == 3 and after.decisions == {"accepted": 3}

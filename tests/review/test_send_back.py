@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from annotator.review.layers import Review
 from annotator.review.send_back import write_manifest
 from annotator.store.review_folder import copies_folder
+from annotator.store.reviews import Review
 
 
 def sent_back(place: int) -> Review:

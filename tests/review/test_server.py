@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from annotator.review import layers
 from annotator.review.decisions import REVIEWER_VARIABLE
 from annotator.review.load import load
 from annotator.review.pull import pull
 from annotator.review.server import Edit, sign, signed
+from annotator.store import reviews
 
 DATASET, SAMPLE, LABEL = "a" * 24, "b" * 24, "c" * 24
 OF_SAMPLE = f"/dataset/{DATASET}/sample/{SAMPLE}"
@@ -106,11 +106,11 @@ def test_each_person_is_signed_for_by_who_dragged_them(run, place, fo, monkeypat
     pose = sample.poses.polylines[1].id
     drag("ben", f"{address}/poses.polylines/{pose}", "/points/2/1/0")
     pull(run.open(), place)
-    first = layers.read(run.open())
+    first = reviews.read(run.open())
     assert {person: row.corrected_by for person, row in first.items()} == {C: "anna", D: "ben"}
     assert (first[C].corrected_at or "") < (first[D].corrected_at or "")
 
     drag("cleo", address, "/poses/polylines/1/points/0/0/1")
     assert pull(run.open(), place).new == 1
-    found = layers.read(run.open())
+    found = reviews.read(run.open())
     assert found[C] == first[C] and found[D].corrected_by == "cleo"

@@ -31,7 +31,7 @@ def test_the_share_of_the_networks_own_speed_and_what_held_it_back() -> None:
     ]
     found = efficiency_of(stats)
     assert found is not None
-    assert found.share == pytest.approx(8.0 / 10.5) and found.worker_seconds == 10.5
+    assert found.share == pytest.approx(8.0 / 10.5) and found.work.seconds == 10.5
     assert found.held_back == "decode" and found.lost["decode"] == pytest.approx(1.2)
     assert found.lost["detect"] == pytest.approx(0.1) and found.lost["model"] == pytest.approx(0.2)
     assert found.lost["write"] == 0.5 and found.lost["other"] == pytest.approx(0.2)

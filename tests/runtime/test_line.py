@@ -11,12 +11,12 @@ import PIL.Image
 import pytest
 
 from annotator.errors import ItemError
+from annotator.items import GivenBox, Item
 from annotator.media.image import Image, ImageLimits, read_image
 from annotator.models.estimator import Estimator
 from annotator.people import Detections, Poses
 from annotator.runtime.line import Decoded, DeviceLostError, StageClock, annotate
 from annotator.skeletons import COCO_17
-from annotator.sources.items import GivenBox, Item
 
 
 class Models(Estimator):

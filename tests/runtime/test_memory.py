@@ -18,8 +18,9 @@ from annotator.models.sources import ModelSource
 from annotator.people import Detections
 from annotator.runtime.job import Job, ShardTask
 from annotator.runtime.worker import ShardWorker
-from annotator.sources.plan import build_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.store import run_info
+from annotator.store.plan import write_plan
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.synth import stream
 from annotator.synth.film import frames, write_film

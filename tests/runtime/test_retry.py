@@ -23,8 +23,8 @@ from annotator.runtime.journal import Journal
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.retry import retry
 from annotator.skeletons import COCO_17
-from annotator.sources.plan_file import save_plan
 from annotator.store import run_info
+from annotator.store.plan_file import save_plan
 from annotator.store.records import record_name
 from annotator.store.verify import verify
 

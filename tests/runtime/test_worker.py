@@ -27,8 +27,9 @@ from annotator.runtime.line import DeviceLostError
 from annotator.runtime.scheduling.blame import Care
 from annotator.runtime.worker import ShardWorker
 from annotator.skeletons import COCO_17
-from annotator.sources.plan import build_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.store import run_info
+from annotator.store.plan import write_plan
 from annotator.store.reader import Run
 from annotator.store.records import generations, record_name
 from annotator.store.schema import ModelRecord, Provenance

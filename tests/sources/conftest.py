@@ -1,4 +1,4 @@
-"""Folders of empty files: a plan never opens a picture."""
+"""Lists of inputs as files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture
-def touch(tmp_path) -> Callable[..., Path]:
-    """touch("a/1.jpg", ...) makes files below tmp_path and returns that folder."""
-
-    def make(*names: str) -> Path:
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return tmp_path
-
-    return make
 
 
 @pytest.fixture

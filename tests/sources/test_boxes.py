@@ -5,7 +5,7 @@ import json
 import pytest
 
 from annotator.errors import UserError
-from annotator.sources.items import GivenBox
+from annotator.items import GivenBox
 from annotator.sources.plan import build_plan
 
 

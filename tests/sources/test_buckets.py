@@ -11,13 +11,13 @@ import obstore
 import pytest
 
 from annotator.errors import ItemError, UserError
+from annotator.locations import location
 from annotator.media.feed import ImageFeed
 from annotator.media.image import ImageLimits, read_image
 from annotator.media.remote import local_copy
 from annotator.sources.buckets import is_input_object
 from annotator.sources.folders import HEAD_BYTES
 from annotator.sources.plan import build_plan
-from annotator.store.locations import location
 from annotator.store.objects import read_start
 from annotator.store.storage import storage_at
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import UserError
-from annotator.sources.plan import Plan, build_plan
-from annotator.sources.uris import local_path
+from annotator.sources.plan import build_plan
+from annotator.store.plan import Plan
+from annotator.uris import local_path
 
 
 def plan(*inputs, **options) -> Plan:

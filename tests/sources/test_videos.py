@@ -13,10 +13,11 @@ from annotator.errors import UserError
 from annotator.media import pulse
 from annotator.media.decoding import FrameReader
 from annotator.media.feed import ImageFeed
-from annotator.media.video import VideoIndex
+from annotator.media.scan import VideoIndex
 from annotator.sources.listing import image_id_of
-from annotator.sources.plan import build_plan, read_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.sources.videos import LONGEST_GROUP, Sampling
+from annotator.store.plan import read_plan, write_plan
 
 RATE, GROUP = 25, 10
 

@@ -12,12 +12,13 @@ import pytest
 from annotator.errors import ItemError, RunFailed
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
-from annotator.sources.plan import build_plan, write_plan
+from annotator.sources.plan import build_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.generations import merge
 from annotator.store.leftovers import DEAD_AFTER, generations_begun, sweep
 from annotator.store.local import LocalStorage
+from annotator.store.plan import write_plan
 from annotator.store.reader import Run
 from annotator.store.records import generations, record_name, standing_record
 from annotator.store.recovery import repair

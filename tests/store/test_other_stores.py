@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from annotator.errors import UserError
+from annotator.locations import location
 from annotator.runtime.destination import check_writable
 from annotator.store import objects, storage
 from annotator.store.commit import ShardWriter
-from annotator.store.locations import location
 from annotator.store.storage import storage_at
 from annotator.store.verify import verify
 from tests.store.other_stores import Azure, Google, serve

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from annotator.errors import ItemError
+from annotator.items import Item
 from annotator.people import Poses, Signals
 from annotator.quality.signals import measured
 from annotator.skeletons import COCO_17
-from annotator.sources.items import Item
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Barrier
 
-from annotator.store.locations import location
+from annotator.locations import location
 from annotator.store.object_storage import ObjectStorage
 from annotator.store.storage import AT_A_TIME, many
 

@@ -21,12 +21,12 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from annotator.locations import is_remote
 from annotator.runtime.intents import InFlight, IntentLog, in_flight, read_crash, write_crashes_to
 from annotator.runtime.job import Job, Progress, ShardTask
 from annotator.runtime.line import DeviceLostError
 from annotator.runtime.ray.room import threads_here
 from annotator.runtime.scheduling.blame import Care, Cause, Death
-from annotator.store.locations import is_remote
 
 # What the node of a dead worker has to tell is waited for so long.
 LOOK_SECONDS = 20

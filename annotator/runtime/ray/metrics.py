@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ray.util.metrics import Counter, Gauge
 
 from annotator.runtime.job import News, Progress, Report
+from annotator.store.work import ShardStats
 
 
 def counted(report: Report, run: str, workers: Callable[[], int]) -> Report:
@@ -36,8 +37,8 @@ def counted(report: Report, run: str, workers: Callable[[], int]) -> Report:
             _add(shards, 1, here)
             for kind, number in news.stats.get("error_kinds", {}).items():
                 _add(errors, number, here | {"kind": kind})
-            for stage in ("wait", "detect", "pose"):
-                _add(stages, news.stats.get(stage, 0.0), here | {"stage": stage})
+            for stage, seconds in ShardStats.of(news.stats).stages.items():
+                _add(stages, seconds, here | {"stage": stage})
         elif news.event == "died":
             _add(deaths, 1, here | {"cause": news.detail.partition(":")[0]})
         ready.set(workers(), here)

@@ -8,10 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
-from annotator.review import layers
-from annotator.review.decisions import ACCEPTED, REJECTED
-from annotator.review.layers import Review
 from annotator.store.reader import Run
+from annotator.store.reviews import ACCEPTED, REJECTED, Review, read
 from annotator.store.view import View
 
 Choice = Literal["accepted", "all"]
@@ -42,7 +40,7 @@ class ReviewedRun(View):
         needs = ("id", "image_id", "keypoints", "num_keypoints")
         super().__init__(run, images=("image_id",), instances=needs)
         self.choice = choice
-        self.reviews = layers.read(run)
+        self.reviews = read(run)
         if not self.reviews:
             raise UserError(
                 f"{run.place} has no reviews yet; `annotator review pull {run.place}` brings them back"

@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed, UserError
-from annotator.review.decisions import ACCEPTED
 from annotator.store.durable import replace_file, write_failure
 from annotator.store.parquet import open_parquet
 from annotator.store.reader import Run
 from annotator.store.schema import METADATA_KEY, SCHEMAS, metadata, parse_metadata
 
 FOLDER = "reviews"
+
+# What a reviewer decides about somebody.
+ACCEPTED, REJECTED, SENT_BACK = "accepted", "rejected", "sent back"
 
 # Flags of what was dragged; the others are of the prediction that people saw.
 _OF_CORRECTION = {"broken", "outside"}

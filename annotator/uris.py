@@ -1,4 +1,4 @@
-"""Names of inputs: local paths and file:// URIs, and what is refused. For object stores see `buckets`."""
+"""Names of inputs: local paths and file:// URIs, and what is refused. For object stores see `locations`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from annotator.errors import UserError
-from annotator.store.locations import redacted
+from annotator.locations import redacted
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _FILE = "file://"

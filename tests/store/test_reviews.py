@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import RunFailed, UserError
-from annotator.review import layers
-from annotator.review.layers import Review
-from annotator.review.reviewed import ReviewedRun
+from annotator.store import reviews
+from annotator.store.reviewed import ReviewedRun
+from annotator.store.reviews import Review
 from annotator.store.schema import CONTRACT, SCHEMAS, parse_metadata
 from annotator.store.verify import verify
 
@@ -50,10 +50,10 @@ def test_a_layer_is_read_as_it_was_written_and_follows_the_contract(run) -> None
         decided(1, 0, "rejected", "2026-01-01T10:00:00.000Z", reason="nobody there", flags=("stale",)),
         corrected(0, 1, "2026-01-01T10:00:01.000Z", 0.25),
     ]
-    path = layers.write_layer(run.open(), rows)
-    (name,) = layers.layers(run.open())
+    path = reviews.write_layer(run.open(), rows)
+    (name,) = reviews.layers(run.open())
     assert run.path / name == path
-    assert sorted(layers.read_layer(run.open(), name), key=lambda row: row.image_id) == rows[::-1]
+    assert sorted(reviews.read_layer(run.open(), name), key=lambda row: row.image_id) == rows[::-1]
     table = pq.read_table(str(path))
     assert table.schema.equals(SCHEMAS["reviews"], check_metadata=False)
     schema = json.loads((CONTRACT / "review.schema.json").read_text())
@@ -74,20 +74,20 @@ def test_layers_merge_by_time_in_whatever_order_they_are_read() -> None:
         corrected(0, 0, "2026-01-01T13:00:00.000Z", 2),
     ]
     for order in itertools.permutations(rows):
-        merged = layers.merge(order)[person(0, 0)]
+        merged = reviews.merge(order)[person(0, 0)]
         assert (merged.decision, merged.reason) == ("rejected", "other")
         assert merged.keypoints is not None and merged.keypoints[0] == 2
     withdrawn = decided(0, 0, None, "2026-01-01T14:00:00.000Z")
-    assert layers.merge([*rows, withdrawn])[person(0, 0)].decision is None
+    assert reviews.merge([*rows, withdrawn])[person(0, 0)].decision is None
     undone = replace(corrected(0, 0, "2026-01-01T15:00:00.000Z", 0), keypoints=None)
-    assert layers.merge([*rows, undone])[person(0, 0)].keypoints is None
+    assert reviews.merge([*rows, undone])[person(0, 0)].keypoints is None
 
 
 def test_of_equal_times_the_later_layer_counts() -> None:
     """One that sets visibilities keeps its time when the prediction under it is renewed."""
     when = "2026-01-01T10:00:00.000Z"
     for rows in itertools.permutations([corrected(0, 0, when, 9), corrected(0, 0, when, 10)]):
-        assert layers.merge(rows)[person(0, 0)].keypoints == rows[1].keypoints
+        assert reviews.merge(rows)[person(0, 0)].keypoints == rows[1].keypoints
 
 
 @pytest.mark.parametrize("flag", ["stale", "gone"])
@@ -96,9 +96,9 @@ def test_a_prediction_that_changed_after_a_pull_is_flagged_until_somebody_judges
     aged = replace(accepted, flags=(flag,))
     anew = decided(0, 0, "accepted", "2026-01-01T11:00:00.000Z")
     for order in itertools.permutations([accepted, aged]):
-        assert layers.merge(order)[person(0, 0)].flags == (flag,)
+        assert reviews.merge(order)[person(0, 0)].flags == (flag,)
     for order in itertools.permutations([accepted, aged, anew]):
-        assert layers.merge(order)[person(0, 0)].flags == ()
+        assert reviews.merge(order)[person(0, 0)].flags == ()
 
 
 def test_what_was_dragged_is_flagged_as_its_last_correction_is() -> None:
@@ -107,19 +107,19 @@ def test_what_was_dragged_is_flagged_as_its_last_correction_is() -> None:
     outside = replace(corrected(0, 0, later, 400), flags=("outside",))
     aged = decided(0, 0, "rejected", "2026-01-01T12:00:00.000Z", flags=("stale",))
     for order in itertools.permutations([broken, outside, aged]):
-        assert layers.merge(order)[person(0, 0)].flags == ("outside", "stale")
+        assert reviews.merge(order)[person(0, 0)].flags == ("outside", "stale")
 
 
 def test_a_damaged_layer_is_named(run) -> None:
-    path = layers.write_layer(run.open(), [decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")])
+    path = reviews.write_layer(run.open(), [decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")])
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(RunFailed, match=path.name):
-        layers.read(run.open())
+        reviews.read(run.open())
 
 
 def test_reviewed_rows_are_corrected_and_the_run_is_not(run) -> None:
     before = list(run.open().instances())
-    layers.write_layer(
+    reviews.write_layer(
         run.open(),
         [
             decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z"),
@@ -155,7 +155,7 @@ def test_reviewed_rows_are_corrected_and_the_run_is_not(run) -> None:
 def test_joints_that_nobody_has_seen_are_not_accepted(run) -> None:
     when = "2026-01-01T10:00:00.000Z"
     dragged = {"keypoints": (7.0, 1.5, 2.0) * 17, "corrected_at": when, "moved_by": (4.5,)}
-    layers.write_layer(
+    reviews.write_layer(
         run.open(),
         [
             decided(0, 0, "accepted", when, flags=("stale",), **dragged),
@@ -175,7 +175,7 @@ def test_joints_that_nobody_has_seen_are_not_accepted(run) -> None:
 def test_an_export_takes_what_was_reviewed(run, tmp_path) -> None:
     from annotator.export.coco import write_coco
 
-    layers.write_layer(
+    reviews.write_layer(
         run.open(),
         [
             decided(1, 0, "accepted", "2026-01-01T10:00:00.000Z"),

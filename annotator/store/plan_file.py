@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import UserError
-from annotator.store.locations import absolute
+from annotator.locations import absolute
 from annotator.store.parquet import open_parquet
 from annotator.store.schema import PLAN, metadata
 from annotator.store.storage import storage_at
