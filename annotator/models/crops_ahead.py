@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from annotator.models.passes import Passes
 from annotator.pose.crops import crop_batch_cv2
-
-_adding = threading.Lock()
 
 
 @dataclass
@@ -26,21 +21,9 @@ class Spent:
     network: float = 0.0
     decode: float = 0.0
 
-    def add(self, crop: float = 0.0, network: float = 0.0, decode: float = 0.0) -> None:
-        """Add seconds; from any thread."""
-        with _adding:
-            self.crop += crop
-            self.network += network
-            self.decode += decode
-
 
 class CropsAhead:
-    """Crops of a list of people, the next pass's made in a thread while the network has those before.
-
-    Args:
-        stream: for a GPU, to which crops are brought in that thread too: on the network's stream the copy,
-            and whoever asked for it, would wait for the pass before. None: they stay on the CPU.
-    """
+    """Crops of a list of people, the next pass's made in a thread while the network has those before."""
 
     def __init__(
         self,
@@ -50,13 +33,11 @@ class CropsAhead:
         size: tuple[int, int],
         passes: Passes,
         spent: Spent,
-        stream: torch.cuda.Stream | None = None,
     ) -> None:
         self._images, self._index, self._matrices, self._size = images, image_index, matrices, size
         self._passes, self._spent = passes, spent
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="crop")
-        self._next: tuple[slice, Future[Tensor]] | None = None
-        self._stream = stream
+        self._next: tuple[slice, Future[np.ndarray]] | None = None
 
     def __enter__(self) -> CropsAhead:
         return self
@@ -64,30 +45,18 @@ class CropsAhead:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def take(self, part: slice) -> Tensor:
-        """Crops (n, H, W, 3) uint8 of the people of one pass, on the device; those of the pass behind it are
-        begun.
-        """
+    def take(self, part: slice) -> np.ndarray:
+        """Crops (n, H, W, 3) uint8 of the people of one pass; those of the pass behind it are begun."""
         began = time.perf_counter()
         if self._next is not None and self._next[0] == part:
             crops = self._next[1].result()
         else:
             crops = self._crop(part)
-        self._spent.add(crop=time.perf_counter() - began)
-        if self._stream is not None:
-            # Or their memory could be taken for others while the network still reads them.
-            crops.record_stream(torch.cuda.current_stream(self._stream.device))
+        self._spent.crop += time.perf_counter() - began
         if part.stop < len(self._matrices):
             after = self._passes.part(part.stop, len(self._matrices))
             self._next = (after, self._pool.submit(self._crop, after))
         return crops
 
-    def _crop(self, part: slice) -> Tensor:
-        crops = torch.from_numpy(
-            crop_batch_cv2(self._images, self._index[part], self._matrices[part], self._size)
-        )
-        if self._stream is None:
-            return crops
-        with torch.cuda.stream(self._stream):
-            # Returns when it is done.
-            return crops.to(self._stream.device)
+    def _crop(self, part: slice) -> np.ndarray:
+        return crop_batch_cv2(self._images, self._index[part], self._matrices[part], self._size)

@@ -24,8 +24,6 @@ class Estimator:
         input_size: (width, height) of the network's input for one person in pixels; None: there is none.
         batch_people: people who fill a pass of the network; 0: it does not matter.
         alone: the models whose networks pose everybody, to be timed alone; none: there is nothing to time.
-        in_flight: calls of `estimate` that may be under way at once, from as many threads: more than one
-            where a GPU would wait for what the CPU does before and after the network.
         on_batch: called after each pass of the network; a sign of life in calls that take minutes on a CPU.
     """
 
@@ -33,7 +31,6 @@ class Estimator:
     skeleton: Skeleton
     input_size: tuple[int, int] | None = None
     batch_people: int = 0
-    in_flight: int = 1
     alone: tuple[TopDown, ...] = ()
     on_batch: Callable[[], None] = staticmethod(lambda: None)
 

@@ -43,8 +43,7 @@ class Passes:
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
-                # Another thread may have halved it further.
-                self.most = min(self.most, size // 2)
+                self.most = size // 2
             else:
                 yield found
                 start = part.stop

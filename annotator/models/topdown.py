@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -104,11 +102,6 @@ class TopDown(Estimator):
             if isinstance(engine, str)
             else engine
         )
-        self._on_gpu = self.engine.device.type == "cuda"
-        self.in_flight = 2 if self._on_gpu else 1
-        self._launching = threading.Lock()
-        # Kept, as what cuBLAS and the allocator keep for a stream is not given back.
-        self._streams = [_streams(self.engine.device) for _ in range(self.in_flight if self._on_gpu else 0)]
 
     @property
     def alone(self) -> tuple[TopDown, ...]:
@@ -207,57 +200,28 @@ class TopDown(Estimator):
         self, images: Sequence[np.ndarray], image_index: np.ndarray, matrices: np.ndarray
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What `_look` finds in all crops, as numpy arrays, a batch at a time."""
-        streams: tuple[Any, Any] = (None, None)
-        if self._on_gpu:
-            streams = self._streams.pop() if self._streams else _streams(self.engine.device)
-        copying, decoding = streams
-        # Decoding waits for its results several times: on the network's stream for the next pass too.
-        beside = torch.cuda.stream(decoding) if self._on_gpu else nullcontext()
-        try:
-            with CropsAhead(
-                images, image_index, matrices, self.input_size, self._passes, self.spent, copying
-            ) as cropper:
-                yield from self._passes.over(
-                    len(matrices), lambda part: self._look(cropper.take(part), beside)
-                )
-        finally:
-            if self._on_gpu:
-                self._streams.append(streams)
+        with CropsAhead(images, image_index, matrices, self.input_size, self._passes, self.spent) as cropper:
+            for found in self._passes.over(
+                len(matrices), lambda part: self._look(torch.from_numpy(cropper.take(part)))
+            ):
+                yield tuple(one.cpu().numpy() for one in found)
 
     @torch.inference_mode()
-    def _look(self, crops: Tensor, beside: AbstractContextManager[object]) -> tuple[np.ndarray, ...]:
+    def _look(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Poses in input pixels (n, 1 or 3, K, 2), scores and entropies (n, K) of (n, H, W, 3) crops.
 
         With a flip test there are three poses: the average, that of the crop, that of its mirror image.
-
-        Args:
-            beside: where to decode.
         """
-        outputs = self._through_network(crops)
+        started = time.perf_counter()
+        outputs = self.engine(crops, mirror=self.flip)
+        if self.engine.device.type == "cuda":
+            torch.cuda.synchronize(self.engine.device)
         decoding = time.perf_counter()
+        self.spent.network += decoding - started
         try:
-            with beside:
-                return tuple(one.cpu().numpy() for one in self._decoded(outputs, len(crops)))
+            return self._decoded(outputs, len(crops))
         finally:
-            self.spent.add(decode=time.perf_counter() - decoding)
-
-    def _through_network(self, crops: Tensor) -> Outputs:
-        """The network's outputs, finished."""
-        if not self._on_gpu:
-            started = time.perf_counter()
-            outputs = self.engine(crops, mirror=self.flip)
-            self.spent.add(network=time.perf_counter() - started)
-            return outputs
-        # One pass after another, whole: another thread's waits in the GPU's queue meanwhile.
-        with self._launching:
-            stream = torch.cuda.current_stream(self.engine.device)
-            started, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            started.record(stream)
-            outputs = self.engine(crops, mirror=self.flip)
-            ended.record(stream)
-        ended.synchronize()
-        self.spent.add(network=started.elapsed_time(ended) / 1000)
-        return outputs
+            self.spent.decode += time.perf_counter() - decoding
 
     def _decoded(self, outputs: Outputs, count: int) -> tuple[Tensor, Tensor, Tensor]:
         if not self.flip:
@@ -278,11 +242,6 @@ class TopDown(Estimator):
         if entropies is None:
             return torch.zeros_like(scores)
         return entropies if self._kept is None else entropies[:, self._kept]
-
-
-def _streams(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
-    """For copying crops to a GPU, and for decoding what came out of the network, before what waits for it."""
-    return torch.cuda.Stream(device), torch.cuda.Stream(device, priority=-1)
 
 
 def _poses(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,9 +102,7 @@ def annotate(
 
     People of several batches are posed together until they fill a pass of the pose model (`batch_people` of
     the estimator), as long as the pixels held for that are fewer than `max_bytes`; so a batch of huge images
-    ends early. Where a GPU has the pose model (`in_flight` of the estimator), people are posed in threads,
-    and the next ones found meanwhile: it has work in its queue while their keypoints are decoded, and the
-    pixels of as many more groups are held.
+    ends early.
 
     Raises:
         DeviceLostError: the device fails whatever it is given; no item is to blame for what comes after.
@@ -115,24 +110,21 @@ def annotate(
     batch: list[Entry] = []
     found: list[_Found] = []
     held = 0
-    with _Posing(pose, clock, around) as posing:
-        for entry in _timed(decoded, clock):
-            batch.append(entry)
-            held += _pixel_bytes(entry)
-            if len(batch) < batch_images and held < max_bytes:
-                continue
-            found.append(_find(batch, detector, pose, clock, around))
-            batch = []
-            people = sum(one.people for one in found)
-            if held < max_bytes and len(found) < _BATCHES_HELD and people < pose.batch_people:
-                continue
-            for group, results in posing.begin(found):
-                yield from _outcomes(group, results, clock, judge)
-            found, held = [], 0
-        if batch:
-            found.append(_find(batch, detector, pose, clock, around))
-        for group, results in chain(posing.begin(found), posing.rest()):
-            yield from _outcomes(group, results, clock, judge)
+    for entry in _timed(decoded, clock):
+        batch.append(entry)
+        held += _pixel_bytes(entry)
+        if len(batch) < batch_images and held < max_bytes:
+            continue
+        found.append(_find(batch, detector, pose, clock, around))
+        batch = []
+        people = sum(one.people for one in found)
+        if held < max_bytes and len(found) < _BATCHES_HELD and people < pose.batch_people:
+            continue
+        yield from _finish(found, pose, clock, around, judge)
+        found, held = [], 0
+    if batch:
+        found.append(_find(batch, detector, pose, clock, around))
+    yield from _finish(found, pose, clock, around, judge)
 
 
 def _timed(source: Iterable, clock: StageClock) -> Iterator:
@@ -203,78 +195,33 @@ def _find(
     return _Found(batch, boxes, results)
 
 
-_Results = dict[Any, Poses | ItemError]
-
-
-class _Posing:
-    """People of groups of batches, posed at once, or in as many threads as the estimator allows.
-
-    Results come in the order of the groups.
-    """
-
-    def __init__(self, pose: Estimator, clock: StageClock, around: Around) -> None:
-        self._pose, self._clock, self._around = pose, clock, around
-        self._waiting: deque[tuple[Sequence[_Found], Future[_Results]]] = deque()
-        self._until = 0.0
-        self._stack = ExitStack()
-        self._pool: ThreadPoolExecutor | None = None
-        if pose.in_flight > 1:
-            self._pool = ThreadPoolExecutor(pose.in_flight, thread_name_prefix="pose")
-            self._stack.callback(self._pool.shutdown, cancel_futures=True)
-
-    def __enter__(self) -> _Posing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def begin(self, found: Sequence[_Found]) -> Iterator[tuple[Sequence[_Found], _Results]]:
-        """Begin with a group; those that are done meanwhile, or too many to wait for."""
-        if self._pool is None:
-            yield found, self._results(found)
-            return
-        self._waiting.append((found, self._pool.submit(self._results, found)))
-        while len(self._waiting) > self._pose.in_flight or (self._waiting and self._waiting[0][1].done()):
-            yield self._next()
-
-    def rest(self) -> Iterator[tuple[Sequence[_Found], _Results]]:
-        """All others."""
-        while self._waiting:
-            yield self._next()
-
-    def _next(self) -> tuple[Sequence[_Found], _Results]:
-        group, future = self._waiting.popleft()
-        return group, future.result()
-
-    def _results(self, found: Sequence[_Found]) -> _Results:
-        """What becomes of a group's entries, by (batch, place): their people are posed together."""
-        crowded = {
-            (number, place): (entry.image.pixels, boxes)
-            for number, one in enumerate(found)
-            for place, boxes in one.boxes.items()
-            if isinstance(entry := one.batch[place][1], Decoded)
-        }
-        results: _Results = {
-            (number, place): one.results[place] for number, one in enumerate(found) for place in one.results
-        }
-        if crowded:
-            start = time.perf_counter()
-            with self._around([item for one in found for item, _ in one.batch]):
-                results |= _each(crowded, self._estimate, "pose", results)
-            # Of two groups that are posed at once, the time counts once.
-            end = time.perf_counter()
-            self._clock.pose += end - max(start, self._until)
-            self._until = end
-        return results
-
-    def _estimate(self, pairs: list) -> list[Poses]:
-        return self._pose.estimate(*map(list, zip(*pairs, strict=True)))
-
-
-def _outcomes(
-    found: Sequence[_Found], results: _Results, clock: StageClock, judge: Callable[[Poses], Poses]
+def _finish(
+    found: Sequence[_Found],
+    pose: Estimator,
+    clock: StageClock,
+    around: Around,
+    judge: Callable[[Poses], Poses],
 ) -> Iterator[Outcome]:
-    """Hand everything of a group on in order."""
+    """Pose the people of all these batches together, and hand everything on in order."""
+    crowded = {
+        (number, place): (entry.image.pixels, boxes)
+        for number, one in enumerate(found)
+        for place, boxes in one.boxes.items()
+        if isinstance(entry := one.batch[place][1], Decoded)
+    }
+    failures: dict[Any, Poses | ItemError] = {}
+    poses: dict[Any, Poses] = {}
+    if crowded:
+        start = time.perf_counter()
+        with around([item for one in found for item, _ in one.batch]):
+            poses = _each(
+                crowded, lambda pairs: pose.estimate(*map(list, zip(*pairs, strict=True))), "pose", failures
+            )
+        clock.pose += time.perf_counter() - start
+    results = {
+        (number, place): one.results[place] for number, one in enumerate(found) for place in one.results
+    }
+    results |= failures | poses
     for number, one in enumerate(found):
         for place, (item, entry) in enumerate(one.batch):
             yield _outcome(item, entry, results[number, place], clock, judge)

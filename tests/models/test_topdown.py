@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -111,64 +109,13 @@ def test_both_halves_of_the_flip_test_and_the_spread_of_the_maps_come_along(mode
     crops = torch.randint(0, 256, (3, 64, 48, 3), dtype=torch.uint8)
     with torch.inference_mode():
         plain, mirrored = split(model.engine(crops, mirror=True), 3)
-        points, scores, entropies = map(torch.from_numpy, model._look(crops, nullcontext()))
+        points, scores, entropies = model._look(crops)
         for place, outputs in ((1, plain), (2, model._flip_test.back(mirrored))):
             torch.testing.assert_close(points[:, place], model.decode(outputs)[0])
         average, expected = model.decode(plain, mirrored)
         torch.testing.assert_close(points[:, 0], average)
         torch.testing.assert_close(scores, expected)
         torch.testing.assert_close(entropies, heatmap_entropy(model._flip_test.merge(plain, mirrored)))
-
-
-class FakeStream:
-    """Of a GPU that is not there; as an event and a context too."""
-
-    device = torch.device("cuda")
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-    def record(self, stream: object) -> None: ...
-    def synchronize(self) -> None: ...
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
-    def elapsed_time(self, _: object) -> float:
-        return 500.0
-
-
-def test_two_threads_share_a_gpu_and_time_is_the_gpus(
-    source: ModelSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = TopDown(source, flip=True, batch_people=2)
-    expected = model.estimate(images(3), BOXES[:3])
-
-    class OnGpu:
-        device, padded = torch.device("cuda"), False
-        running = most = 0
-
-        def __call__(self, crops: torch.Tensor, mirror: bool = False) -> object:
-            self.running += 1
-            self.most = max(self.most, self.running)
-            outputs = engine(crops, mirror)
-            self.running -= 1
-            return outputs
-
-    engine, there = model.engine, OnGpu()
-    for name in ("Stream", "Event", "stream", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, FakeStream)
-    to, recorded = torch.Tensor.to, []
-    monkeypatch.setattr(
-        torch.Tensor,
-        "to",
-        lambda self, *args, **more: self if args == (there.device,) else to(self, *args, **more),
-    )
-    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: recorded.append(1))
-    gpu = TopDown(source, flip=True, batch_people=2, engine=there)
-    assert (model.in_flight, gpu.in_flight) == (1, 2)
-    with ThreadPoolExecutor(2) as pool:
-        for found in pool.map(lambda _: gpu.estimate(images(3), BOXES[:3]), range(4)):
-            for one, other in zip(found, expected, strict=True):
-                assert np.array_equal(one.keypoints, other.keypoints)
-    figures = gpu.take_figures()
-    assert there.most == 1 and figures["network"] == 0.5 * len(recorded) and figures["keypoints"] > 0
 
 
 def test_without_a_flip_test_there_are_no_halves(source: ModelSource) -> None:

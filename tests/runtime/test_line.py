@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from annotator.items import GivenBox, Item
 from annotator.media.image import Image, ImageLimits, read_image
 from annotator.models.estimator import Estimator
 from annotator.people import Detections, Poses
-from annotator.runtime.line import Decoded, DeviceLostError, StageClock, annotate
+from annotator.runtime.line import Decoded, StageClock, annotate
 from annotator.skeletons import COCO_17
 
 
@@ -185,48 +184,3 @@ def test_around_is_entered_for_the_detector_and_for_all_who_are_posed() -> None:
 def test_nothing_is_nothing(count: int) -> None:
     _, clock, outcomes = run([3] * count)
     assert len(outcomes) == count and clock.people == 3 * count
-
-
-class OnGpu(Models):
-    """Two calls at once: the first of each pair waits for the second."""
-
-    in_flight = 2
-
-    def __init__(self, together: int = 0) -> None:
-        super().__init__()
-        self._both, self._left = threading.Barrier(2), together
-
-    def estimate(self, images, boxes):
-        self._left -= 1
-        if self._left >= 0:
-            self._both.wait(10)
-        return super().estimate(images, boxes)
-
-
-def test_a_gpu_has_the_next_people_waiting() -> None:
-    counts = [4, 0, 5, 1, None, 3, 7, 2, 0, 0, 6, 4]
-    models, clock = OnGpu(together=4), StageClock()
-    outcomes = list(annotate(entries(counts, models), models, models, 2, clock))
-    _, alone, expected = run(counts)
-    assert [outcome.item.index for outcome in outcomes] == list(range(len(counts)))
-    for one, other in zip(outcomes, expected, strict=True):
-        assert type(one.result) is type(other.result)
-        if isinstance(one.result, Poses) and isinstance(other.result, Poses):
-            assert np.array_equal(one.result.keypoints, other.result.keypoints)
-    assert (clock.images, clock.people, clock.errors) == (alone.images, alone.people, alone.errors)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pose")]
-
-
-def test_in_threads_too_a_failure_costs_nobody_else_and_a_lost_device_everything() -> None:
-    models, clock = OnGpu(), StageClock()
-    outcomes = list(annotate(entries([3, 99, 4, 5, 1], models), models, models, 2, clock))
-    failed = [outcome.item.index for outcome in outcomes if isinstance(outcome.result, ItemError)]
-    assert failed == [1] and clock.errors == 1
-
-    class Lost(OnGpu):
-        def estimate(self, images, boxes):
-            raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    models = Lost()
-    with pytest.raises(DeviceLostError, match="illegal"):
-        list(annotate(entries([3, 4, 5, 1] * 8, models), models, models, 2, StageClock()))
