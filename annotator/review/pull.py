@@ -16,11 +16,12 @@ from annotator.errors import UserError
 from annotator.review import layers
 from annotator.review.decisions import UNSET
 from annotator.review.documents import Document
-from annotator.review.fields import KEYPOINTS, POSE_LIST, POSES
+from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
 from annotator.review.layers import Review, as_float32
 from annotator.review.mirror import Mirror, dragged, mirror_of, to_fractions, to_pixels
+from annotator.review.nobody import OfNobody, is_of_nobody, labels_of_nobody
 from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
 from annotator.store.reader import Run
@@ -39,7 +40,7 @@ class Pulled:
         new: rows in it. decided, corrected: of them.
         decisions: people by decision, all layers together.
         broken: corrections that cannot be read, in the new layer.
-        of_nobody: lines drawn anew in the App, which are no correction of anybody predicted.
+        of_nobody: what was added in the App, which is no correction of anybody predicted.
         send_back: the images to annotate again.
     """
 
@@ -49,7 +50,7 @@ class Pulled:
     corrected: int
     decisions: dict[str, int]
     broken: int
-    of_nobody: int
+    of_nobody: OfNobody
     send_back: SendBack
 
 
@@ -83,7 +84,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
         corrected=sum(row.keypoints is not None for row in new),
         decisions=decisions,
         broken=sum("broken" in row.flags for row in new),
-        of_nobody=_lines_of_nobody(dataset._sample_collection),
+        of_nobody=labels_of_nobody(dataset._sample_collection, _CHANGED),
         send_back=write_manifest(run, merged.values()),
     )
 
@@ -111,18 +112,13 @@ def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Re
             yield from _of_image(document, size, predicted, mirror, before)
 
 
-def _touched(collection: Any) -> dict[int, list[Any]]:
+def _touched(collection: Any) -> dict[int | None, list[Any]]:
     """Ids of the samples that changed after they were loaded, by shard."""
-    found: dict[int, list[Any]] = {}
+    found: dict[int | None, list[Any]] = {}
     for document in collection.find(_CHANGED, {"shard": 1, "index": 1}).sort("index", 1):
-        found.setdefault(document["shard"], []).append(document["_id"])
+        # Somebody may have added pictures of her own to the dataset.
+        found.setdefault(document.get("shard"), []).append(document["_id"])
     return found
-
-
-def _lines_of_nobody(collection: Any) -> int:
-    added = {**_CHANGED, POSE_LIST: {"$elemMatch": {"person": None}}}
-    documents = collection.find(added, {f"{POSE_LIST}.person": 1})
-    return sum(line.get("person") is None for found in documents for line in found[POSES]["polylines"])
 
 
 def _predicted(instances: pa.RecordBatch) -> dict[int, np.ndarray]:
@@ -141,9 +137,9 @@ def _of_image(
 ) -> Iterator[Review]:
     poses = {pose.get("person"): pose for pose in (document.get(POSES) or {}).get("polylines") or ()}
     for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
-        person = label.get("person")
-        if person is None:
+        if is_of_nobody(label):
             continue
+        person = label["person"]
         row, pose = predicted.get(person), poses.get(person)
         flags = _aged(label, row, size)
         correction: dict[str, Any] = {}
