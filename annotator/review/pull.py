@@ -20,6 +20,7 @@ from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
 from annotator.review.layers import Review, as_float32
+from annotator.review.layout import as_today, check_layout
 from annotator.review.mirror import Mirror, dragged, mirror_of, to_fractions, to_pixels
 from annotator.review.nobody import OfNobody, is_of_nobody, labels_of_nobody
 from annotator.review.send_back import SendBack, write_manifest
@@ -67,6 +68,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
             f"{run.path} is not in this database; `annotator review load {run.path}` brings it there"
         )
     dataset = fo.load_dataset(names[0])
+    check_layout(dataset)
     run = Snapshot(run)
     known = [row for file in layers.layers(run) for row in layers.read_layer(run, file)]
     pulled = set(known)
@@ -109,6 +111,7 @@ def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Re
         for identifier in documents:
             document = collection.find_one({"_id": identifier})
             size = sizes.get(document["image_id"])
+            document = as_today(document, _lines(document, size, predicted, mirror), mirror)
             yield from _of_image(document, size, predicted, mirror, before)
 
 
@@ -126,6 +129,19 @@ def _predicted(instances: pa.RecordBatch) -> dict[int, np.ndarray]:
     count = instances.num_rows
     xyv = instances["keypoints"].flatten().to_numpy().reshape(count, -1, 3) if count else []
     return dict(zip(instances["id"].to_pylist(), xyv, strict=True))
+
+
+def _lines(
+    document: Document, size: tuple[int, int] | None, predicted: dict[int, np.ndarray], mirror: Mirror
+) -> dict[int, list]:
+    """The lines of those of a sample's people who are predicted."""
+    labels = (document.get(KEYPOINTS) or {}).get("keypoints") or ()
+    rows = {label.get("person"): predicted.get(label.get("person")) for label in labels}
+    return {
+        person: mirror.to_lines(to_fractions(row[:, :2], np.array(size)))
+        for person, row in rows.items()
+        if row is not None and size is not None
+    }
 
 
 def _of_image(
