@@ -129,6 +129,7 @@ def _check_strays(
             else:
                 what = (
                     "rows of an attempt that is at work, or died; if no driver is at work (annotator "
-                    "status), remove the file, or run again two hours after it was written"
+                    "status), retry again, which makes its shard anew, or remove the file, or run again two "
+                    "hours after it was written"
                 )
             report.add("leftover", name, what)
