@@ -65,6 +65,11 @@ def retry(
             f"{', '.join(standing.errors) or 'none'}"
         )
     run = Run(run_dir)
+    if (planned := len(run.plan.shards)) != info.shards:
+        raise UserError(
+            f"{run_dir}: run.json says {info.shards} shards, and the plan has {planned}, so they are not of "
+            "the same run; put the right one of both in its place"
+        )
     tasks = _tasks(run, kinds)
     if not tasks and info.state == "finished":
         launch.put_in_order(run_dir, listener)

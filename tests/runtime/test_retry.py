@@ -119,6 +119,12 @@ def test_where_nobody_can_tell_whether_a_driver_is_at_work_it_is_said(make_run, 
         again(made)
 
 
+def test_a_plan_of_another_number_of_shards_is_refused(run) -> None:
+    run_info.update(run.path, shards=9)
+    with pytest.raises(UserError, match="says 9 shards, and the plan has 3"):
+        again(run)
+
+
 def test_a_plan_that_is_not_the_runs_is_refused(run) -> None:
     about = {"shard_size": 3, "sha256": "45" * 32, "duplicates": 0, "notes": []}
     save_plan(run.path, about, list(run.open().plan.tables()))
