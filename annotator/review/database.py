@@ -169,8 +169,9 @@ def _start(folder: Path) -> str:
 def _running(folder: Path) -> dict[str, int]:
     """Process and port of the mongod of a folder, as noted when it was started; empty without one."""
     try:
-        return json.loads((folder / ADDRESS_FILE).read_bytes())
-    except (OSError, ValueError):
+        noted = json.loads((folder / ADDRESS_FILE).read_bytes())
+        return {name: int(noted[name]) for name in ("pid", "port")}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
