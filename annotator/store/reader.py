@@ -159,8 +159,8 @@ class Run:
 
     def _damaged_record(self, shard: int, error: CorruptRecordError) -> RunFailed:
         return RunFailed(
-            f"{self.place}: the commit record of shard {shard} is damaged ({error}). "
-            "Run the same command again to make that shard anew"
+            f"{self.place}: the commit record of shard {shard} is damaged ({error}); "
+            f"`annotator retry {self.place}` makes that shard anew"
         )
 
     def _batches(

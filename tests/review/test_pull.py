@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from annotator.cli import review as cli
-from annotator.errors import UserError
+from annotator.errors import RunFailed, UserError
 from annotator.review import decisions, layers, views
 from annotator.review.load import load
 from annotator.review.nobody import OfNobody
@@ -431,6 +431,20 @@ def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
     line.points = [[(x + 1e-8, y - 1e-8) for x, y in chain] for chain in line.points]
     sample.save()
     assert pull(run.open(), place).layer is None
+
+
+def test_what_a_damaged_layer_held_is_pulled_again_once_it_is_out_of_the_way(run, place, dataset) -> None:
+    decisions.decide(dataset, [C], decisions.ACCEPTED, by="anna")
+    drag(dataset, 3, D, 2, 1, (0.5, 0.25))
+    layer = pull(run.open(), place).layer
+    before = layers.read(run.open())
+    assert layer is not None
+    layer.write_bytes(layer.read_bytes()[:-20])
+    with pytest.raises(RunFailed, match="move it away: the next `annotator review pull` brings back"):
+        pull(run.open(), place)
+    layer.rename(layer.with_suffix(".damaged"))
+    assert pull(run.open(), place).new == 2
+    assert layers.read(run.open()) == before
 
 
 def test_two_databases_merge_by_time(run, place, dataset, fo) -> None:
