@@ -174,6 +174,8 @@ class Run:
         name = record.files[table].name
         try:
             with open_parquet(self.storage, name) as file:
+                if parse_metadata(file.schema_arrow, name).get("table") != table:
+                    raise pa.ArrowInvalid(f"it is no {table} table")
                 yield file
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(record, name, error) from error

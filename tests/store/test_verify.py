@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from annotator.errors import ItemError, UserError
+from annotator.errors import ItemError, RunFailed, UserError
 from annotator.privacy.forget import forget
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
@@ -227,6 +227,17 @@ def test_a_plan_that_counts_wrong(run) -> None:
     table = pq.read_table(path)
     pq.write_table(with_values(table, "image_id", [1000, 1000, *range(1002, 1006)]), path)
     assert kinds(run.path)["plan"] == 1
+
+
+@pytest.mark.parametrize("table", ["images", "instances"])
+def test_a_file_of_another_table_is_named_by_whoever_reads_it(run, table: str) -> None:
+    other = {"images": "instances", "instances": "images"}[table]
+    data_file(run.path, table, 0).write_bytes(data_file(run.path, other, 0).read_bytes())
+    problems = verify(run.path).problems
+    assert {problem.kind for problem in problems} >= {"damaged"}
+    assert "move it away, and `annotator retry`" in problems[0].message
+    with pytest.raises(RunFailed, match=f"damaged .it is no {table} table"):
+        list(getattr(run.open(), table)())
 
 
 @pytest.mark.parametrize("column", ["uri", "file_name"])
