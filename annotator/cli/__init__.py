@@ -79,7 +79,7 @@ def main() -> NoReturn:
         if error.errno is None or error.filename is None:
             raise
         # A disk that does not answer, a file that went away meanwhile: no mistake in the program.
-        fail(RunFailed(f"{error.filename}: {error.strerror}"))
+        fail(RunFailed(f"{error.filename}: {error.strerror}; mend that, then run this again"))
     sys.exit(0)
 
 

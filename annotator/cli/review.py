@@ -21,6 +21,9 @@ DatabaseDir = Annotated[
         show_default="RUN.review/database",
     ),
 ]
+# Names of pictures in a line for people.
+_SHOWN = 5
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -120,13 +123,15 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
     from annotator.review.pull import pull as pull_reviews
 
     pulled = pull_reviews(*_opened(run, database_dir))
-    again = pulled.send_back
+    again, added = pulled.send_back, pulled.of_nobody
     if as_json:
         plain = {
             "layer": pulled.layer and str(pulled.layer),
             "send_back": again.manifest and str(again.manifest),
             "send_back_images": again.images,
             "send_back_without_copy": again.without_copy,
+            "of_nobody": added.labels,
+            "of_nobody_in": added.pictures,
         }
         print_json(asdict(pulled) | plain)
         return
@@ -140,10 +145,11 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
         )
     if pulled.broken:
         print(f"  {pulled.broken:,} corrections cannot be read: vertices were added or removed (flag broken)")
-    if pulled.of_nobody:
+    if added.labels:
         print(
-            f"  {pulled.of_nobody:,} drawn lines belong to nobody predicted and stay in the App: people "
-            "cannot be added in review; send such pictures back, or add them in another tool after the export"
+            f"  {added.labels:,} boxes, skeletons or lines that were added in the App belong to nobody "
+            f"predicted, and stay there: in {_some(added.pictures)}. People cannot be added in review; send "
+            "such pictures back, or add them in another tool after the export"
         )
     if again.manifest is not None:
         print(f"  {again.images:,} images to annotate again: annotator run {again.manifest} --out AGAIN")
@@ -153,3 +159,9 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
             f"`annotator review load {run} --copies N` makes it, then pull again"
         )
     print(f"  annotator export {run} --reviewed accepted --to annotations.json")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """The first of many names, and how many more there are."""
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN:,} more (--json names all)" if len(names) > _SHOWN else shown

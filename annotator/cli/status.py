@@ -19,17 +19,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def status(run: RunArgument, as_json: JsonOption = False) -> None:
     """Show how far a run is, live or dead: from its commit records and its drivers' signs of life."""
     from annotator.cli import print_json
-    from annotator.runtime.journal import read_lives
+    from annotator.runtime.journal import FOLDER, read_lives
     from annotator.store.status import summarise
 
     summary = summarise(run)
-    lives = read_lives(run)
+    lives, unheard = [], None
+    try:
+        lives = read_lives(run)
+    except OSError as error:
+        unheard = f"{run}/{FOLDER} cannot be read ({error.strerror or error})"
     if as_json:
         drivers = [
             asdict(life) | {"alive": life.alive, "age": life.age, "seconds_left": life.seconds_left}
             for life in lives
         ]
-        print_json(summary.to_dict() | {"drivers": drivers})
+        print_json(summary.to_dict() | {"drivers": drivers, "drivers_unknown": unheard})
         return
     share = 100 * summary.images / summary.items if summary.items else 100
     print(f"{run}: {summary.state}")
@@ -49,6 +53,8 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
         print(f"  failed:  {summary.failure}")
     for life in [life for life in lives if life.alive] or lives[-1:]:
         print("\n".join(_describe_driver(life)))
+    if unheard is not None:
+        print(f"  driver   nobody can tell whether one is at work: {unheard}")
 
 
 def _describe_driver(life: Life) -> list[str]:

@@ -25,7 +25,7 @@ from annotator.errors import RunFailed, UserError
 from annotator.privacy.matching import Matcher
 from annotator.privacy.review import remove_copies, remove_samples
 from annotator.privacy.texts import Names, scrub_logs
-from annotator.runtime.journal import read_lives
+from annotator.runtime.journal import at_work
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.durable import failures_in_words
@@ -96,13 +96,9 @@ def forget(
         summary = summarise(run_dir)
         if not summary.complete:
             raise UserError(f"{run_dir} is not finished: finish it first, or delete the folder")
-        if _at_work(run_dir):
+        if at_work(run_dir):
             raise UserError(f"a driver is at work on {run_dir}; wait until it has ended")
         return _Forgetting(run_dir, patterns, say, database_dir).carry_out()
-
-
-def _at_work(run_dir: str) -> bool:
-    return any(life.alive for life in read_lives(run_dir))
 
 
 class _Forgetting:
@@ -146,7 +142,7 @@ class _Forgetting:
         names = Names(self._names)
         scrub_logs(self._storage, names)
         self._rewrite_plan(names)
-        if _at_work(self._run.place):
+        if at_work(self._run.place):
             raise RunFailed(
                 f"a driver began on {self._run.place} meanwhile, so what was begun stays unfinished: wait "
                 "until it has ended, then run this again"

@@ -34,6 +34,11 @@ _NO_MONGOD = (
     f"{ADDRESS_VARIABLE} to the address of one; `annotator doctor` checks it"
 )
 
+_ENDED = (
+    "{path} ended at once, {folder}/mongod.log says why. If its data are damaged, move {folder} away and "
+    "load again: what was pulled is in the run, what was not is in there"
+)
+
 _OF_ANOTHER = (
     "the database in {folder} is another account's, and a review is served by one account of a machine, in "
     "which `annotator review open` is run once for each colleague. While one runs, this account can join by "
@@ -157,7 +162,7 @@ def _start(folder: Path) -> str:
     end = time.monotonic() + _START_SECONDS
     while _served_directory(uri) != str(folder):
         if process.poll() is not None:
-            raise UserError(_NO_MONGOD.format(reason=f"{path} ended at once, see {folder / 'mongod.log'}"))
+            raise UserError(_ENDED.format(path=path, folder=folder))
         if time.monotonic() > end:
             process.kill()
             raise UserError(_NO_MONGOD.format(reason=f"{path} did not answer in {_START_SECONDS} s"))
@@ -169,8 +174,9 @@ def _start(folder: Path) -> str:
 def _running(folder: Path) -> dict[str, int]:
     """Process and port of the mongod of a folder, as noted when it was started; empty without one."""
     try:
-        return json.loads((folder / ADDRESS_FILE).read_bytes())
-    except (OSError, ValueError):
+        noted = json.loads((folder / ADDRESS_FILE).read_bytes())
+        return {name: int(noted[name]) for name in ("pid", "port")}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 

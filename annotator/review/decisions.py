@@ -93,8 +93,11 @@ def people_of_labels(labels: Iterable[dict[str, Any]]) -> list[int]:
 def people_in(view: Any) -> list[int]:
     """The predicted people of a view, as it filters them."""
     if getattr(view, "_is_patches", False):
-        return [person for person in view.values(f"{KEYPOINTS}.person") if person is not None]
-    return [person for of_image in view.values(f"{KEYPOINT_LIST}.person") for person in of_image or ()]
+        people = view.values(f"{KEYPOINTS}.person")
+    else:
+        people = [one for of_image in view.values(f"{KEYPOINT_LIST}.person") for one in of_image or ()]
+    # Somebody may have added a skeleton in the App.
+    return [person for person in people if person is not None]
 
 
 def undecided(view: Any) -> Any:
@@ -102,8 +105,8 @@ def undecided(view: Any) -> Any:
     from fiftyone import ViewField as F
 
     if getattr(view, "_is_patches", False):
-        return view.match(F(f"{KEYPOINTS}.decision") == None)  # noqa: E711 - an expression
-    return view.filter_labels(KEYPOINTS, F("decision") == None)  # noqa: E711
+        return view.match(~F(f"{KEYPOINTS}.decision").exists() & F(f"{KEYPOINTS}.person").exists())
+    return view.filter_labels(KEYPOINTS, ~F("decision").exists() & F("person").exists())
 
 
 def next_in(view: Any, current: str | None, skip: bool) -> tuple[str | None, list[dict[str, Any]]]:
@@ -180,8 +183,8 @@ def _visible_set(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int
     places = list({image_of(person) for person in people})
     wanted = {f"{KEYPOINT_LIST}.{name}": 1 for name in ("person", "visible", "visible_set")}
     for document in dataset._sample_collection.find({"index": {"$in": places}}, wanted):
-        for label in document[KEYPOINTS]["keypoints"]:
-            if label["person"] in people:
+        for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
+            if label.get("person") in people:
                 yield label["person"], label.get("visible_set") or [UNSET] * len(label["visible"])
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from annotator.review.documents import Document
 from annotator.review.fields import DECISION, TRUTH
 from annotator.review.mirror import dragged
+from annotator.review.nobody import is_of_nobody
 from annotator.review.tags import renewed
 
 # Pixels: a joint that moved no further looks the same. Another card or number of threads rounds otherwise.
 _NEAR = 0.5
+
+# What FiftyOne calls the labels in each field.
+_INNER = {"people": "detections", "keypoints": "keypoints", "poses": "polylines"}
 
 
 def kept(old: Document, new: Document) -> Document:
@@ -29,9 +31,8 @@ def kept(old: Document, new: Document) -> Document:
     changes = {name: value for name, value in new.items() if name not in ("_id", "tags")}
     changes |= {name: None for name in TRUTH if name in old and name not in new}
     changes["tags"] = renewed(old.get("tags") or (), new["tags"])
-    before = _by_id(old, "keypoints", "keypoints")
-    lines_before = _by_person(old, "poses", "polylines")
-    boxes_before = _by_person(old, "people", "detections")
+    before = {label["_id"]: label for label in _labels(old, "keypoints") if not is_of_nobody(label)}
+    lines_before, boxes_before = _by_person(old, "poses"), _by_person(old, "people")
     keypoints = [dict(label) for label in new["keypoints"]["keypoints"]]
     poses = list(new["poses"]["polylines"])
     boxes = list(new["people"]["detections"])
@@ -52,13 +53,14 @@ def kept(old: Document, new: Document) -> Document:
         keypoints[place] = label
     for was in before.values():
         line, box = lines_before.get(was["person"]), boxes_before.get(was["person"])
-        if line is not None and box is not None and (_decided(was) or _touched(line)):
+        if _decided(was) or (line is not None and _touched(line)):
             keypoints.append(was | {"gone": True})
-            poses.append(line)
-            boxes.append(box)
-    # Somebody drew them anew: they belong to nobody predicted, as `pull` says.
-    drawn = (old.get("poses") or {}).get("polylines") or ()
-    poses += [line for line in drawn if line.get("person") is None]
+            # Either may have been deleted in the App.
+            poses += [line] if line is not None else []
+            boxes += [box] if box is not None else []
+    # Somebody added them: they belong to nobody predicted, as `pull` says.
+    for name, labels in (("keypoints", keypoints), ("poses", poses), ("people", boxes)):
+        labels += filter(is_of_nobody, _labels(old, name))
     changes["keypoints"] = {"_cls": "Keypoints", "keypoints": keypoints}
     changes["poses"] = {"_cls": "Polylines", "polylines": poses}
     changes["people"] = {"_cls": "Detections", "detections": boxes}
@@ -104,10 +106,10 @@ def _redrawn(line: Document | None, new: Document) -> Document:
     return line | {"points": points, "drawn": new["drawn"]}
 
 
-def _by_id(document: Document, name: str, inner: str) -> dict[Any, Document]:
-    return {label["_id"]: label for label in (document.get(name) or {}).get(inner) or ()}
+def _labels(document: Document, name: str) -> list[Document]:
+    """The labels of a sample's people, skeletons or lines; somebody may have emptied the field."""
+    return (document.get(name) or {}).get(_INNER[name]) or []
 
 
-def _by_person(document: Document, name: str, inner: str) -> dict[int, Document]:
-    labels = (document.get(name) or {}).get(inner) or ()
-    return {label["person"]: label for label in labels if label.get("person") is not None}
+def _by_person(document: Document, name: str) -> dict[int, Document]:
+    return {label["person"]: label for label in _labels(document, name) if not is_of_nobody(label)}

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import UserError
-from annotator.review import annotation, copies, fields, plugin_folder, views
+from annotator.review import annotation, copies, fields, layout, plugin_folder, views
 from annotator.review.documents import Document, Extras, documents
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.identifiers import Identifiers
-from annotator.review.mirror import mirror_of
+from annotator.review.mirror import Mirror, mirror_of
 from annotator.review.risk import Risk, assess
 from annotator.review.tags import tags_of
 from annotator.review.truth import RunTruth, read_truth
@@ -31,8 +31,6 @@ from annotator.store.reader import Run
 from annotator.store.review_folder import run_key
 from annotator.store.snapshot import Snapshot
 
-# What a dataset was loaded with; another number renews it whole.
-LAYOUT = 4
 _BATCH = 2000
 
 
@@ -94,7 +92,10 @@ def load(
     plugin_folder.install(Path(fo.config.plugins_dir))
     names = datasets_of(run, fo.core.odm.get_db_conn())
     dataset = fo.load_dataset(names[0]) if names else None
-    about = {} if dataset is None else dataset.info.get("annotator") or {}
+    about = {}
+    if dataset is not None:
+        layout.check_layout(dataset)
+        about = dataset.info.get("annotator") or {}
     truth, no_truth = _truth(run, gt, about.get("gt"))
     gt = gt or about.get("gt")
     here = {"run": str(run.path.absolute())}
@@ -104,10 +105,12 @@ def load(
         # Said before there are samples: whose they are must be known when this load is cut off.
         dataset.info["annotator"] = here
         dataset.save()
+    layout.retype(dataset)
     fields.declare(dataset, truth is not None)
     # Copies of pictures lie beside the run: where it has moved, samples are told so.
     state = here | {
         "state": _state(records, gt if truth else None, max_copies),
+        "layout": layout.LAYOUT,
         "gt": str(Path(gt).absolute()) if gt else None,
     }
     done = _Done()
@@ -166,7 +169,7 @@ def _truth(run: Run, gt: str | None, earlier: str | None) -> tuple[RunTruth | No
 def _state(records: dict[int, Any], gt: str | None, max_copies: int) -> str:
     """What the dataset is made from, as a hash: equal means that there is nothing to do."""
     parts = [
-        LAYOUT,
+        layout.LAYOUT,
         max_copies,
         sorted(fields.signals()),
         [(s, r.attempt) for s, r in sorted(records.items())],
@@ -211,12 +214,13 @@ def _write(run: Snapshot, dataset: Any, truth: RunTruth | None, max_copies: int,
     risk = assess(run)
     shown = copies.make(run, risk.risk, max_copies, quiet, partial(_places, dataset))
     done.unreadable = len(shown.unreadable)
-    out, writing = Writer(dataset, now), None
+    mirror = mirror_of(run.skeleton)
+    out, writing = Writer(dataset, now, mirror), None
     with (
         tqdm(total=total, unit="image", desc="loading", disable=quiet, mininterval=_interval()) as bar,
         ThreadPoolExecutor(1) as writers,
     ):
-        for batch in _batches(run, risk, truth, shown, now, done, bar):
+        for batch in _batches(run, risk, truth, shown, mirror, now, done, bar):
             if writing is None:
                 check(dataset, max(batch, key=lambda document: document["num_people"]))
                 # Each sample renewed would move its people in two dozen indexes: they are built anew later.
@@ -244,12 +248,13 @@ def _batches(
     risk: Risk,
     truth: RunTruth | None,
     shown: copies.Copies,
+    mirror: Mirror,
     now: datetime.datetime,
     done: _Done,
     bar: Any,
 ) -> Iterator[list[Document]]:
     """Documents of all rows, some thousands at a time."""
-    identifiers, mirror = Identifiers(run_key(run.info)), mirror_of(run.skeleton)
+    identifiers = Identifiers(run_key(run.info))
     begin, batch = 0, []
     for record, images, instances in run.shards():
         of = slice(begin, begin + instances.num_rows)

@@ -37,7 +37,12 @@ class Progress:
 def progress(dataset: Any) -> Progress:
     """Count in the database; only the times of decisions come here."""
     collection = dataset._sample_collection
-    unwound = [{"$unwind": f"${KEYPOINT_LIST}"}, {"$replaceRoot": {"newRoot": f"${KEYPOINT_LIST}"}}]
+    unwound = [
+        {"$unwind": f"${KEYPOINT_LIST}"},
+        {"$replaceRoot": {"newRoot": f"${KEYPOINT_LIST}"}},
+        # Somebody may have added a skeleton in the App.
+        {"$match": {"person": {"$ne": None}}},
+    ]
     needed = {"$and": ["$needs_review", {"$not": [{"$ifNull": ["$decision", False]}]}]}
     totals = {"_id": None, "people": {"$sum": 1}, "left": {"$sum": {"$cond": [needed, 1, 0]}}}
     total = next(collection.aggregate([*unwound, {"$group": totals}]), {"people": 0, "left": 0})

@@ -15,10 +15,12 @@ import pyarrow as pa
 from annotator.errors import UserError
 from annotator.review.decisions import UNSET
 from annotator.review.documents import Document
-from annotator.review.fields import KEYPOINTS, POSE_LIST, POSES
+from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
+from annotator.review.layout import as_today, check_layout
 from annotator.review.mirror import Mirror, dragged, mirror_of, to_fractions, to_pixels
+from annotator.review.nobody import OfNobody, is_of_nobody, labels_of_nobody
 from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
 from annotator.store import reviews
@@ -39,7 +41,7 @@ class Pulled:
         new: rows in it. decided, corrected: of them.
         decisions: people by decision, all layers together.
         broken: corrections that cannot be read, in the new layer.
-        of_nobody: lines drawn anew in the App, which are no correction of anybody predicted.
+        of_nobody: what was added in the App, which is no correction of anybody predicted.
         send_back: the images to annotate again.
     """
 
@@ -49,7 +51,7 @@ class Pulled:
     corrected: int
     decisions: dict[str, int]
     broken: int
-    of_nobody: int
+    of_nobody: OfNobody
     send_back: SendBack
 
 
@@ -66,6 +68,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
             f"{run.path} is not in this database; `annotator review load {run.path}` brings it there"
         )
     dataset = fo.load_dataset(names[0])
+    check_layout(dataset)
     run = Snapshot(run)
     known = [row for file in reviews.layers(run) for row in reviews.read_layer(run, file)]
     pulled = set(known)
@@ -83,7 +86,7 @@ def pull(run: Run, place: Workplace) -> Pulled:
         corrected=sum(row.keypoints is not None for row in new),
         decisions=decisions,
         broken=sum("broken" in row.flags for row in new),
-        of_nobody=_lines_of_nobody(dataset._sample_collection),
+        of_nobody=labels_of_nobody(dataset._sample_collection, _CHANGED),
         send_back=write_manifest(run, merged.values()),
     )
 
@@ -108,21 +111,17 @@ def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Re
         for identifier in documents:
             document = collection.find_one({"_id": identifier})
             size = sizes.get(document["image_id"])
+            document = as_today(document, _lines(document, size, predicted, mirror), mirror)
             yield from _of_image(document, size, predicted, mirror, before)
 
 
-def _touched(collection: Any) -> dict[int, list[Any]]:
+def _touched(collection: Any) -> dict[int | None, list[Any]]:
     """Ids of the samples that changed after they were loaded, by shard."""
-    found: dict[int, list[Any]] = {}
+    found: dict[int | None, list[Any]] = {}
     for document in collection.find(_CHANGED, {"shard": 1, "index": 1}).sort("index", 1):
-        found.setdefault(document["shard"], []).append(document["_id"])
+        # Somebody may have added pictures of her own to the dataset.
+        found.setdefault(document.get("shard"), []).append(document["_id"])
     return found
-
-
-def _lines_of_nobody(collection: Any) -> int:
-    added = {**_CHANGED, POSE_LIST: {"$elemMatch": {"person": None}}}
-    documents = collection.find(added, {f"{POSE_LIST}.person": 1})
-    return sum(line.get("person") is None for found in documents for line in found[POSES]["polylines"])
 
 
 def _predicted(instances: pa.RecordBatch) -> dict[int, np.ndarray]:
@@ -130,6 +129,19 @@ def _predicted(instances: pa.RecordBatch) -> dict[int, np.ndarray]:
     count = instances.num_rows
     xyv = instances["keypoints"].flatten().to_numpy().reshape(count, -1, 3) if count else []
     return dict(zip(instances["id"].to_pylist(), xyv, strict=True))
+
+
+def _lines(
+    document: Document, size: tuple[int, int] | None, predicted: dict[int, np.ndarray], mirror: Mirror
+) -> dict[int, list]:
+    """The lines of those of a sample's people who are predicted."""
+    labels = (document.get(KEYPOINTS) or {}).get("keypoints") or ()
+    rows = {label.get("person"): predicted.get(label.get("person")) for label in labels}
+    return {
+        person: mirror.to_lines(to_fractions(row[:, :2], np.array(size)))
+        for person, row in rows.items()
+        if row is not None and size is not None
+    }
 
 
 def _of_image(
@@ -141,9 +153,9 @@ def _of_image(
 ) -> Iterator[Review]:
     poses = {pose.get("person"): pose for pose in (document.get(POSES) or {}).get("polylines") or ()}
     for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
-        person = label.get("person")
-        if person is None:
+        if is_of_nobody(label):
             continue
+        person = label["person"]
         row, pose = predicted.get(person), poses.get(person)
         flags = _aged(label, row, size)
         correction: dict[str, Any] = {}

@@ -41,7 +41,8 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
     def people(condition: Any) -> Any:
         return dataset.filter_labels(KEYPOINTS, condition).sort_by("risk", reverse=True)
 
-    undecided = F("decision") == None  # noqa: E711 - an expression, not a value
+    # Nobody decides about a skeleton that was added in the App.
+    undecided = ~F("decision").exists() & F("person").exists()
     views = {
         WORST: (
             dataset.match(F("num_people") > 0).sort_by("risk", reverse=True),

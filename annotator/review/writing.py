@@ -11,6 +11,8 @@ from typing import Any
 from annotator.errors import RunFailed
 from annotator.review.documents import Document, stored
 from annotator.review.keep import kept
+from annotator.review.layout import as_today
+from annotator.review.mirror import Mirror
 
 # The one whose documents are written here, as pyproject.toml has it.
 FIFTYONE = "1.22.1"
@@ -23,12 +25,13 @@ class Writer:
 
     Args:
         dataset: a FiftyOne dataset. now: of this load, to the millisecond.
+        mirror: of the run's skeleton.
     """
 
-    def __init__(self, dataset: Any, now: datetime.datetime) -> None:
+    def __init__(self, dataset: Any, now: datetime.datetime, mirror: Mirror) -> None:
         self._collection = dataset._sample_collection
         self._dataset_id = dataset._doc.id
-        self._now = now
+        self._now, self._mirror = now, mirror
         # Only the order of shuffled views depends on it.
         self._random = random.Random(0)
 
@@ -63,10 +66,11 @@ class Writer:
         return []
 
     def _renew_one(self, document: Document) -> None:
+        lines = {line["person"]: line["points"] for line in document["poses"]["polylines"]}
         for _ in range(_ATTEMPTS):
             old = self._collection.find_one({"_id": document["_id"]})
             match = {"_id": document["_id"], "last_modified_at": old["last_modified_at"]}
-            changes = kept(old, document)
+            changes = kept(as_today(old, lines, self._mirror), document)
             # It stays later than `loaded_at`: touched samples are looked at again at every load.
             changes["last_modified_at"] = self._now + datetime.timedelta(milliseconds=1)
             if self._collection.update_one(match, {"$set": changes}).matched_count:

@@ -22,6 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from annotator.errors import UserError
 from annotator.runtime.job import News, Progress, WorkerNews
 from annotator.runtime.log_file import LogFile
 from annotator.runtime.progress import Tally
@@ -208,7 +209,7 @@ def read_lives(run_dir: str | Path) -> list[Life]:
     """The last sign of life of each start of a run, the newest start last."""
     lives = []
     for read in _files(run_dir, ".life.json"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             body = json.loads(read())
             body["workers"] = {
                 name: WorkerLife(**worker | {"shards": tuple(worker["shards"])})
@@ -228,6 +229,21 @@ def may_be_at_work(run_dir: str | Path, but: str | None = None) -> bool:
         return any(life.alive and life.start != but for life in read_lives(run_dir))
     except OSError:
         return True
+
+
+def at_work(run_dir: str | Path) -> bool:
+    """Whether a driver was heard of lately.
+
+    Raises:
+        UserError: nobody can tell, as the logs cannot be read.
+    """
+    try:
+        return any(life.alive for life in read_lives(run_dir))
+    except OSError as error:
+        raise UserError(
+            f"{run_dir}/{FOLDER} cannot be read ({error.strerror or error}), so nobody can tell whether a "
+            "driver is at work; make it readable or, if you know that none is, move it away"
+        ) from error
 
 
 def read_log(run_dir: str | Path) -> Iterator[dict[str, Any]]:

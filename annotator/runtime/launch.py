@@ -219,11 +219,12 @@ def _resume(out: str, info: run_info.RunInfo, plan: Plan) -> None:
         )
     repair(out)
     try:
-        read_plan(out)
+        read_plan(out).prove()
     except UserError:
         if plan.sha256 != standing.plan_sha256:
             raise  # the plan from these inputs would bring back what was forgotten
-        # The first start died between run.json and the plan; the hash in run.json says that it is this one.
+        # The first start died between run.json and the plan, or a disk lost some of it; the hash in run.json
+        # says that it is this one.
         write_plan(plan, out)
     if standing.state != "finished":
         run_info.update(out, state="running", resumed_at=(*standing.resumed_at, run_info.now()))

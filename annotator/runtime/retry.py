@@ -11,7 +11,7 @@ from annotator.locations import absolute
 from annotator.runtime import ingredients, launch
 from annotator.runtime.engine_settings import check_device
 from annotator.runtime.job import Job, ShardTask
-from annotator.runtime.journal import read_lives
+from annotator.runtime.journal import at_work
 from annotator.runtime.progress import Listener
 from annotator.runtime.run_report import RunReport, report
 from annotator.store import run_info
@@ -34,8 +34,8 @@ def retry(
             said, and no error.
 
     Raises:
-        UserError: not a run, one that a driver is still at work on, a placement that cannot be, what is no
-            kind of error, or models that are not the same any more.
+        UserError: not a run, one that a driver is (or, as nobody can tell, may be) at work on, a placement
+            that cannot be, what is no kind of error, or models that are not the same any more.
         RunFailed: shards are left that could not be carried out; their old rows stay.
     """
     info = run_info.read(run_dir)
@@ -53,7 +53,7 @@ def retry(
         )
     repair(run_dir)
     standing = summarise(run_dir)
-    if not standing.complete and any(life.alive for life in read_lives(run_dir)):
+    if not standing.complete and at_work(run_dir):
         raise UserError(
             f"{run_dir} is not finished ({standing.shards_done} of {standing.shards} shards), and a driver "
             "is at work on it; wait until it has ended"
@@ -65,6 +65,11 @@ def retry(
             f"{', '.join(standing.errors) or 'none'}"
         )
     run = Run(run_dir)
+    if (planned := len(run.plan.shards)) != info.shards:
+        raise UserError(
+            f"{run_dir}: run.json says {info.shards} shards, and the plan has {planned}, so they are not of "
+            "the same run; put the right one of both in its place"
+        )
     tasks = _tasks(run, kinds)
     if not tasks and info.state == "finished":
         launch.put_in_order(run_dir, listener)

@@ -85,4 +85,6 @@ def write_failure(error: OSError, where: Path | str) -> AnnotatorError:
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return RunFailed(f"cannot write to {where}: {error.strerror}. Make it writable, then run again")
-    return RunFailed(f"writing to {where} failed: {error}. What was committed is safe: run again to go on")
+    return RunFailed(
+        f"reading or writing {where} failed: {error}. What was committed is safe: run again to go on"
+    )

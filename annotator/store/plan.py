@@ -90,6 +90,15 @@ class Plan:
         for start in range(0, len(self), size):
             yield self.table(start, min(start + size, len(self)))
 
+    def prove(self) -> None:
+        """Read all rows once, which shows damage.
+
+        Raises:
+            UserError, OSError: as `PlanFile.table`, for a plan on disk.
+        """
+        for _ in self.tables():
+            pass
+
 
 _VIDEO_COLUMNS = ["video_uri", "frame_index", "pts", "time", "keyframe_pts"]
 _ITEM_COLUMNS = ["index", "image_id", "uri", "file_name", "shard", "boxes", *_VIDEO_COLUMNS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import tempfile
@@ -22,6 +23,10 @@ from annotator.store.storage import storage_at
 
 PATH = "plan/items.parquet"
 _ABOUT = b"plan"
+_ANEW = "the command that started the run writes it anew"
+
+# Something else is in its place, which does not pass.
+_NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 
 
 def save_plan(run_dir: str | Path, about: dict[str, Any], tables: Iterable[pa.Table]) -> None:
@@ -72,9 +77,7 @@ class PlanFile:
                 groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
                 about = json.loads((file.schema_arrow.metadata or {})[_ABOUT])
         except FileNotFoundError:
-            raise UserError(
-                f"{run_dir} has no plan ({run_dir}/{PATH} is missing); is it the folder of a run?"
-            ) from None
+            raise UserError(f"{run_dir} has no plan ({run_dir}/{PATH} is missing); {_ANEW}") from None
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise _failure(error, run_dir) from None
         return cls(absolute(run_dir), list(accumulate(groups, initial=0)), about)
@@ -117,6 +120,8 @@ def _failure(error: Exception, run_dir: str | Path) -> UserError | OSError:
     """What kept the plan from being read: damage, or what may pass."""
     path = f"{run_dir}/{PATH}"
     # Arrow, too, raises OSErrors, for damage: without a number.
+    if isinstance(error, OSError) and error.errno in _NO_FILE:
+        return UserError(f"the plan {path} cannot be read: {error.strerror}. Move that away; {_ANEW}")
     if isinstance(error, OSError) and error.errno:
         return OSError(error.errno, error.strerror, path)
-    return UserError(f"the plan {path} is damaged: {error}")
+    return UserError(f"the plan {path} is damaged ({error}); {_ANEW}")

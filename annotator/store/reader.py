@@ -155,8 +155,8 @@ class Run:
 
     def _damaged_record(self, shard: int, error: CorruptRecordError) -> RunFailed:
         return RunFailed(
-            f"{self.place}: the commit record of shard {shard} is damaged ({error}). "
-            "Run the same command again to make that shard anew"
+            f"{self.place}: the commit record of shard {shard} is damaged ({error}); "
+            f"`annotator retry {self.place}` makes that shard anew"
         )
 
     def _batches(
@@ -170,6 +170,8 @@ class Run:
         name = record.files[table].name
         try:
             with open_parquet(self.storage, name) as file:
+                if parse_metadata(file.schema_arrow, name).get("table") != table:
+                    raise pa.ArrowInvalid(f"it is no {table} table")
                 yield file
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(record, name, error) from error

@@ -141,7 +141,10 @@ def read_layer(run: Run, name: str) -> list[Review]:
         with open_parquet(run.storage, name) as file:
             table = file.read()
     except (pa.ArrowException, OSError) as error:
-        raise RunFailed(f"the review layer {place} is missing or damaged ({error})") from error
+        raise RunFailed(
+            f"the review layer {place} is missing or damaged ({error}); put a copy of it in its place or, "
+            "without one, move it away: the next `annotator review pull` brings back what its database knows"
+        ) from error
     parse_metadata(table.schema, place)
     names = [field.name for field in fields(Review)]
     if set(names) - set(table.column_names):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 State = Literal["running", "finished", "failed"]
 FILE_NAME = "run.json"
+_MEND = (
+    "put a copy of it in its place, or annotate into another folder; the rows beside it are not affected, "
+    "and any Parquet reader reads them"
+)
 # Stands in the run folder while something is being forgotten.
 FORGETTING = "forgetting.json"
 
@@ -105,6 +109,11 @@ class RunInfo:
             ValueError, KeyError, TypeError: not what `to_json` writes.
         """
         body = json.loads(data)
+        for name, kind in (("items", int), ("shards", int), ("config", dict), ("started_at", str)):
+            if not isinstance(body[name], kind):
+                raise TypeError(f"{name} is {body[name]!r}")
+        if not isinstance(inputs := body["config"].get("inputs"), list):
+            raise TypeError(f"inputs is {inputs!r}")
         provenance = body["provenance"]
         body["provenance"] = Provenance(
             pose_model=_model(provenance["pose_model"]),
@@ -187,15 +196,13 @@ def read(run_dir: str | Path) -> RunInfo:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{run_dir} is not a run folder: it has no {FILE_NAME}") from None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+        raise UserError(f"cannot read {path}: {error.strerror}; {_MEND}") from None
     try:
         version = str(json.loads(data)["schema_version"])
         if version.split(".")[0] == SCHEMA_VERSION.split(".")[0]:
             return RunInfo.from_json(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunFailed(
-            f"{path} is damaged ({type(error).__name__}: {error}); the rows beside it are not affected"
-        ) from None
+        raise RunFailed(f"{path} is damaged ({type(error).__name__}: {error}); {_MEND}") from None
     raise UserError(
         f"{run_dir} has rows of schema version {version}; this program ({__version__}) reads {SCHEMA_VERSION}"
     )

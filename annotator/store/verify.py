@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.errors import RunFailed
+from annotator.errors import RunFailed, UserError
 from annotator.store import run_info
 from annotator.store.leftovers import OWN_FILE, is_over
 from annotator.store.plan import read_plan
@@ -78,8 +78,15 @@ def _check_run_info(run_dir: str | Path, report: Report) -> run_info.RunInfo | N
     except RunFailed as error:
         report.add("unreadable", run_info.FILE_NAME, str(error))
         return None
-    if read_plan(run_dir).sha256 != info.plan_sha256:
+    plan = read_plan(run_dir)
+    if plan.sha256 != info.plan_sha256:
         report.add("plan", "plan", "it is not the plan that run.json names (sha256 differs)")
+    if len(plan.shards) != info.shards:
+        report.add("plan", "plan", f"it has {len(plan.shards)} shards; run.json says {info.shards}")
+    try:
+        plan.prove()
+    except UserError as error:
+        report.add("plan", "plan", str(error))
     return info
 
 
@@ -128,6 +135,7 @@ def _check_strays(
             else:
                 what = (
                     "rows of an attempt that is at work, or died; if no driver is at work (annotator "
-                    "status), remove the file, or run again two hours after it was written"
+                    "status), retry again, which makes its shard anew, or remove the file, or run again two "
+                    "hours after it was written"
                 )
             report.add("leftover", name, what)

@@ -20,6 +20,9 @@ from annotator.store.verify_tracks import TrackLedger
 if TYPE_CHECKING:
     from annotator.store.verify_report import Report
 
+# Nobody reads all files to see whether a shard is whole, but for this proof.
+_ANEW = "move it away, and `annotator retry` makes the shard anew"
+
 
 def check_shard(
     storage: Storage,
@@ -100,7 +103,9 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
         data = storage.read(entry.name)
         digest = hashlib.sha256(data).hexdigest()
         if digest != entry.sha256:
-            report.add("damaged", entry.name, "its content is not what was committed (sha256 differs)")
+            report.add(
+                "damaged", entry.name, f"its content is not what was committed (sha256 differs); {_ANEW}"
+            )
         with pq.ParquetFile(in_memory(data)) as parquet:
             schema = parquet.schema_arrow
             if not follows(schema, table):
@@ -108,13 +113,15 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
             if parse_metadata(schema, entry.name).get("table") != table:
                 report.add("damaged", entry.name, f"its metadata is not of the {table} table")
             rows = parquet.read(columns=needed)
+            if needed and set(needed) - set(rows.column_names):
+                return None
     except FileNotFoundError:
         report.add(
             "lost-file", entry.name, f"the commit record of shard {record.shard} names it; it is not there"
         )
         return None
     except (pa.ArrowException, OSError, KeyError, RunFailed) as error:
-        report.add("unreadable", entry.name, str(error))
+        report.add("unreadable", entry.name, f"{str(error).strip()}; {_ANEW}")
         return None
     if rows.num_rows != entry.rows:
         report.add("mismatch", entry.name, f"{rows.num_rows} rows; {entry.rows} were committed")

@@ -124,4 +124,7 @@ def test_a_disk_that_does_not_answer_is_one_line_too(call, monkeypatch, tmp_path
     monkeypatch.setattr("annotator.store.verify.verify", broken)
     code, out, err = call("verify", tmp_path)
     assert (code, out) == (1, "")
-    assert err == f"annotator: {tmp_path}/plan/items.parquet: Input/output error\n"
+    assert (
+        err
+        == f"annotator: {tmp_path}/plan/items.parquet: Input/output error; mend that, then run this again\n"
+    )

@@ -12,6 +12,23 @@ from annotator.cli import main
 from annotator.runtime.journal import Journal
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_whose_logs_cannot_be_read_has_a_status_all_the_same(
+    make_run, picture, monkeypatch, capsys, as_json: bool
+) -> None:
+    run = make_run([picture("a.jpg")]).commit()
+    (run.path / "logs").symlink_to(run.path / "logs")
+    monkeypatch.setattr(sys, "argv", ["annotator", "status", str(run.path), *["--json"][: int(as_json)]])
+    with pytest.raises(SystemExit) as done:
+        main()
+    out = capsys.readouterr().out
+    assert not done.value.code and "logs cannot be read (Too many" in out
+    if as_json:
+        assert json.loads(out)["images"] == 1
+    else:
+        assert "images   1 of 1" in out
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_driver_that_was_killed_is_shown_with_the_age_of_its_last_sign(
     make_run, picture, monkeypatch, capsys, silent: bool

@@ -117,3 +117,22 @@ def test_without_a_mongod_the_message_says_what_to_do(tmp_path, monkeypatch) -> 
         database(tmp_path / "a"),
     ):
         pass
+
+
+@pytest.mark.parametrize("noted", ["[]", "{", '{"pid": 1}', '{"pid": "?", "port": null}'])
+def test_an_address_that_says_nothing_is_none(tmp_path, noted: str) -> None:
+    (tmp_path / ADDRESS_FILE).write_text(noted)
+    with database(tmp_path) as uri:
+        assert ping(uri)
+
+
+def test_damaged_data_are_said_with_what_to_do(tmp_path) -> None:
+    with database(tmp_path):
+        pass
+    for part in tmp_path.glob("*.wt"):
+        part.write_bytes(part.read_bytes()[:2000])
+    with (
+        pytest.raises(UserError, match=r"mongod\.log says why.* move .* away and load again"),
+        database(tmp_path),
+    ):
+        pass

@@ -46,6 +46,17 @@ def test_a_line_that_somebody_drew_anew_stays() -> None:
     assert [line["_id"] for line in kept(old, sample(shift=0.1))["poses"]["polylines"]] == ["poses", "x"]
 
 
+def test_whoever_was_decided_on_stays_when_she_is_no_longer_predicted_and_her_line_was_deleted() -> None:
+    old, new = sample(), sample()
+    old["keypoints"]["keypoints"][0]["decided_at"] = "some time"
+    old["poses"]["polylines"] = []
+    for name, inner in LISTS.items():
+        new[name][inner] = []
+    changes = kept(old, new)
+    assert [label["gone"] for label in changes["keypoints"]["keypoints"]] == [True]
+    assert len(changes["people"]["detections"]) == 1 and not changes["poses"]["polylines"]
+
+
 def test_joints_of_a_dragged_line_that_nobody_touched_go_with_the_prediction() -> None:
     old, new = sample(), sample(shift=0.1)
     (line,) = old["poses"]["polylines"]

@@ -146,7 +146,7 @@ def test_another_fiftyone_is_refused_before_a_sample_is_touched(run, place, fo, 
     before = content()
     monkeypatch.setattr("annotator.review.writing.agrees", lambda *_: False)
     monkeypatch.setattr(fo, "__version__", "9.0")
-    monkeypatch.setattr("annotator.review.load.LAYOUT", -1)
+    monkeypatch.setattr("annotator.review.layout.LAYOUT", 99)
     with pytest.raises(RunFailed, match=rf"FiftyOne 9\.0 .* needed, {FIFTYONE}, so nothing was loaded"):
         load(run.open(), place, quiet=True)
     assert content() == before

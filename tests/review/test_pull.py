@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import shutil
 from dataclasses import replace
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from annotator.cli import review as cli
-from annotator.errors import UserError
-from annotator.review import decisions
+from annotator.errors import RunFailed, UserError
+from annotator.review import decisions, views
 from annotator.review.load import load
+from annotator.review.nobody import OfNobody
 from annotator.review.progress import progress
 from annotator.review.pull import pull
 from annotator.review.server import Edit, sign
@@ -368,16 +370,53 @@ def test_a_difference_that_nobody_sees_voids_no_decision(run, place, dataset, lo
     assert reviews.read(run.open())[A].accepted
 
 
-def test_a_line_of_nobody_predicted_is_no_correction_and_is_said(
-    run, place, dataset, fo, monkeypatch, capsys
-) -> None:
+@pytest.fixture
+def added(dataset, fo):
+    """The run, with people whom somebody added in the App, in a picture with people and one that failed."""
     sample = dataset.match({"index": 3}).first()
+    sample.people.detections.append(fo.Detection(label="person", bounding_box=[0.1, 0.1, 0.2, 0.2]))
+    sample.keypoints.keypoints.append(fo.Keypoint(label="person", points=[(0.1, 0.1)] * 17))
     sample.poses.polylines.append(fo.Polyline(label="person", points=[[(0.1, 0.1), (0.2, 0.2)]]))
     sample.save()
+    sample = dataset.match({"index": 5}).first()
+    sample["people"] = fo.Detections(detections=[fo.Detection(label="person", bounding_box=[0, 0, 1, 1])])
+    sample.save()
+    dataset.add_sample(fo.Sample(filepath="/data/her own.jpg"))
+    return dataset
+
+
+def test_people_added_in_the_app_are_said_with_their_pictures_and_the_rest_is_pulled(
+    run, place, added, monkeypatch, capsys
+) -> None:
+    decisions.decide(added, [C], reviews.ACCEPTED, by="anna")
+    drag(added, 3, D, 2, 1, (0.5, 0.25))
     monkeypatch.setattr(cli, "_opened", lambda *_: (run.open(), place))
     cli.pull(str(run.path))
     said = capsys.readouterr().out
-    assert "nothing new" in said and "1 drawn lines belong to nobody predicted" in said
+    assert "1 people decided, 1 corrected" in said
+    assert "4 boxes, skeletons or lines that were added" in said and "in 3.png, 5.png. People cannot" in said
+    found = reviews.read(run.open())
+    assert found.keys() == {C, D} and found[C].accepted and found[D].moved_joints == (8,)
+    cli.pull(str(run.path), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["of_nobody"], told["of_nobody_in"]) == (4, ["3.png", "5.png"])
+
+
+def test_people_added_in_the_app_stay_there_and_disturb_nobody(run, place, added) -> None:
+    assert decisions.set_visibility(added, [C], [9], 1) == 1
+    assert decisions.people_in(added.match({"index": 3})) == [C, D]
+    assert decisions.decide(added, decisions.people_in(added), reviews.ACCEPTED) == 8
+    assert decisions.next_in(added.view(), None, skip=False) == (None, [])
+    assert decisions.people_in(added.load_saved_view(views.UNDECIDED)) == []
+    counted = progress(added)
+    assert (counted.people, counted.decided) == (8, 8)
+
+    assert load(run.open(), place, max_copies=1, quiet=True).renewed == 6
+    added.reload()
+    sample = added.match({"index": 3}).first()
+    labels = (sample.people.detections, sample.keypoints.keypoints, sample.poses.polylines)
+    assert [len(those) for those in labels] == [3, 3, 3]
+    assert pull(run.open(), place).of_nobody == OfNobody(4, ("3.png", "5.png"))
 
 
 def test_a_line_that_was_deleted_says_nothing_of_the_prediction(run, place, dataset) -> None:
@@ -395,6 +434,20 @@ def test_rounding_of_a_browser_is_not_a_correction(run, place, dataset) -> None:
     line.points = [[(x + 1e-8, y - 1e-8) for x, y in chain] for chain in line.points]
     sample.save()
     assert pull(run.open(), place).layer is None
+
+
+def test_what_a_damaged_layer_held_is_pulled_again_once_it_is_out_of_the_way(run, place, dataset) -> None:
+    decisions.decide(dataset, [C], reviews.ACCEPTED, by="anna")
+    drag(dataset, 3, D, 2, 1, (0.5, 0.25))
+    layer = pull(run.open(), place).layer
+    before = reviews.read(run.open())
+    assert layer is not None
+    layer.write_bytes(layer.read_bytes()[:-20])
+    with pytest.raises(RunFailed, match="move it away: the next `annotator review pull` brings back"):
+        pull(run.open(), place)
+    layer.rename(layer.with_suffix(".damaged"))
+    assert pull(run.open(), place).new == 2
+    assert reviews.read(run.open()) == before
 
 
 def test_two_databases_merge_by_time(run, place, dataset, fo) -> None:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from annotator.cli.run_report import describe
@@ -23,8 +24,10 @@ from annotator.sources.plan import build_plan
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.local import LocalStorage
+from annotator.store.plan_file import PATH
 from annotator.store.records import record_name
 from annotator.store.recovery import repair
+from annotator.store.schema import PLAN
 from annotator.store.status import summarise
 from annotator.store.verify import verify
 
@@ -226,6 +229,13 @@ def test_after_something_was_forgotten_a_start_goes_on_or_says_what_does(
         job = Job(config, str(made.path), ModelSource("m", "pose", "", None, "random"), None, provenance)
         launch.begin(job, plan, "", ProgressBar(quiet=True))
 
+    def damage_plan() -> None:
+        file = made.path / PATH
+        names = pq.ParquetFile(file).metadata.row_group(0).column(PLAN.get_field_index("file_name"))
+        data = bytearray(file.read_bytes())
+        data[names.data_page_offset + names.total_compressed_size - 4] ^= 0xFF
+        file.write_bytes(data)
+
     def damage() -> None:
         file = made.path / made.open().committed()[2].files["images"].name
         file.write_bytes(file.read_bytes()[:-5])
@@ -234,6 +244,10 @@ def test_after_something_was_forgotten_a_start_goes_on_or_says_what_does(
         launch, "_executor", lambda job: lambda job, tasks, report: made.commit(*[t.shard for t in tasks])
     )
     start()
+    damage_plan()
+    assert not verify(made.path).ok
+    start()
+    assert verify(made.path).ok
     forget(str(made.path), ["1.jpg"])
     damage()
     start()

@@ -111,6 +111,20 @@ def test_a_run_that_a_driver_is_still_at_work_on_is_left_to_it(make_run, picture
         again(made)
 
 
+def test_where_nobody_can_tell_whether_a_driver_is_at_work_it_is_said(make_run, picture) -> None:
+    made = make_run([picture("a.jpg"), picture("b.jpg")], shard_size=1).commit(0)
+    logs = made.path / "logs"
+    logs.symlink_to(logs)
+    with pytest.raises(UserError, match=r"logs cannot be read \(Too many .* move it away"):
+        again(made)
+
+
+def test_a_plan_of_another_number_of_shards_is_refused(run) -> None:
+    run_info.update(run.path, shards=9)
+    with pytest.raises(UserError, match="says 9 shards, and the plan has 3"):
+        again(run)
+
+
 def test_a_plan_that_is_not_the_runs_is_refused(run) -> None:
     about = {"shard_size": 3, "sha256": "45" * 32, "duplicates": 0, "notes": []}
     save_plan(run.path, about, list(run.open().plan.tables()))

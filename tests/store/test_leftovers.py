@@ -53,6 +53,17 @@ def test_a_good_record_on_its_way_back_condemns_nobody(run) -> None:
     assert sum("-g001-" in path.name for path in run.path.glob("i*/s000000-*")) == 2
 
 
+def test_rows_of_a_retry_that_was_killed_go_with_the_next_retry(run) -> None:
+    """Nothing tells it from one that is at work: who says so waits, or beats it."""
+    (run.path / "images" / f"s000000-g001-{'0' * 16}.parquet").write_bytes(b"PAR1")
+    sweep(run.path)
+    (problem,) = verify(run.path).problems
+    assert problem.kind == "leftover" and "retry again" in problem.message
+    again(run, 0, 1)
+    sweep(run.path)
+    assert verify(run.path).ok and verify(run.path).leftovers == 0
+
+
 @pytest.mark.parametrize(("age", "stays"), [(0, True), (DEAD_AFTER - 60, True), (DEAD_AFTER + 60, False)])
 def test_attempts_at_a_later_generation_are_over_once_they_are_old(run, age, stays) -> None:
     left = run.path / "images" / f"s000000-g001-{'0' * 16}.parquet"

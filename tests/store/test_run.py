@@ -64,6 +64,20 @@ def test_what_is_no_run_is_said(tmp_path, run) -> None:
     path.write_text('{"schema_version": "1.0"}')
     with pytest.raises(RunFailed, match="damaged"):
         Run(run.path)
+    for damage in (
+        {"items": "many"},
+        {"shards": None},
+        {"config": "x"},
+        {"config": {}},
+        {"started_at": None},
+    ):
+        path.write_text(json.dumps(json.loads(info.to_json()) | damage))
+        with pytest.raises(RunFailed, match=r"damaged .*is .*put a copy of it"):
+            Run(run.path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match="Is a directory; put a copy of it"):
+        Run(run.path)
 
 
 def test_differences_are_named(run) -> None:

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from annotator.errors import ItemError, UserError
+from annotator.errors import ItemError, RunFailed, UserError
 from annotator.privacy.forget import forget
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.records import CommitRecord, FileEntry, record_name, standing_record
+from annotator.store.schema import PLAN
 from annotator.store.verify import verify
 from annotator.store.verify_report import EXAMPLES
 
@@ -226,6 +227,34 @@ def test_a_plan_that_counts_wrong(run) -> None:
     table = pq.read_table(path)
     pq.write_table(with_values(table, "image_id", [1000, 1000, *range(1002, 1006)]), path)
     assert kinds(run.path)["plan"] == 1
+
+
+@pytest.mark.parametrize("table", ["images", "instances"])
+def test_a_file_of_another_table_is_named_by_whoever_reads_it(run, table: str) -> None:
+    other = {"images": "instances", "instances": "images"}[table]
+    data_file(run.path, table, 0).write_bytes(data_file(run.path, other, 0).read_bytes())
+    problems = verify(run.path).problems
+    assert {problem.kind for problem in problems} >= {"damaged"}
+    assert "move it away, and `annotator retry`" in problems[0].message
+    with pytest.raises(RunFailed, match=f"damaged .it is no {table} table"):
+        list(getattr(run.open(), table)())
+
+
+@pytest.mark.parametrize("column", ["uri", "file_name"])
+def test_a_plan_of_which_any_part_is_damaged(run, column: str) -> None:
+    """Its names are in no row's proof, and a run that goes on needs them."""
+    path = next((run.path / "plan").glob("*.parquet"))
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(PLAN.get_field_index(column))
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size - 4] ^= 0xFF
+    path.write_bytes(data)
+    report = verify(run.path)
+    assert report.counts == {"plan": 1} and "is damaged" in report.problems[0].message
+
+
+def test_a_run_json_of_another_number_of_shards(run) -> None:
+    run_info.update(run.path, shards=9)
+    assert kinds(run.path) == {"plan": 1}
 
 
 def test_without_a_plan_nothing_can_be_proved(run) -> None:
