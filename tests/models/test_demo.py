@@ -67,7 +67,7 @@ def test_pose_gives_coco_keypoints_with_scores_that_the_visibility_policy_unders
 def test_average_precision_on_people_never_seen(
     detector: Detector, pose: TopDown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Floors at nine tenths of 0.435, 0.298 and 0.283: the card's figures are of more and larger pictures."""
+    """Floors at nine tenths of 0.435, 0.434 and 0.419: the card's figures are of more and larger pictures."""
     from annotator.synth.dataset import write_images
 
     write_images(tmp_path, PICTURES, seed=SEED, size=(320, 240), spread=map)
@@ -76,5 +76,5 @@ def test_average_precision_on_people_never_seen(
 
     figures = judge(read_pictures(tmp_path), pose, detector)
     assert figures["boxes"]["AP"] > 0.39
-    assert figures["keypoints, true boxes"]["AP"] > 0.27
-    assert figures["keypoints"]["AP"] > 0.255
+    assert figures["keypoints, true boxes"]["AP"] > 0.39
+    assert figures["keypoints"]["AP"] > 0.375

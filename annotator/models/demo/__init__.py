@@ -47,7 +47,7 @@ DETECTOR = DemoModel(
 )
 POSE = DemoModel(
     "demo-pose",
-    (96, 128),
-    "d39fa31e19458bbe5151dda6b3f9901c4738882b6f5d6a8a1d6cccfb6367a98f",
-    {"AP": 0.491},
+    (128, 160),
+    "1e30645185f21915e76db3df29620ce4a2beb3902205eb4543a87f9002070887",
+    {"AP": 0.628},
 )

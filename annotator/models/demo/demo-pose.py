@@ -4,7 +4,7 @@
 
 default_scope = "mmpose"
 
-codec = dict(type="UDPHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5, blur_kernel_size=3)
+codec = dict(type="UDPHeatmap", input_size=(128, 160), heatmap_size=(32, 40), sigma=2.0, blur_kernel_size=5)
 
 # Of the branches, from fine to coarse.
 channels = (32, 64, 128, 256)
@@ -26,7 +26,7 @@ model = dict(
                 num_modules=1,
                 num_branches=n,
                 block="BASIC",
-                num_blocks=(1,) * n,
+                num_blocks=(2,) * n,
                 num_channels=channels[:n],
             )
             for n in (1, 2, 3, 4)
