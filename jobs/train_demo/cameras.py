@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import torch
+from tensors import constant, uniform
 from torch import Tensor
 from torch.nn import functional
 
@@ -62,7 +63,7 @@ def relight(images: Tensor) -> Tensor:
 def less_colour(images: Tensor) -> Tensor:
     """Less or more colour, at times grey."""
     grey = (images * constant(LUMA_OF_BGR, images.device)[:, None, None]).sum(1, keepdim=True)
-    amount = uniform(images, 1, 0.2, 1.7) * (uniform(images, 1, 0, 1) > 0.27)
+    amount = spread(images, 1, 0.2, 1.7) * (spread(images, 1, 0, 1) > 0.27)
     return images * amount + grey * (1 - amount)
 
 
@@ -72,7 +73,7 @@ def swap_channels(images: Tensor) -> Tensor:
 
 
 def defocus(images: Tensor) -> Tensor:
-    return smoothed(images, uniform(images, 1, 0.4, 1.6).flatten(), radius=5)
+    return smoothed(images, spread(images, 1, 0.4, 1.6).flatten(), radius=5)
 
 
 def shake(images: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def shake(images: Tensor) -> Tensor:
         functional.conv2d(functional.pad(images, pad, mode="reflect"), kernel, groups=3)
         for kernel, pad in ((across, (2, 2, 0, 0)), (across.mT, (0, 0, 2, 2)))
     )
-    return torch.where(uniform(images, 1, 0, 1) < 0.5, across, down)
+    return torch.where(spread(images, 1, 0, 1) < 0.5, across, down)
 
 
 def enlarge(images: Tensor) -> Tensor:
@@ -98,8 +99,8 @@ def enlarge(images: Tensor) -> Tensor:
 def add_noise(images: Tensor) -> Tensor:
     """Of each pixel, or of each channel of one."""
     coloured = torch.randn_like(images)
-    noise = torch.where(uniform(images, 1, 0, 1) < 0.5, coloured[:, :1], coloured)
-    return images + noise * uniform(images, 1, 2, 18)
+    noise = torch.where(spread(images, 1, 0, 1) < 0.5, coloured[:, :1], coloured)
+    return images + noise * spread(images, 1, 2, 18)
 
 
 def compress(images: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ def compress(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
     device = images.device
     to_ycc, to_bgr = constant(YCC_OF_BGR, device).view(3, 3), constant(BGR_OF_YCC, device).view(3, 3)
-    quality = uniform(images, 1, 15, 60)[..., None]  # (N, 1, 1, 1, 1)
+    quality = spread(images, 1, 15, 60)[..., None]  # (N, 1, 1, 1, 1)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
     tables = constant(LUMA + CHROMA + CHROMA, device).view(1, 3, 1, 8, 8)
     steps = (tables * scale).clamp(1, 255)
@@ -131,15 +132,15 @@ def cover(images: Tensor, largest: float) -> Tensor:
     x = torch.arange(width, device=images.device)
     for nth in range(3):
         there = torch.rand(count, 1, 1, 1, device=images.device) < (3 - nth) / 3
-        h, w = (uniform(images, 1, 0.08, largest) * side for side in (height, width))
-        top, left = uniform(images, 1, 0, 1) * (height - h), uniform(images, 1, 0, 1) * (width - w)
+        h, w = (spread(images, 1, 0.08, largest) * side for side in (height, width))
+        top, left = spread(images, 1, 0, 1) * (height - h), spread(images, 1, 0, 1) * (width - w)
         inside = (y >= top) & (y < top + h) & (x >= left) & (x < left + w) & there
-        kind = uniform(images, 1, 0, 1)
+        kind = spread(images, 1, 0, 1)
         down, right = (torch.randint(side, (count, 1, 1), device=images.device) for side in (height, width))
         elsewhere = ((y + down) % height * width + (x + right) % width).flatten(1)[:, None].expand(-1, 3, -1)
         moved = images.flatten(2).gather(2, elsewhere).view_as(images)
         fill = torch.where(kind < 0.6, torch.rand_like(images) * 255, moved)
-        fill = torch.where(kind < 0.4, uniform(images, 3, 0, 255), fill)
+        fill = torch.where(kind < 0.4, spread(images, 3, 0, 255), fill)
         images = torch.where(inside, fill, images)
     return images
 
@@ -160,14 +161,9 @@ def normal(images: Tensor, channels: int, deviation: float) -> Tensor:
     return torch.randn(len(images), channels, 1, 1, device=images.device) * deviation
 
 
-def uniform(images: Tensor, channels: int, low: float, high: float) -> Tensor:
-    return low + torch.rand(len(images), channels, 1, 1, device=images.device) * (high - low)
-
-
-@cache
-def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Numbers on a device, copied there once: a GPU waits for each copy."""
-    return torch.tensor(values, device=device)
+def spread(images: Tensor, channels: int, low: float, high: float) -> Tensor:
+    """(N, channels, 1, 1), evenly from low to high."""
+    return uniform((len(images), channels, 1, 1), low, high, images.device)
 
 
 LUMA_OF_BGR = (0.114, 0.587, 0.299)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from cameras import constant, smoothed
+from cameras import smoothed
+from tensors import constant, normalized, uniform
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,7 +37,7 @@ def blobs(images: Tensor) -> Tensor:
     if not count:
         return images
     device = images.device
-    out = smoothed(tiles(images), uniform(count, 2, 12, device), radius=18)
+    out = smoothed(tiles(images), uniform((count,), 2, 12, device), radius=18)
     size = constant((width, height), device)
     x = torch.stack(
         torch.meshgrid(
@@ -48,20 +49,20 @@ def blobs(images: Tensor) -> Tensor:
         # Surfaces are turned and enlarged: what they show is a part of a limb or a face, not all of it.
         around = torch.rand(count, 1, 1, 2, device=device) * size
         at = (
-            turned(x - around, uniform(count, 0, 2 * math.pi, device))
-            / uniform(count, 2.5, 5, device)[:, None, None, None]
+            turned(x - around, uniform((count,), 0, 2 * math.pi, device))
+            / uniform((count,), 2.5, 5, device)[:, None, None, None]
         )
         surface = functional.grid_sample(
-            images, (at + around) * (2 / (size - 1)) - 1, padding_mode="reflection", align_corners=True
+            images, normalized(at + around, (width, height)), padding_mode="reflection", align_corners=True
         )
         center = uniform((count, 1, 1, 2), 0.1, 0.9, device) * size
         half = torch.exp(uniform((count, 1, 1, 2), math.log(0.15), math.log(0.8), device)) * width / 2
-        offset = turned(x - center, uniform(count, 0, math.pi, device)) / half
+        offset = turned(x - center, uniform((count,), 0, math.pi, device)) / half
         round_ = torch.rand(count, 1, 1, device=device) < 0.7
         reach = torch.where(round_, offset.norm(dim=-1), offset.abs().amax(-1))
-        soft = uniform(count, 0.4, 1.2, device)[:, None, None] / half.amin(-1)
+        soft = uniform((count,), 0.4, 1.2, device)[:, None, None] / half.amin(-1)
         share = torch.sigmoid((1 - reach) / soft * 1.7)[:, None]
-        shade = uniform(count, 0.6, 1.3, device)[:, None, None, None]
+        shade = uniform((count,), 0.6, 1.3, device)[:, None, None, None]
         out = out * (1 - share) + (surface * shade).clamp(0, 255) * share
     return out
 
@@ -71,7 +72,3 @@ def turned(offsets: Tensor, angle: Tensor) -> Tensor:
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     x, y = offsets[..., 0], offsets[..., 1]
     return torch.stack([x * cos - y * sin, x * sin + y * cos], dim=-1)
-
-
-def uniform(shape: int | tuple[int, ...], low: float, high: float, device: torch.device) -> Tensor:
-    return low + torch.rand(shape, device=device) * (high - low)

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from cameras import Perturb, constant
+from cameras import Perturb
 from jumble import jumble
+from make_arrays import PERSON_SIZE
 from mmengine.device import get_device
 from mmengine.registry import LOOPS
 from mmengine.runner import IterBasedTrainLoop
 from mmpose.models import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from people import Crops, Residents
+from tensors import constant, normalized
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -155,7 +157,7 @@ class TopdownBatches:
         """Pixels (N, 3, H, W) float32 of the regions, and classes (N, h, w) int64 at the heatmaps' places."""
         at = regions.to_crop(grid(self.input_size, self.input_size, self.device))
         pixels = crops.pixels.permute(0, 3, 1, 2).float()
-        inputs = functional.grid_sample(pixels, normalized(at, crops.pixels.shape[1:3]), align_corners=True)
+        inputs = functional.grid_sample(pixels, normalized(at, PERSON_SIZE), align_corners=True)
         # UDP aligns the first and last pixels of input and heatmap.
         at = regions.to_crop(grid(self.heatmap_size, self.input_size, self.device))
         rows, columns = crops.parts.shape[1:]
@@ -199,12 +201,6 @@ def grid(size: tuple[int, int], of: tuple[int, int], device: torch.device) -> Te
     """Places (H, W, 2), x and y, of `size` pixels that lie evenly from the first to the last of `of`."""
     x, y = (torch.linspace(0, last - 1, count, device=device) for count, last in zip(size, of, strict=True))
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-
-
-def normalized(places: Tensor, shape: Any) -> Tensor:
-    """Places (..., 2) in pixels of an image of (height, width) as `grid_sample` takes them."""
-    height, width = shape
-    return places * (2 / constant((width - 1, height - 1), places.device)) - 1
 
 
 @MODELS.register_module()
