@@ -23,8 +23,10 @@ def test_a_fresh_set_up_is_fit_and_leaves_no_token_behind(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    for name in ("python", "torch", "openmmlab", "operations", "onnxruntime", "ray", "video", "disk"):
+    for name in ("python", "torch", "openmmlab", "operations", "onnxruntime", "ray", "video"):
         assert checks[name]["status"] == "ok", checks[name]
+    # What the disk has free is the machine's affair; which figure is too little is tested below.
+    assert checks["disk"]["status"] in ("ok", "warning") and "GiB free" in checks["disk"]["found"]
     assert "ran a task" in checks["ray"]["found"]
     assert all(check["fix"] for check in checks.values() if check["status"] != "ok")
     assert not (home / ".ray").exists()
