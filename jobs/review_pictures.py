@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 
 from annotator.review.app import app
-from annotator.review.views import WORST
 from annotator.review.workplace import workplace
 from annotator.store.reader import Run
 from annotator.synth.dataset import IMAGES_DIR
@@ -71,7 +70,7 @@ def take(run: Run, browser_path: str) -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": VIEW[0], "height": VIEW[1]})
         page.set_default_timeout(MILLISECONDS)
-        page.goto(f"{served.url}?view={WORST.replace(' ', '-')}", wait_until="domcontentloaded")
+        page.goto(served.begin, wait_until="domcontentloaded")
         page.wait_for_selector('[data-cy="looker"] canvas[canvas-loaded="true"]')
         page.wait_for_timeout(4000)
         page.keyboard.press("Escape")

@@ -108,7 +108,7 @@ def open_app(
     opened, place = _opened(run, database_dir)
     try:
         with serve(place, opened, reviewer, port) as served:
-            print(f"{served.url}\n  open it in a browser; Ctrl-C ends it", flush=True)
+            print(f"{served.begin}\n  open it in a browser; Ctrl-C ends it", flush=True)
             served.process.wait()
     except KeyboardInterrupt:
         print(f"\n  annotator review pull {run}")

@@ -34,8 +34,8 @@ def describe(report: RunReport, price_per_hour: float | None = None) -> str:
         f"{run}: {'done' if report.finished else 'finished before, nothing left to do'}.",
         f"  {totals.images:,} images: {totals.ok:,} with people, {totals.empty:,} without, "
         f"{totals.error:,} errors.",
-        f"  {totals.people:,} people, {report.phantoms:,} of them likely phantoms (kept, but shown only when "
-        f"asked for); {report.confident:,} with a box score of {CONFIDENT} or more.",
+        f"  {totals.people:,} people: {report.confident:,} with a box score of {CONFIDENT} or more; "
+        f"{report.phantoms:,} likely phantoms, which review shows apart and `--drop phantoms` leaves out.",
     ]
     if report.images:
         lines.append(

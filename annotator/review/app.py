@@ -16,7 +16,7 @@ from typing import IO
 from urllib.request import urlopen
 
 from annotator.errors import RunFailed, UserError
-from annotator.review import plugin_folder
+from annotator.review import plugin_folder, views
 from annotator.review.database import NAME_VARIABLE, database
 from annotator.review.decisions import REVIEWER_VARIABLE
 from annotator.review.fiftyone_process import settings
@@ -33,11 +33,16 @@ class App:
     """A server that answers.
 
     Attributes:
-        url: of the dataset's page. process: the server.
+        url: of the dataset's page, with everybody. process: the server.
     """
 
     url: str
     process: subprocess.Popen[bytes]
+
+    @property
+    def begin(self) -> str:
+        """Where a review begins: whoever is likely there, the least trusted first."""
+        return f"{self.url}?view={views.slug(views.WORST)}"
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def make(run: Run, risk: np.ndarray, limit: int, quiet: bool, loaded: Callable[[
     Copies that are not of this run are removed.
 
     Args:
-        risk: (N,) of the run's people, in the order of its rows.
+        risk: (N,) of the run's people, in the order of its rows; NaN of those in doubt, who count least.
         loaded: gives the places in the plan that have a sample already, which would not be renewed if they
             were left out; asked only where some would be.
     """
@@ -97,7 +97,7 @@ def _worst(run: Run, risk: np.ndarray) -> dict[int, float]:
     worst: dict[int, float] = {}
     begin = 0
     for batch in run.instances(["id"]):
-        of = risk[begin : begin + batch.num_rows].tolist()
+        of = np.nan_to_num(risk[begin : begin + batch.num_rows]).tolist()
         for person, value in zip(batch["id"].to_pylist(), of, strict=True):
             place = image_of(person)
             worst[place] = max(value, worst.get(place, 0.0))

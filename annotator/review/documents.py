@@ -26,7 +26,8 @@ class Extras:
     """What is known of people and images beside their rows.
 
     Attributes:
-        risk: (N,) float32 by place in the shard's instances, 0 best to 1 worst. needs_review: (N,) bool.
+        risk: (N,) float32 by place in the shard's instances, 0 best to 1 worst; NaN of those in doubt.
+        needs_review, doubtful: (N,) bool: as of `risk.Risk`.
         oks: (N,) float32 against the ground truth, NaN where there is none; None without ground truth.
         truth: labels of the ground truth by image_id: (boxes, keypoints, missed people).
         shown: path of what the App shows by place in the plan, where it is not the source itself.
@@ -35,6 +36,7 @@ class Extras:
 
     risk: np.ndarray
     needs_review: np.ndarray
+    doubtful: np.ndarray
     oks: np.ndarray | None = None
     truth: dict[int, tuple[Document, Document, int]] | None = None
     shown: dict[int, str] = field(default_factory=dict)
@@ -146,7 +148,7 @@ def _people(
     others = {
         name: column.to_pylist() for name in signals() if (column := instances[name]).null_count < count
     }
-    others["risk"] = extras.risk.tolist()
+    others["risk"] = pa.array(extras.risk, from_pandas=True).to_pylist()
     others["needs_review"] = extras.needs_review.tolist()
     if extras.oks is not None:
         others["oks"] = pa.array(extras.oks, from_pandas=True).to_pylist()
@@ -156,11 +158,13 @@ def _people(
     for n, person in enumerate(instances["id"].to_pylist()):
         of_image = found.get(image_ids[n])
         if of_image is None:
-            of_image = found[image_ids[n]] = _OfImage([], [], [], 0.0)
+            of_image = found[image_ids[n]] = _OfImage([], [], [], None)
         shared = {
             "instance": {"_id": identifiers.of(Kind.INSTANCE, person), "_cls": "Instance"},
             "person": person,
         }
+        if extras.doubtful[n]:
+            shared["doubtful"] = True
         of_image.boxes.append(
             _label(identifiers.of(Kind.BOX, person), "Detection", shared)
             | {"bounding_box": boxes[n], "confidence": box_scores[n], "score": scores[n]}
@@ -175,7 +179,8 @@ def _people(
             _label(identifiers.of(Kind.POSE, person), "Polyline", shared)
             | {"points": pose, "closed": False, "filled": False, "drawn": pose}
         )
-        of_image.risk = max(of_image.risk, others["risk"][n])
+        if (risk := others["risk"][n]) is not None:
+            of_image.risk = risk if of_image.risk is None else max(of_image.risk, risk)
     return found
 
 

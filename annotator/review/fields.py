@@ -22,6 +22,9 @@ TRUTH = (TRUTH_BOXES, TRUTH_KEYPOINTS, "missed_people")
 BOX_LIST = f"{BOXES}.detections"
 KEYPOINT_LIST = f"{KEYPOINTS}.keypoints"
 POSE_LIST = f"{POSES}.polylines"
+PERSON_LISTS = (BOX_LIST, KEYPOINT_LIST, POSE_LIST)
+# On all labels of somebody who is likely nobody, or somebody's double, and on nobody else.
+DOUBTFUL = "doubtful"
 TRUTH_LIST = f"{TRUTH_KEYPOINTS}.keypoints"
 
 # On the keypoints of a person: what people say about it. A load writes none of these.
@@ -101,6 +104,7 @@ def declare(dataset: Any, truth: bool) -> None:
     }
     wanted |= {f"{KEYPOINT_LIST}.visible": "ints"}
     wanted |= {f"{path}.person": "int" for path in (BOX_LIST, POSE_LIST)}
+    wanted |= {f"{path}.{DOUBTFUL}": "bool" for path in PERSON_LISTS}
     wanted |= {f"{BOX_LIST}.score": "float", f"{POSE_LIST}.drawn": "lines"}
     if truth:
         wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}

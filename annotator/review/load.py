@@ -189,7 +189,8 @@ def _index(dataset: Any, paths: Iterable[str]) -> None:
     """All in one pass over the samples; FiftyOne makes one pass for each."""
     from pymongo import IndexModel
 
-    dataset._sample_collection.create_indexes([IndexModel([(path, 1)]) for path in paths])
+    orders = [[(path, 1)] for path in paths]
+    dataset._sample_collection.create_indexes([IndexModel(order) for order in [*orders, list(views.ORDER)]])
 
 
 @contextlib.contextmanager
@@ -260,7 +261,9 @@ def _batches(
         of = slice(begin, begin + instances.num_rows)
         begin = of.stop
         oks, labels = truth.compare(images, instances, identifiers) if truth else (None, None)
-        extras = Extras(risk.risk[of], risk.needs_review[of], oks, labels, shown.paths, tags_of(record))
+        extras = Extras(
+            risk.risk[of], risk.needs_review[of], risk.doubtful[of], oks, labels, shown.paths, tags_of(record)
+        )
         for document in documents(images, instances, extras, identifiers, mirror, now):
             if document["index"] in shown.left_out:
                 done.left_out += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.quality.pace import seconds_a_person
-from annotator.review.fields import KEYPOINT_LIST
+from annotator.review.fields import DOUBTFUL, KEYPOINT_LIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Progress:
     """Where a review stands.
 
     Attributes:
-        people: in the view. decided, to_review: of them; to_review counts undecided people who need it.
+        people: those who are not in doubt, and whoever somebody decided about.
+        decided, to_review: of them; to_review counts undecided people who need it.
         decisions, reasons: how many of each. reviewers: decisions by reviewer.
         seconds: median time between a reviewer's neighbouring decisions; None before there are two.
     """
@@ -42,6 +43,7 @@ def progress(dataset: Any) -> Progress:
         {"$replaceRoot": {"newRoot": f"${KEYPOINT_LIST}"}},
         # Somebody may have added a skeleton in the App.
         {"$match": {"person": {"$ne": None}}},
+        {"$match": {"$or": [{DOUBTFUL: {"$ne": True}}, {"decision": {"$type": "string"}}]}},
     ]
     needed = {"$and": ["$needs_review", {"$not": [{"$ifNull": ["$decision", False]}]}]}
     totals = {"_id": None, "people": {"$sum": 1}, "left": {"$sum": {"$cond": [needed, 1, 0]}}}

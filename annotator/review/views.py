@@ -1,15 +1,23 @@
-"""The views that reviewers begin with, saved in the dataset under names of their own."""
+"""The views that reviewers begin with, saved in the dataset under names of their own.
+
+Who is in doubt (`fields.DOUBTFUL`) has a view apart: with most detectors these are more than everybody else.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from annotator.review.fields import KEYPOINTS
+from annotator.review.fields import BOXES, DOUBTFUL, KEYPOINTS, POSES
+from annotator.store.reviews import ACCEPTED
+from annotator.store.reviews import SENT_BACK as SENT_BACK_DECISION
 
 # Sides of a box in COCO's "small" and "medium" meet at 96 pixels: below that joints are hard to see at all.
 SMALL_AREA = 96**2
 CROWDED_IOU = 0.3
 DISAGREES = 0.5
+
+# Of samples: the riskiest first, equal ones in the order of the plan.
+ORDER = (("risk", -1), ("index", 1))
 
 WORST = "worst first"
 REVIEW = "needs review"
@@ -18,6 +26,7 @@ CROWDED = "crowded"
 SMALL = "small"
 DISAGREEING = "disagrees with ground truth"
 FAILED = "failed"
+DOUBTED = "likely nobody"
 UNDECIDED = "undecided"
 SENT_BACK = "sent back"
 GONE = "no longer predicted"
@@ -35,19 +44,38 @@ def save(dataset: Any, truth: bool) -> None:
         dataset.save_view(name, view, description=about, overwrite=True)
 
 
+def slug(name: str) -> str:
+    """The name of a view in the App's addresses."""
+    return name.replace(" ", "-")
+
+
 def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
     from fiftyone import ViewField as F
 
-    def people(condition: Any) -> Any:
-        return dataset.filter_labels(KEYPOINTS, condition).sort_by("risk", reverse=True)
-
+    worst_first = dataset.sort_by(list(ORDER))
+    doubtful = F(DOUBTFUL) == True  # noqa: E712
     # Nobody decides about a skeleton that was added in the App.
     undecided = ~F("decision").exists() & F("person").exists()
+
+    def everybody(condition: Any) -> Any:
+        return worst_first.filter_labels(KEYPOINTS, condition)
+
+    def marks(condition: Any) -> Any:
+        """Boxes and lines, which know less of a person than keypoints do; images without any stay."""
+        view = worst_first
+        for field in (BOXES, POSES):
+            view = view.filter_labels(field, condition, only_matches=False)
+        return view
+
+    there = marks(~doubtful)
+    # Whom somebody accepted is there, whatever the signals say.
+    likely = ~doubtful | (F("decision") == ACCEPTED)
+
+    def people(condition: Any) -> Any:
+        return there.filter_labels(KEYPOINTS, likely & condition)
+
     views = {
-        WORST: (
-            dataset.match(F("num_people") > 0).sort_by("risk", reverse=True),
-            "Images with people, the least trusted first",
-        ),
+        WORST: (there.filter_labels(KEYPOINTS, likely), "Whoever is likely there, the least trusted first"),
         REVIEW: (
             people((F("needs_review") == True) & undecided),  # noqa: E712
             "Undecided people among the worst 30%, and everyone with an alarm",
@@ -56,18 +84,21 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
         SWAPPED: (people(F("likely_swap") == True), "Left and right are probably exchanged"),  # noqa: E712
         CROWDED: (people(F("max_iou") > CROWDED_IOU), "People who overlap with somebody else"),
         SMALL: (people(F("area") < SMALL_AREA), "People in boxes of less than 96 x 96 pixels"),
-        SENT_BACK: (people(F("decision") == "sent back"), "To be annotated again"),
-        GONE: (people(F("gone") == True), "Decided on or corrected, but no longer predicted"),  # noqa: E712
+        DOUBTED: (
+            marks(doubtful).filter_labels(KEYPOINTS, doubtful),
+            "Likely nobody, or somebody's double; not in the views above unless accepted",
+        ),
+        SENT_BACK: (everybody(F("decision") == SENT_BACK_DECISION), "To be annotated again"),
+        GONE: (everybody(F("gone") == True), "Decided on or corrected, but no longer predicted"),  # noqa: E712
         FAILED: (dataset.match(F("status") == "error"), "Inputs without a result; see error_message"),
     }
     if truth:
         # To the database, what is not there is below every number.
         wrong = (F("oks") >= 0) & (F("oks") < DISAGREES)
-        disagreeing = dataset.match(
-            (F("missed_people") > 0) | (F(f"{KEYPOINTS}.keypoints").filter(wrong).length() > 0)
-        )
         views[DISAGREEING] = (
-            disagreeing.sort_by("risk", reverse=True),
+            there.filter_labels(KEYPOINTS, likely, only_matches=False).match(
+                (F("missed_people") > 0) | (F(f"{KEYPOINTS}.keypoints").filter(wrong).length() > 0)
+            ),
             "Somebody's OKS with the ground truth is below 0.5, or somebody was not found",
         )
     return views

@@ -29,7 +29,7 @@ class RunReport:
         stages: seconds the workers of this start spent by stage, as of `store.work`.
         efficiency: of the workers of this start; None where nothing was done or measured.
         confident: people of the whole run whose box has a score of at least `CONFIDENT`, phantoms too.
-        phantoms: likely phantoms of the whole run: stored, and shown only when asked for.
+        phantoms: likely phantoms of the whole run: stored, and shown apart.
         notes: what planning had to say about the inputs.
         examples: one file name for each kind of error.
         second: what the second pose model did in the whole run, if there is one.

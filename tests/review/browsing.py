@@ -26,6 +26,7 @@ class Review:
     place: Workplace
     dataset: object
     url: str
+    begin: str
 
 
 def needs_chromium() -> None:
@@ -49,10 +50,15 @@ def open_grid(page, review: Review) -> None:
     page.wait_for_selector('[data-cy="looker"] canvas[canvas-loaded="true"]')
 
 
-def open_image(page, review: Review, image: int) -> None:
-    """Open an image with its picture in front, to explore: the App remembers panel and mode of before."""
+def open_image(page, review: Review, image: int, address: str | None = None) -> None:
+    """Open an image with its picture in front, to explore: the App remembers panel and mode of before.
+
+    Args:
+        address: of a view in which it is opened; the whole dataset's without.
+    """
     identifier = sample_of(review, image).id
-    page.goto(f"{review.url}?id={identifier}", wait_until="domcontentloaded")
+    url = f"{address}&id={identifier}" if address else f"{review.url}?id={identifier}"
+    page.goto(url, wait_until="domcontentloaded")
     page.wait_for_selector(f'[data-item-id="{OPERATORS}/accept"]', state="attached")
     page.locator('[data-cy="modal"] [data-cy="explore"]').click()
     # The sidebar shows values as soon as image, view and operators are there.

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from annotator.quality.signals import measured
 from annotator.review import decisions
 from annotator.review.app import app
 from annotator.review.load import load
@@ -32,7 +33,7 @@ from tests.review.browsing import (
 SIZE = (640, 480)
 LEFT_WRIST = 9
 # Each test has a picture of its own in the one dataset, and says nothing of the others.
-SHOWN, ACCEPTED, KEYED, DRAGGED, HIDDEN, REJECTED, SENT_BACK = range(7)
+SHOWN, ACCEPTED, KEYED, DRAGGED, HIDDEN, REJECTED, SENT_BACK, DOUBTED = range(8)
 
 # Somebody who waves with both arms: joints far apart, in fractions of the box.
 POSE = np.array([
@@ -52,18 +53,18 @@ def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
     boxes = np.array([[40, 40, 240, 400], [360, 40, 240, 400]], float)
     keypoints = boxes[:, None, :2] + POSE * boxes[:, None, 2:]
     pictures = []
-    for n in range(7):
+    for n in range(DOUBTED + 1):
         path = folder / f"{n}.png"
         cv2.imwrite(str(path), np.full((SIZE[1], SIZE[0], 3), 60 + 15 * n, np.uint8))
-        people = poses_of(boxes, keypoints.astype(np.float32), scores=[0.9, 0.8])
-        pictures.append(Picture(path.name, people, size=SIZE))
+        people = poses_of(boxes, keypoints.astype(np.float32), scores=[0.9, 0.05 if n == DOUBTED else 0.8])
+        pictures.append(Picture(path.name, measured(people, COCO_17, None), size=SIZE))
     run = MadeRun(folder / "run", pictures, 2)
     run.items = [replace(item, uri=str(folder / item.file_name)) for item in run.items]
     run.commit()
     place = workplace(run.path, str(review_home / "database"))
     dataset = fiftyone.load_dataset(load(run.open(), place, quiet=True).dataset)
     with app(place, run.open(), reviewer="anna") as served:
-        yield Review(run, place, dataset, served.url)
+        yield Review(run, place, dataset, served.url, served.begin)
 
 
 def person(image: int, n: int) -> int:
@@ -182,27 +183,55 @@ def selected_by_click(page, joint: np.ndarray) -> bool:
     return page.locator('[data-cy="modal"] >> text=Edit Polyline').count() > 0
 
 
-def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be_undone(page, review) -> None:
-    sample = sample_of(review, DRAGGED)
-    open_image(page, review, DRAGGED)
+def joints(review: Review, image: int, n: int) -> np.ndarray:
+    """Where the line of a person has its joints, in fractions of the picture."""
+    return mirror_of(COCO_17).to_points(sample_of(review, image).poses.polylines[n].points)
+
+
+def moved(review: Review, image: int, n: int) -> bool:
+    drawn = mirror_of(COCO_17).to_points(sample_of(review, image).poses.polylines[n].drawn)
+    return not np.allclose(joints(review, image, n), drawn, atol=1e-3)
+
+
+def drag_left_wrist(page, review: Review, image: int, n: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Drag a wrist in the open image: from where to where on the screen, and its pixels a pixel."""
     page.keyboard.press("Alt+KeyE")
-    pose = sample.poses.polylines[1]
-    page.wait_for_selector(f'[data-cy="annotate-label-{pose.id}"]')
-    points = mirror_of(COCO_17).to_points(pose.points)
-    assert wait_for(page, lambda: selected_by_click(page, points[LEFT_WRIST]))
-    start, scale = on_screen(page, points[LEFT_WRIST])
+    page.wait_for_selector(f'[data-cy="annotate-label-{sample_of(review, image).poses.polylines[n].id}"]')
+    wrist = joints(review, image, n)[LEFT_WRIST]
+    assert wait_for(page, lambda: selected_by_click(page, wrist))
+    start, scale = on_screen(page, wrist)
     end = start + np.array([-30, 40])
     page.mouse.move(*start)
     page.mouse.down()
     for part in np.linspace(0, 1, 10)[1:]:
         page.mouse.move(*(start + part * (end - start)))
     page.mouse.up()
+    assert wait_for(page, lambda: moved(review, image, n))
+    return start, end, scale
 
-    def moved() -> bool:
-        line = sample_of(review, DRAGGED).poses.polylines[1]
-        return not np.allclose(mirror_of(COCO_17).to_points(line.points), points, atol=1e-3)
 
-    assert wait_for(page, moved)
+def test_where_a_review_begins_nobody_is_shown_who_is_likely_nobody_and_corrections_leave_them_alone(
+    page, review
+) -> None:
+    """The App writes what is dragged in a view that does not hold everybody."""
+    open_image(page, review, DOUBTED, review.begin)
+    before = sample_of(review, DOUBTED)
+    assert [line.to_dict().get("doubtful") for line in before.poses.polylines] == [None, True]
+    drag_left_wrist(page, review, DOUBTED, 0)
+    assert page.locator(f'[data-cy="annotate-label-{before.poses.polylines[1].id}"]').count() == 0
+    after = sample_of(review, DOUBTED)
+    for name, inner in (("people", "detections"), ("keypoints", "keypoints"), ("poses", "polylines")):
+        assert [label.id for label in after[name][inner]] == [label.id for label in before[name][inner]]
+    assert not moved(review, DOUBTED, 1)
+
+    page.locator('[data-cy="modal"] >> text=Explore').last.click()
+    page.keyboard.press("Alt+KeyA")
+    assert wait_for(page, lambda: decided(review, DOUBTED) == ["accepted", None])
+
+
+def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be_undone(page, review) -> None:
+    open_image(page, review, DRAGGED)
+    start, end, scale = drag_left_wrist(page, review, DRAGGED, 1)
     pull(review.run.open(), review.place)
     found = reviews.read(review.run.open())
     dragged = found[person(DRAGGED, 1)]
@@ -215,7 +244,7 @@ def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be
     assert np.array_equal(corrected[others], before[others])
 
     page.locator('[data-cy="undo-button"]:visible').last.click()
-    assert wait_for(page, lambda: not moved())
+    assert wait_for(page, lambda: not moved(review, DRAGGED, 1))
     pull(review.run.open(), review.place)
     undone = reviews.read(review.run.open())[person(DRAGGED, 1)]
     assert undone.keypoints is None and undone.corrected_by == "anna"

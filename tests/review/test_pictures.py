@@ -72,7 +72,7 @@ def review(review_home, tmp_path_factory) -> Iterator[Review]:
     assert (loaded.images, loaded.left_out, loaded.unreadable) == (2 + FRAMES, 0, 0)
     dataset = fiftyone.load_dataset(loaded.dataset)
     with app(place, run) as served:
-        yield Review(run, place, dataset, served.url)
+        yield Review(run, place, dataset, served.url, served.begin)
 
 
 def test_copies_are_made_of_what_no_browser_reads(review) -> None:
