@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import RunFailed, UserError
+from annotator.privacy.layers import read_layers, rewrite_layers
 from annotator.privacy.matching import Matcher
 from annotator.privacy.review import remove_copies, remove_samples
 from annotator.privacy.texts import Names, scrub_logs
@@ -30,7 +31,7 @@ from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.durable import failures_in_words
 from annotator.store.leftovers import generations_begun, sweep
-from annotator.store.parquet import open_parquet, parquet_bytes
+from annotator.store.parquet import open_parquet
 from annotator.store.plan import hash_rows, read_plan
 from annotator.store.plan_file import save_plan
 from annotator.store.reader import Run
@@ -130,10 +131,13 @@ class _Forgetting:
                 f"no input of {self._run.place} is called {' or '.join(self._patterns)}; names are as in the "
                 "columns uri and file_name of images"
             )
-        layers = self._read_reviews()
+        begun = bool(self._begun_before())
+        layers = read_layers(
+            self._run, "what was begun stays unfinished" if begun else "nothing was forgotten"
+        )
         self._storage.replace(FORGETTING, json.dumps({"patterns": self._patterns}).encode())
         shards = self._rewrite_shards()
-        reviews = self._rewrite_reviews(layers)
+        reviews = rewrite_layers(self._storage, layers, np.unique(np.concatenate(self._ids)))
         samples = copies = 0
         if not self._storage.remote:
             samples = remove_samples(self._run, self._indices, self._database_dir)
@@ -225,40 +229,6 @@ class _Forgetting:
                 "begun stays unfinished. `annotator verify` names what is wrong; mend it, then run this again"
             ) from error
         return completed(rows, table)
-
-    def _read_reviews(self) -> dict[str, pa.Table]:
-        """Review layers by the names of their files: all can be read, or nothing more is forgotten."""
-        layers = {}
-        for name in self._storage.names("reviews"):
-            if not name.endswith(".parquet"):
-                continue
-            try:
-                with open_parquet(self._storage, f"reviews/{name}") as file:
-                    layers[name] = file.read()
-                layers[name]["image_id"]
-            except (pa.ArrowException, OSError, KeyError) as error:
-                so_far = (
-                    "what was begun stays unfinished" if self._begun_before() else "nothing was forgotten"
-                )
-                raise UserError(
-                    f"{self._run.place}/reviews/{name} cannot be read ({error}), so {so_far}. "
-                    "Put a sound copy in its place, or remove it (its decisions are lost then), and try again"
-                ) from error
-        return layers
-
-    def _rewrite_reviews(self, layers: dict[str, pa.Table]) -> int:
-        """Review layers without the rows; a layer of nothing else goes."""
-        gone, removed = np.unique(np.concatenate(self._ids)), 0
-        for name, rows in layers.items():
-            mask = np.isin(rows["image_id"].to_numpy(), gone)
-            if not mask.any():
-                continue
-            removed += int(mask.sum())
-            if mask.all():
-                self._storage.remove(f"reviews/{name}")
-            else:
-                self._storage.replace(f"reviews/{name}", parquet_bytes(rows.filter(pa.array(~mask))))
-        return removed
 
     def _remove(self, name: str) -> bool:
         try:

@@ -45,7 +45,7 @@ def launch(config: RunConfig, listener: Listener) -> RunReport:
         RunFailed: shards are left that could not be carried out; what was committed stays.
     """
     from annotator.sources.plan import build_plan
-    from annotator.sources.videos import Sampling
+    from annotator.sources.sampling import Sampling
 
     check_device(config)
     config = ingredients.located(config)

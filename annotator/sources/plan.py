@@ -13,7 +13,8 @@ from annotator.sources.boxes import MatchedBoxes, match_boxes, read_boxes
 from annotator.sources.inputs import list_inputs
 from annotator.sources.listing import Listing
 from annotator.sources.notes import Notes
-from annotator.sources.videos import FramedRows, Sampling, frame_rows
+from annotator.sources.sampling import Sampling
+from annotator.sources.videos import FramedRows, frame_rows
 from annotator.store.plan import Plan, hash_rows
 from annotator.store.schema import PLAN
 from annotator.uris import to_path

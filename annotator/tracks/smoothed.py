@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +14,10 @@ from annotator.store.records import CommitRecord
 from annotator.store.schema import INSTANCES, MAX_PEOPLE, PERSON_BITS
 from annotator.store.snapshot import Snapshot
 from annotator.store.view import View
-from annotator.tracks.films import Film, films_of, frames_of
+from annotator.tracks.films import Film, films_of
 from annotator.tracks.smooth import smooth
+from annotator.tracks.stretches import ShardTables, Stretch, stretch_in
 
-# Frames of context on either side of what is smoothed at once; farther ones have no say any more.
-_CONTEXT = 64
 # Longest gap of a track that is filled; frames as the run sampled them.
 FILL_FRAMES, FILL_SECONDS = 10, 0.5
 # Whoever has no track and overlaps a gap's box by this is who is missed there, with a pose that slipped.
@@ -33,23 +31,6 @@ SMOOTHED = pa.schema(
         pa.field("filled", pa.bool_(), nullable=False),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A stretch of a film: M frames, N followed people in them.
-
-    Attributes:
-        frames: rows of `images`. people: rows of `instances` with a track.
-        row: (N,) int64, the frame of each. numbers: (N,) int64, the track of each, from 0.
-        mine: (M,) bool, frames that are wanted and no context.
-    """
-
-    frames: pa.Table
-    people: pa.Table
-    row: np.ndarray
-    numbers: np.ndarray
-    mine: np.ndarray
 
 
 class SmoothedRun(View):
@@ -86,14 +67,14 @@ class SmoothedRun(View):
     def _smoothed(self, records: Iterable[CommitRecord]) -> Iterator[pa.RecordBatch]:
         films, standing = films_of(self.plan), self.committed()
         _check(self, films, standing)
-        reader = _Shards(self, standing)
+        reader = ShardTables(self, standing)
         for record in records:
             shard = record.shard
             here = [film for film in films if shard in film.shards]
             _, instances = reader.read(shard)
             rows = _unsmoothed(instances)
             for film in here:
-                rows = _with_smoothed(rows, _part(reader, film, shard))
+                rows = _with_smoothed(rows, stretch_in(reader, film, shard))
             reader.forget_before(min((film.shards.start for film in here), default=shard), shard)
             rows = rows.sort_by("id").combine_chunks()
             yield from rows.to_batches() or [pa.RecordBatch.from_pylist([], SMOOTHED)]
@@ -122,62 +103,7 @@ def _check(run: Run, films: list[Film], records: dict[int, CommitRecord]) -> Non
         )
 
 
-class _Shards:
-    """Tables of shards, read once while they are in use."""
-
-    def __init__(self, run: Run, records: dict[int, CommitRecord]) -> None:
-        self._run, self._records = run, records
-        self._held: dict[int, tuple[pa.Table, pa.Table]] = {}
-
-    def read(self, shard: int) -> tuple[pa.Table, pa.Table]:
-        """Images and instances of a shard."""
-        if shard not in self._held:
-            record = self._records[shard]
-            tables = self._run.rows_of(record, "images"), self._run.rows_of(record, "instances")
-            self._held[shard] = tables
-        return self._held[shard]
-
-    def forget_before(self, start: int, shard: int) -> None:
-        """Let go of shards that no later one needs as context."""
-        frames = 0
-        for held in sorted((number for number in self._held if number <= shard), reverse=True):
-            if frames >= _CONTEXT or held < start:
-                del self._held[held]
-            else:
-                frames += self._held[held][0].num_rows
-
-
-def _part(reader: _Shards, film: Film, shard: int) -> _Part:
-    """The frames of a film in a shard, with context."""
-    chosen = {shard: _of_film(film, *reader.read(shard))}
-    for step in (-1, 1):
-        near, frames = shard + step, 0
-        while near in film.shards and frames < _CONTEXT:
-            chosen[near] = _of_film(film, *reader.read(near))
-            frames += chosen[near][0].num_rows
-            near += step
-    order = sorted(chosen)
-    frames = pa.concat_tables([chosen[number][0] for number in order])
-    people = pa.concat_tables([chosen[number][1] for number in order])
-    mine = frames["shard"].to_numpy() == shard
-    wanted = np.flatnonzero(mine)
-    low, high = max(0, wanted[0] - _CONTEXT), wanted[-1] + 1 + _CONTEXT
-    frames, mine = frames.slice(low, high - low), mine[low:high]
-    index = frames["index"].to_numpy()
-    owner = people["id"].to_numpy() >> PERSON_BITS
-    people = people.filter((owner >= index[0]) & (owner <= index[-1]))
-    row = np.searchsorted(index, people["id"].to_numpy() >> PERSON_BITS)
-    _, numbers = np.unique(people["track_id"].to_numpy(), return_inverse=True)
-    return _Part(frames, people, row, numbers, mine)
-
-
-def _of_film(film: Film, images: pa.Table, instances: pa.Table) -> tuple[pa.Table, pa.Table]:
-    images = frames_of(film, images)
-    followed = instances.filter(instances["track_id"].is_valid())
-    return images, followed.filter(np.isin(followed["image_id"].to_numpy(), images["image_id"].to_numpy()))
-
-
-def _with_smoothed(rows: pa.Table, part: _Part) -> pa.Table:
+def _with_smoothed(rows: pa.Table, part: Stretch) -> pa.Table:
     """`rows` with the followed people of `part` smoothed, and those filled in added."""
     count = part.people.num_rows
     if not count:
@@ -216,7 +142,7 @@ def _with_smoothed(rows: pa.Table, part: _Part) -> pa.Table:
 
 
 def _filled(
-    part: _Part,
+    part: Stretch,
     loose: pa.Table,
     keypoints: np.ndarray,
     bboxes: np.ndarray,
