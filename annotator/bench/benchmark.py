@@ -199,7 +199,7 @@ def _exact(settings: Settings, theirs: MMPoseLoop, photos: Sequence[Photo], trai
         few.append(photo if photo.boxes is None else replace(photo, boxes=photo.boxes[: _CHECKED - people]))
         people += 1 if photo.boxes is None else len(photo.boxes)
     ours = _ours(settings, Choice("torch", "fp32", ""), Choice("torch", "fp32", ""))
-    expected = theirs(few)
+    expected = theirs.exactly(few)
     if settings.detector is not None:
         boxes = compare(ours(few), expected, settings.score_threshold)
         _refuse_unless(bool(boxes.people) and not boxes.alone, settings.detector.name, boxes)

@@ -70,7 +70,16 @@ class MMPoseLoop:
         self._threshold = threshold
 
     def __call__(self, photos: Sequence[Photo]) -> list[People]:
-        """See `Side`."""
+        """See `Side`: as fast as torch comes, with TensorFloat-32 in a GPU's convolutions."""
+        before = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = True
+        try:
+            return self.exactly(photos)
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
+
+    def exactly(self, photos: Sequence[Photo]) -> list[People]:
+        """The same as the process stands: without TensorFloat-32 once one of our networks is made."""
         import mmcv
         from mmpose.apis import inference_topdown
 

@@ -62,6 +62,25 @@ def test_mmdetections_boxes_end_at_the_photos_edge_as_ours_do(monkeypatch: pytes
     assert kept.tolist() == [[0, 2, 50, 40]] and scores.tolist() == [pytest.approx(0.9)]
 
 
+def test_mmpose_is_timed_as_torch_comes_and_compared_as_our_networks_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Off in this process, as soon as a network of ours is on a GPU, it would slow a user's loop."""
+    import torch
+
+    from annotator.models.openmmlab.mmlab import prepare
+
+    prepare()
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    seen = []
+    monkeypatch.setattr("mmcv.imread", lambda path: seen.append(torch.backends.cudnn.allow_tf32))
+    loop = MMPoseLoop.__new__(MMPoseLoop)
+    photo = Photo("a.jpg", np.zeros((0, 4)))
+    for run in (loop, loop.exactly):
+        assert [len(one.boxes) for one in run([photo])] == [0]
+    assert seen == [True, False] and torch.backends.cudnn.allow_tf32 is False
+
+
 class Fake:
     """A side that takes so many seconds of a clock of its own."""
 
