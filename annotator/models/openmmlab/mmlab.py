@@ -1,4 +1,4 @@
-"""What must be in place before anything of OpenMMLab is imported: stand-ins for two packages, and quiet."""
+"""What must be in place before anything of OpenMMLab is imported: two stand-ins, one omission, and quiet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,8 @@ def prepare() -> None:
     """Make mmcv, mmdet, mmpose and mmpretrain importable and quiet; call it before importing any of them.
 
     Registers torchvision's operations as `mmcv._ext` unless a compiled one can be imported, and pycocotools'
-    modules as `xtcocotools` unless that package is installed. Safe to call often and from several threads.
+    modules as `xtcocotools` unless that package is installed; keeps mmpretrain from importing transformers.
+    Safe to call often and from several threads.
     """
     global _prepared
     with _lock:
@@ -29,6 +31,7 @@ def prepare() -> None:
         _quiet()
         _provide_mmcv_ext()
         _provide_xtcocotools()
+        _leave_out_multimodal()
         _prepared = True
 
 
@@ -92,6 +95,25 @@ def _provide_xtcocotools() -> None:
     for name, module in modules.items():
         sys.modules[f"xtcocotools.{name}"] = module
         setattr(package, name, module)
+
+
+def _leave_out_multimodal() -> None:
+    """Tell mmpretrain that what its models of pictures and text need is missing, whatever is installed.
+
+    Beside any transformers >= 4.28 it would import them all, by names that later versions lack, and mmdet's
+    models fall with it. Nothing here uses them. The module that decides is loaded alone, before its package:
+    that imports all models before the answer could be changed.
+    """
+    name = "mmpretrain.utils.dependency"
+    if name not in sys.modules:
+        package = importlib.util.find_spec("mmpretrain")
+        assert package is not None and package.submodule_search_locations
+        file = Path(package.submodule_search_locations[0], "utils", "dependency.py")
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    setattr(sys.modules[name], "WITH_MULTIMODAL", False)  # noqa: B010
 
 
 def _quiet() -> None:

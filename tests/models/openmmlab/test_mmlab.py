@@ -73,6 +73,23 @@ def test_a_compiled_mmcv_is_preferred(tmp_path: Path) -> None:
         assert done.stdout.strip() == expected
 
 
+def test_a_transformers_installed_beside_it_is_no_obstacle(tmp_path: Path) -> None:
+    """mmpretrain would import names from it that its later versions lack, and mmdet.models with it."""
+    (tmp_path / "transformers").mkdir()
+    (tmp_path / "transformers" / "__init__.py").write_text("PreTrainedModel = None\n")
+    about = tmp_path / "transformers-5.0.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: transformers\nVersion: 5.0.0\n")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "from annotator.models.openmmlab import mmlab; mmlab.prepare(); "
+        "import mmdet.models, mmpretrain.models; from mmpretrain.registry import MODELS; "
+        "print(MODELS.get('VisionTransformer').__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "VisionTransformer\n"), done.stderr
+
+
 def coco_pair(area: float):
     from xtcocotools.coco import COCO
 
