@@ -161,7 +161,13 @@ class RunConfig(BaseModel):
 
     def sha256(self) -> str:
         """Hash of `identity()`, hex."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+        return settings_sha256(self.identity())
+
+
+def settings_sha256(settings: dict[str, Any]) -> str:
+    """`RunConfig.sha256` of settings in JSON form, of any version, hex."""
+    identity = {name: value for name, value in settings.items() if name not in PLACEMENT_FIELDS}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 _MISSING = {

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from annotator.config import RunConfig
+from annotator.config import RunConfig, settings_sha256
 from annotator.errors import ItemError
 from annotator.items import Item
 from annotator.people import Poses
 from annotator.skeletons import COCO_17, Skeleton
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
-from annotator.store.plan_file import save_plan
+from annotator.store.plan import Plan, TableRows, hash_rows, write_plan
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import PLAN, FileRecord, ModelRecord, Provenance, RunRecord
@@ -129,19 +129,16 @@ class MadeRun:
             for i, p in enumerate(pictures)
         ]
         self.shards = 1 + (len(pictures) - 1) // shard_size
-        model = ModelRecord("test-pose", "ab" * 32, "test-pose.pth", (192, 256))
-        self.provenance = Provenance(model, None, None, config_sha256="01" * 32, plan_sha256="23" * 32)
         columns = {name: [getattr(item, name, None) for item in self.items] for name in PLAN.names}
         table = pa.table([pa.array(columns[f.name], f.type) for f in PLAN], schema=PLAN)
-        about = {
-            "shard_size": shard_size,
-            "sha256": self.provenance.plan_sha256,
-            "duplicates": 0,
-            "notes": [],
-        }
-        save_plan(path, about, [table])
-        config = RunConfig(inputs=("/data",), out=str(path), shard_size=shard_size).model_dump(mode="json")
-        run_info.create(path, run_info.RunInfo(config, self.provenance, len(self.items), self.shards))
+        config = RunConfig(inputs=("/data",), out=str(path), shard_size=shard_size)
+        rows = TableRows(table)
+        plan = Plan(rows, shard_size=shard_size, sha256=hash_rows(rows, shard_size))
+        write_plan(plan, path)
+        model = ModelRecord("test-pose", "ab" * 32, "test-pose.pth", (192, 256))
+        self.provenance = Provenance(model, None, None, config.sha256(), plan.sha256)
+        settings = config.model_dump(mode="json")
+        run_info.create(path, run_info.RunInfo(settings, self.provenance, len(self.items), self.shards))
 
     def tables(self, shard: int) -> tuple[pa.Table, pa.Table]:
         """The rows of one shard, images and instances."""
@@ -155,6 +152,13 @@ class MadeRun:
         """Commit these shards; all when none is named."""
         for shard in shards or range(self.shards):
             assert ShardWriter(self.path, shard).commit(*self.tables(shard), {"seconds": 1.5}).won
+        return self
+
+    def set(self, **settings: object) -> MadeRun:
+        """As if it had been started with these settings."""
+        config = run_info.read(self.path).config | settings
+        self.provenance = replace(run_info.read(self.path).provenance, config_sha256=settings_sha256(config))
+        run_info.update(self.path, provenance=self.provenance, config=config)
         return self
 
     def open(self) -> Run:
@@ -191,9 +195,8 @@ def cascade(make_run) -> Run:
         calibration=FileRecord("probabilities.json", "ef" * 32),
         derived_from=RunRecord("earlier", "45" * 32, "67" * 32, "0.1", ("inputs", "boxes")),
     )
-    config = run_info.read(made.path).config | {"second_pose": "second", "cascade": True}
-    run_info.update(made.path, provenance=made.provenance, config=config)
-    return made.commit().open()
+    run_info.update(made.path, provenance=made.provenance)
+    return made.set(second_pose="second", cascade=True).commit().open()
 
 
 @pytest.fixture(scope="session")

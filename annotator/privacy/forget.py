@@ -32,7 +32,7 @@ from annotator.store.commit import ShardWriter
 from annotator.store.durable import failures_in_words
 from annotator.store.leftovers import generations_begun, sweep
 from annotator.store.parquet import open_parquet
-from annotator.store.plan import hash_rows, read_plan
+from annotator.store.plan import TableRows, hash_rows, read_plan
 from annotator.store.plan_file import save_plan
 from annotator.store.reader import Run
 from annotator.store.records import CommitRecord
@@ -243,8 +243,7 @@ class _Forgetting:
         kept = [table.filter(pa.array(~self._matcher.rows(table))) for table in plan.tables()]
         whole = pa.concat_tables(kept)
         starts = np.searchsorted(whole["shard"].to_numpy(), np.arange(shards + 1)).tolist()
-        rows = _Rows(whole)
-        sha256 = hash_rows(rows, plan.shard_size, starts)
+        sha256 = hash_rows(TableRows(whole), plan.shard_size, starts)
         total = self._run.info.items + len(self._run.info.forgotten or ())
         gone = Forgotten.of(np.setdiff1d(np.arange(total), whole["index"].to_numpy()))
         config = dict(self._run.info.config)
@@ -283,16 +282,3 @@ class _Forgetting:
             if names.in_text(text):
                 found.append(name)
         return sorted(found)
-
-
-class _Rows:
-    """A table as `hash_rows` reads it."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def table(self, start: int, stop: int) -> pa.Table:
-        return self._table.slice(start, stop - start)

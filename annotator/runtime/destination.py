@@ -42,6 +42,8 @@ def _check_folder(folder: Path) -> None:
     # A start that was killed in its first moment leaves nothing but a file that was being written.
     others = (path for path in folder.iterdir() if not path.name.endswith(".tmp")) if folder.is_dir() else ()
     if any(others) and not (folder / run_info.FILE_NAME).exists():
+        if (folder / "commits").is_dir():
+            run_info.read(folder)  # a run that has lost it, as that says
         raise UserError(f"--out {folder} holds other files and no run; name a new folder, or empty this one")
     try:
         folder.mkdir(parents=True, exist_ok=True)

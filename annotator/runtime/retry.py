@@ -43,7 +43,7 @@ def retry(
     unknown = given.keys() - PLACEMENT_FIELDS
     if unknown:
         raise UserError(f"retry keeps the settings of the run; it cannot change {', '.join(sorted(unknown))}")
-    config = load_config(None, given | {"out": run_dir}, [], info.config)
+    config = load_config(None, given | {"out": run_dir}, [], info.run_config.model_dump(mode="json"))
     check_device(config)
     _check_kinds(kinds)
     if info.provenance.derived_from is not None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from annotator.errors import AnnotatorError, RunFailed
 
+# Something else stands in the place of a file or of its folder, which does not pass.
+NO_FILE = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+
 
 class UnsettledError(OSError):
     """Nobody can tell whether a write happened."""
@@ -85,6 +88,11 @@ def write_failure(error: OSError, where: Path | str) -> AnnotatorError:
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return RunFailed(f"cannot write to {where}: {error.strerror}. Make it writable, then run again")
+    if error.errno in NO_FILE:
+        return RunFailed(
+            f"{where}: {error.strerror}: something else is in its place, or in that of its folder. What was "
+            "committed is safe: move that away, then run again"
+        )
     return RunFailed(
         f"reading or writing {where} failed: {error}. What was committed is safe: run again to go on"
     )

@@ -23,15 +23,23 @@ def parquet_bytes(table: pa.Table) -> memoryview:
 
 
 @contextmanager
-def open_parquet(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(storage: Storage, name: str, size: int | None = None) -> Iterator[pq.ParquetFile]:
     """Open a file of a run for reading.
+
+    Args:
+        size: bytes that it should have, where that is known.
 
     Raises:
         OSError: FileNotFoundError where it is not there, and whatever reading raises.
         pyarrow.ArrowException: it is damaged.
     """
-    with storage.open(name) as file, pq.ParquetFile(native(file), page_checksum_verification=True) as parquet:
-        yield parquet
+    with storage.open(name) as file:
+        found = file.seek(0, io.SEEK_END)
+        if size is not None and found != size:
+            raise pa.ArrowInvalid(f"it has {found} bytes; {size} were committed")
+        file.seek(0)
+        with pq.ParquetFile(native(file), page_checksum_verification=True) as parquet:
+            yield parquet
 
 
 def native(file: BinaryIO) -> pa.NativeFile:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.items import GivenBox, Item
-from annotator.store.plan_file import PlanFile, save_plan
+from annotator.store.plan_file import ANEW, PlanFile, save_plan
 
 HASH_ROWS = 65_536
 _NONE = -(1 << 63)
@@ -23,6 +23,19 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
     def table(self, start: int, stop: int) -> pa.Table: ...
+
+
+class TableRows:
+    """Rows in memory."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def table(self, start: int, stop: int) -> pa.Table:
+        return self._table.slice(start, stop - start)
 
 
 class Plan:
@@ -91,13 +104,14 @@ class Plan:
             yield self.table(start, min(start + size, len(self)))
 
     def prove(self) -> None:
-        """Read all rows once, which shows damage.
+        """Read all rows once, which shows damage, and compare them with the hash.
 
         Raises:
+            UserError: they are not what was planned.
             UserError, OSError: as `PlanFile.table`, for a plan on disk.
         """
-        for _ in self.tables():
-            pass
+        if hash_rows(self._rows, self.shard_size, self.starts) != self.sha256:
+            raise UserError(f"the plan is damaged: its rows or shards are not those of its sha256; {ANEW}")
 
 
 _VIDEO_COLUMNS = ["video_uri", "frame_index", "pts", "time", "keyframe_pts"]
@@ -168,4 +182,20 @@ def read_plan(run_dir: str | Path) -> Plan:
         UserError, OSError: as `PlanFile.open`.
     """
     rows = PlanFile.open(run_dir)
+    if not _describes_a_plan(rows.about):
+        raise UserError(f"the plan of {run_dir} is damaged: it does not say what its shards are; {ANEW}")
     return Plan(rows, **rows.about)
+
+
+_ABOUT = {"shard_size": int, "sha256": str, "duplicates": int, "notes": list, "starts": list}
+
+
+def _describes_a_plan(about: Any) -> bool:
+    """Whether a plan file's own words are of the kinds that `write_plan` writes."""
+    return (
+        isinstance(about, dict)
+        and {"shard_size", "sha256"} <= about.keys()
+        and all(isinstance(value, _ABOUT.get(name, ())) for name, value in about.items())
+        and about["shard_size"] > 0
+        and all(isinstance(start, int) for start in about.get("starts", ()))
+    )

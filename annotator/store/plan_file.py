@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import mmap
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,14 @@ import pyarrow.parquet as pq
 
 from annotator.errors import UserError
 from annotator.locations import absolute
+from annotator.store.durable import NO_FILE
 from annotator.store.parquet import open_parquet
-from annotator.store.schema import PLAN, metadata
-from annotator.store.storage import storage_at
+from annotator.store.schema import PLAN, follows, metadata
+from annotator.store.storage import Storage, storage_at
 
 PATH = "plan/items.parquet"
 _ABOUT = b"plan"
-_ANEW = "the command that started the run writes it anew"
-
-# Something else is in its place, which does not pass.
-_NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+ANEW = "the command that started the run writes it anew"
 
 
 def save_plan(run_dir: str | Path, about: dict[str, Any], tables: Iterable[pa.Table]) -> None:
@@ -55,6 +53,19 @@ def save_plan(run_dir: str | Path, about: dict[str, Any], tables: Iterable[pa.Ta
             storage_at(run_dir).replace(PATH, data)
 
 
+@contextmanager
+def open_plan(storage: Storage) -> Iterator[pq.ParquetFile]:
+    """Open the plan of a run for reading.
+
+    Raises:
+        OSError, pyarrow.ArrowException: as `open_parquet`; the latter also for a table of something else.
+    """
+    with open_parquet(storage, PATH) as file:
+        if not follows(file.schema_arrow, "plan"):
+            raise pa.ArrowInvalid("its columns are not those of a plan")
+        yield file
+
+
 class PlanFile:
     """Rows of a plan on disk. Cheap to open and to pickle; keeps the last row group in memory."""
 
@@ -73,11 +84,11 @@ class PlanFile:
             OSError: as `table`.
         """
         try:
-            with open_parquet(storage_at(run_dir), PATH) as file:
+            with open_plan(storage_at(run_dir)) as file:
                 groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
                 about = json.loads((file.schema_arrow.metadata or {})[_ABOUT])
         except FileNotFoundError:
-            raise UserError(f"{run_dir} has no plan ({run_dir}/{PATH} is missing); {_ANEW}") from None
+            raise UserError(f"{run_dir} has no plan ({run_dir}/{PATH} is missing); {ANEW}") from None
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise _failure(error, run_dir) from None
         return cls(absolute(run_dir), list(accumulate(groups, initial=0)), about)
@@ -120,8 +131,8 @@ def _failure(error: Exception, run_dir: str | Path) -> UserError | OSError:
     """What kept the plan from being read: damage, or what may pass."""
     path = f"{run_dir}/{PATH}"
     # Arrow, too, raises OSErrors, for damage: without a number.
-    if isinstance(error, OSError) and error.errno in _NO_FILE:
-        return UserError(f"the plan {path} cannot be read: {error.strerror}. Move that away; {_ANEW}")
+    if isinstance(error, OSError) and error.errno in NO_FILE:
+        return UserError(f"the plan {path} cannot be read: {error.strerror}. Move that away; {ANEW}")
     if isinstance(error, OSError) and error.errno:
         return OSError(error.errno, error.strerror, path)
-    return UserError(f"the plan {path} is damaged ({error}); {_ANEW}")
+    return UserError(f"the plan {path} is damaged ({error}); {ANEW}")

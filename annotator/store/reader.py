@@ -167,9 +167,11 @@ class Run:
 
     @contextmanager
     def _open(self, record: CommitRecord, table: str) -> Iterator[pq.ParquetFile]:
-        name = record.files[table].name
+        entry = record.files[table]
+        name = entry.name
         try:
-            with open_parquet(self.storage, name) as file:
+            # Another file in its place may be whole, and its rows fit those of the other tables nowhere.
+            with open_parquet(self.storage, name, entry.bytes) as file:
                 if parse_metadata(file.schema_arrow, name).get("table") != table:
                     raise pa.ArrowInvalid(f"it is no {table} table")
                 yield file

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from annotator import __version__
-from annotator.config import PLACEMENT_FIELDS, RunConfig
+from annotator.config import PLACEMENT_FIELDS, RunConfig, load_config, settings_sha256
 from annotator.errors import RunFailed, UserError
 from annotator.store.durable import write_failure
 from annotator.store.schema import SCHEMA_VERSION, FileRecord, ModelRecord, Provenance, RunRecord
@@ -134,8 +134,18 @@ class RunInfo:
 
     @property
     def run_config(self) -> RunConfig:
-        """The settings of the first start."""
-        return RunConfig(**self.config)
+        """The settings of the first start.
+
+        Raises:
+            RunFailed: they are not what was written.
+        """
+        try:
+            # With what was forgotten, inputs went out of them.
+            if not self.forgotten and settings_sha256(self.config) != self.provenance.config_sha256:
+                raise UserError("not those of its config_sha256")
+            return load_config(None, {}, [], self.config)
+        except UserError as error:
+            raise RunFailed(f"the settings in {FILE_NAME} are damaged ({error}); {_MEND}") from None
 
     @property
     def pose_models(self) -> tuple[ModelRecord, ...]:
@@ -179,6 +189,8 @@ def create(run_dir: str | Path, info: RunInfo) -> bool:
         raise UserError(f"cannot write the run folder {run_dir}: {error.strerror}") from None
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{run_dir} is a file; --out needs a folder") from None
+    except IsADirectoryError:
+        raise UserError(f"{run_dir}/{FILE_NAME} is a folder; {_MEND}") from None
     except OSError as error:
         raise write_failure(error, run_dir) from error
 
@@ -194,7 +206,8 @@ def read(run_dir: str | Path) -> RunInfo:
     try:
         data = storage_at(run_dir).read(FILE_NAME)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{run_dir} is not a run folder: it has no {FILE_NAME}") from None
+        lost = f"; if it was lost, {_MEND}" if storage_at(run_dir).names("commits") else ""
+        raise UserError(f"{run_dir} is not a run folder: it has no {FILE_NAME}{lost}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; {_MEND}") from None
     try:

@@ -21,9 +21,11 @@ from annotator.store.recovery import lost_attempts
 from annotator.store.storage import Storage, storage_at
 from annotator.store.verify_forgotten import check_forgotten
 from annotator.store.verify_plan import PlannedRows
-from annotator.store.verify_report import Report
+from annotator.store.verify_report import STRAY, Report
 from annotator.store.verify_shard import check_shard
 from annotator.store.verify_tracks import TrackLedger
+
+_ONE_OF_BOTH = "put the right one of both in its place"
 
 
 def verify(run_dir: str | Path) -> Report:
@@ -78,11 +80,16 @@ def _check_run_info(run_dir: str | Path, report: Report) -> run_info.RunInfo | N
     except RunFailed as error:
         report.add("unreadable", run_info.FILE_NAME, str(error))
         return None
+    try:
+        info.run_config  # noqa: B018
+    except RunFailed as error:
+        report.add("settings", run_info.FILE_NAME, str(error))
     plan = read_plan(run_dir)
     if plan.sha256 != info.plan_sha256:
-        report.add("plan", "plan", "it is not the plan that run.json names (sha256 differs)")
+        report.add("plan", "plan", f"it is not the plan that run.json names (sha256 differs); {_ONE_OF_BOTH}")
     if len(plan.shards) != info.shards:
-        report.add("plan", "plan", f"it has {len(plan.shards)} shards; run.json says {info.shards}")
+        message = f"it has {len(plan.shards)} shards; run.json says {info.shards}; {_ONE_OF_BOTH}"
+        report.add("plan", "plan", message)
     try:
         plan.prove()
     except UserError as error:
@@ -115,9 +122,7 @@ def _check_strays(
                 continue
             match = OWN_FILE.match(file)
             if match is None:
-                report.add(
-                    "stray", name, "no part of this run; whoever reads the folder will take it for one"
-                )
+                report.add("stray", name, STRAY)
                 continue
             shard = int(match["shard"])
             report.leftovers += 1

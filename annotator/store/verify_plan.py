@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.store import run_info
-from annotator.store.parquet import open_parquet
+from annotator.store.plan_file import ANEW, PATH, open_plan
 from annotator.store.storage import Storage
-
-if TYPE_CHECKING:
-    from annotator.store.verify_report import Report
+from annotator.store.verify_report import STRAY, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +31,21 @@ class PlannedRows:
 
     @classmethod
     def read(cls, storage: Storage, info: run_info.RunInfo | None, report: Report) -> PlannedRows:
-        files = sorted(name for name in storage.names("plan") if _is_plan(name))
-        if not files:
-            raise UserError(f"{storage.place} has no plan: nothing tells what its rows should be")
         try:
-            tables = [_id_columns(storage, f"plan/{name}") for name in files]
+            with open_plan(storage) as file:
+                table = file.read(columns=["index", "image_id", "shard"])
+        except FileNotFoundError:
+            raise UserError(
+                f"{storage.place} has no plan: nothing tells what its rows should be; {ANEW}"
+            ) from None
         except (pa.ArrowException, OSError) as error:
             raise UserError(
-                f"the plan of {storage.place} cannot be read, so nothing can be proved: {error}"
+                f"the plan of {storage.place} cannot be read, so nothing can be proved: {error}; {ANEW}"
             ) from None
-        columns = [
-            np.concatenate([table[name].to_numpy() for table in tables])
-            for name in ("index", "image_id", "shard")
-        ]
+        for name in storage.names("plan"):
+            if name.endswith(".parquet") and not name.startswith(".") and f"plan/{name}" != PATH:
+                report.add("stray", f"plan/{name}", STRAY)
+        columns = [table[name].to_numpy() for name in ("index", "image_id", "shard")]
         if not (np.diff(columns[0]) > 0).all():
             order = np.argsort(columns[0], kind="stable")
             columns = [column[order] for column in columns]
@@ -64,13 +63,3 @@ class PlannedRows:
         if len(gone) and info is not None:
             shards = max(shards, info.shards)  # the last ones may have lost all their items
         return cls(index, image_id, np.searchsorted(shard, np.arange(shards + 1)))
-
-
-def _is_plan(name: str) -> bool:
-    return name.endswith(".parquet") and not name.startswith(".")
-
-
-def _id_columns(storage: Storage, name: str) -> pa.Table:
-    columns = ["index", "image_id", "shard"]
-    with open_parquet(storage, name) as file:
-        return file.read(columns=columns)

@@ -9,6 +9,8 @@ from typing import Any
 # Examples kept of each kind of problem, so that a report of a broken run stays small.
 EXAMPLES = 20
 
+STRAY = "no part of this run; whoever reads the folder will take it for one"
+
 # Kinds of problems that make the rows of a shard count as lost.
 DAMAGES = ("lost-file", "damaged", "unreadable", "corrupt-commit")
 

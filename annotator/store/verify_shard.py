@@ -109,16 +109,18 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
         with pq.ParquetFile(in_memory(data)) as parquet:
             schema = parquet.schema_arrow
             if not follows(schema, table):
-                report.add("damaged", entry.name, f"its columns are not those of the {table} table")
+                report.add("damaged", entry.name, f"its columns are not those of the {table} table; {_ANEW}")
             if parse_metadata(schema, entry.name).get("table") != table:
-                report.add("damaged", entry.name, f"its metadata is not of the {table} table")
+                report.add("damaged", entry.name, f"its metadata is not of the {table} table; {_ANEW}")
             rows = parquet.read(columns=needed)
             if needed and set(needed) - set(rows.column_names):
                 return None
-    except FileNotFoundError:
-        report.add(
-            "lost-file", entry.name, f"the commit record of shard {record.shard} names it; it is not there"
+    except (FileNotFoundError, NotADirectoryError):
+        message = (
+            f"the commit record of shard {record.shard} names it; it is not there: `annotator retry` makes "
+            "the shard anew"
         )
+        report.add("lost-file", entry.name, message)
         return None
     except (pa.ArrowException, OSError, KeyError, RunFailed) as error:
         report.add("unreadable", entry.name, f"{str(error).strip()}; {_ANEW}")

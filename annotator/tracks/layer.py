@@ -76,7 +76,7 @@ def _follow_films(
     """Those of some films that need it; how many these are."""
     new = {shard for film in films for shard in film.shards if "tracks" not in records[shard].files}
     films = [film for film in films if not new.isdisjoint(film.shards)]
-    links = LinkSettings(most_seconds=run.info.config["track_gap"])
+    links = LinkSettings(most_seconds=run.info.run_config.track_gap)
     pass_ = _Pass(run, records, films, new)
     for number, film in enumerate(films):
         say(f"following people: film {number + 1:,} of {len(films):,}")

@@ -403,7 +403,7 @@ def test_what_its_rows_cannot_give_is_refused(base, settings: dict, message: str
 
 
 def dropping(base) -> None:
-    run_info.update(base.path, config=run_info.read(base.path).config | {"nms": "drop"})
+    base.set(nms="drop")
 
 
 @pytest.mark.parametrize(
@@ -440,8 +440,7 @@ def test_a_run_that_is_not_finished_is_refused(make_run, picture) -> None:
 
 
 def test_weights_of_a_replaced_model_are_not_kept(base) -> None:
-    info = run_info.read(base.path)
-    run_info.update(base.path, config=info.config | {"pose_weights": "old.pth", "calibration": "c.json"})
+    base.set(pose_weights="old.pth", calibration="c.json")
     assert settings_of(str(base.path), {"pose": "other"})["pose_weights"] is None
     assert settings_of(str(base.path), {})["pose_weights"] == "old.pth"
 

@@ -19,6 +19,13 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
         check_writable(str(tmp_path))
 
 
+def test_a_run_that_has_lost_its_run_json_is_not_called_something_to_empty(make_run, picture):
+    made = make_run([picture("a.jpg")]).commit()
+    (made.path / "run.json").unlink()
+    with pytest.raises(UserError, match=r"has no run\.json; if it was lost, put a copy of it"):
+        check_writable(str(made.path))
+
+
 def test_what_a_start_killed_in_its_first_moment_leaves_is_no_obstacle(tmp_path):
     (tmp_path / ".run-0123456789abcdef.json.tmp").touch()
     assert check_writable(str(tmp_path)) is None

@@ -21,7 +21,6 @@ from annotator.runtime.job import Job
 from annotator.runtime.progress import ProgressBar
 from annotator.runtime.retry import retry
 from annotator.skeletons import COCO_17
-from annotator.store import run_info
 from annotator.store.schema import FileRecord
 
 LISTENER = ProgressBar(quiet=True)
@@ -136,7 +135,6 @@ def test_boxes_for_a_model_that_finds_people_are_refused_before_any_download(fol
 
 def test_a_retry_that_misses_the_boxes_says_so(make_run, picture, folder) -> None:
     made = make_run([picture("a.jpg", ItemError("read", "missing", "not there"), size=None)]).commit()
-    settings = config(folder, boxes=str(folder / "gone.json")).model_dump(mode="json")
-    run_info.update(made.path, config=settings)
+    made.set(**config(folder, boxes=str(folder / "gone.json")).model_dump(mode="json"))
     with pytest.raises(UserError, match=r"gone\.json cannot be read: No such file"):
         retry(str(made.path), {}, LISTENER)

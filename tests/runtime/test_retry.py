@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from annotator.errors import ItemError, UserError
+from annotator.errors import ItemError, RunFailed, UserError
 from annotator.models.estimator import Estimator
 from annotator.models.sources import ModelSource
 from annotator.privacy.forget import forget
@@ -123,6 +123,14 @@ def test_a_plan_of_another_number_of_shards_is_refused(run) -> None:
     run_info.update(run.path, shards=9)
     with pytest.raises(UserError, match="says 9 shards, and the plan has 3"):
         again(run)
+
+
+def test_settings_in_which_a_bit_fell_are_refused(run) -> None:
+    """The other rows were made with other ones."""
+    path = run.path / run_info.FILE_NAME
+    path.write_text(path.read_text().replace('"max_people": 200', '"max_people": 201'))
+    with pytest.raises(RunFailed, match=r"settings in run\.json are damaged"):
+        retry(str(run.path), INLINE, ProgressBar(quiet=True))
 
 
 def test_a_plan_that_is_not_the_runs_is_refused(run) -> None:

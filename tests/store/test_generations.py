@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from annotator.config import settings_sha256
 from annotator.errors import ItemError, RunFailed
 from annotator.people import Poses
 from annotator.skeletons import COCO_17
@@ -57,10 +58,9 @@ class Retried:
         self.path.mkdir()
         plan = build_plan([str(pictures)], shard_size=100)
         self.items = plan.items(0)
-        self.provenance = Provenance(ModelRecord("m"), None, None, "c", plan.sha256)
-        info = run_info.RunInfo(
-            {"inputs": [str(pictures)], "out": str(self.path)}, self.provenance, len(plan), 1
-        )
+        settings = {"inputs": [str(pictures)], "out": str(self.path)}
+        self.provenance = Provenance(ModelRecord("m"), None, None, settings_sha256(settings), plan.sha256)
+        info = run_info.RunInfo(settings, self.provenance, len(plan), 1)
         run_info.create(self.path, info)
         write_plan(plan, self.path)
         self.commit(self.tables(range(ITEMS), failing=BAD))

@@ -100,3 +100,44 @@ def test_a_plan_that_cannot_be_written_leaves_nothing(touch, monkeypatch):
     with pytest.raises(UserError, match="No space left"):
         write_plan(made, root / "run")
     assert not list(Path(root / "run/plan").iterdir())
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"null",
+        b"{}",
+        b'{"shard_size": 0, "sha256": "x"}',
+        b'{"shard_size": "3", "sha256": "x"}',
+        b'{"shard_size": 3, "sha256": "x", "starts": ["a"]}',
+        b'{"shard_sjze": 3, "sha256": "x"}',
+    ],
+)
+def test_a_plan_that_says_nothing_of_its_shards_is_damaged(tmp_path, touch, about):
+    write_plan(build_plan([str(touch("1.jpg"))], shard_size=3), tmp_path)
+    path = tmp_path / "plan/items.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"plan": about}), path)
+    with pytest.raises(UserError, match=r"does not say what its shards are.* writes it anew"):
+        read_plan(tmp_path)
+
+
+def test_a_plan_of_other_columns_is_damaged(tmp_path, touch):
+    write_plan(build_plan([str(touch("1.jpg"))], shard_size=3), tmp_path)
+    path = tmp_path / "plan/items.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["index"]), path)
+    with pytest.raises(UserError, match=r"is damaged .its columns are not those of a plan"):
+        read_plan(tmp_path)
+
+
+def test_a_plan_is_proved_by_its_hash(tmp_path, touch):
+    """Parquet's checksums are of pages alone: a bit that falls beside them may move the shards."""
+    root = touch("photos/1.jpg", "photos/2.jpg", "photos/3.jpg")
+    write_plan(build_plan([str(root / "photos")], shard_size=3), tmp_path)
+    read_plan(tmp_path).prove()
+    path = tmp_path / "plan/items.parquet"
+    table = pq.read_table(path)
+    words = table.schema.metadata[b"plan"].replace(b'"shard_size": 3', b'"shard_size": 2')
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"plan": words}), path)
+    with pytest.raises(UserError, match=r"not those of its sha256; .* writes it anew"):
+        read_plan(tmp_path).prove()

@@ -78,6 +78,28 @@ def test_what_is_no_run_is_said(tmp_path, run) -> None:
     path.mkdir()
     with pytest.raises(UserError, match="Is a directory; put a copy of it"):
         Run(run.path)
+    with pytest.raises(UserError, match="is a folder; put a copy of it"):
+        run_info.create(run.path, info)
+    path.rmdir()
+    run.commit()
+    with pytest.raises(UserError, match=r"has no run\.json; if it was lost, put a copy of it"):
+        Run(run.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace('"max_people": 200', '"max_people": 100'),
+        lambda text: text.replace('"max_people"', '"maw_people"'),
+        lambda text: text.replace('"batch_people": 32', '"batch_people": "x"'),
+    ],
+)
+def test_settings_that_are_not_those_of_their_hash_are_not_taken(run, change) -> None:
+    """A bit that fell in one would go into the rows of a retry unseen."""
+    path = run.path / run_info.FILE_NAME
+    path.write_text(change(path.read_text()))
+    with pytest.raises(RunFailed, match=r"settings in run\.json are damaged .*put a copy of it"):
+        run_info.read(run.path).run_config  # noqa: B018
 
 
 def test_differences_are_named(run) -> None:
@@ -137,6 +159,11 @@ def test_damage_is_named(run) -> None:
     reader = run.open()
     (run.path / reader.committed()[1].files["instances"].name).write_bytes(b"PAR1")
     with pytest.raises(RunFailed, match="annotator verify"):
+        list(reader.instances())
+    (run.path / reader.committed()[1].files["instances"].name).write_bytes(
+        (run.path / reader.committed()[2].files["instances"].name).read_bytes()
+    )
+    with pytest.raises(RunFailed, match=r"bytes; .* were committed"):
         list(reader.instances())
     (run.path / record_name(0)).write_text("{")
     with pytest.raises(RunFailed, match="commit record of shard 0 is damaged"):

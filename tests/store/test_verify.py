@@ -157,6 +157,13 @@ def test_a_lost_file(run) -> None:
     data_file(run.path, "images", 2).unlink()
     report = verify(run.path)
     assert report.counts == {"lost-file": 1, "missing": 1} and report.missing == 2
+    assert "`annotator retry` makes the shard anew" in report.problems[0].message
+
+
+def test_a_file_in_the_place_of_a_folder(run) -> None:
+    (run.path / "images").rename(run.path / "elsewhere")
+    (run.path / "images").touch()
+    assert kinds(run.path) == {"lost-file": 3, "missing": 3}
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["lost", "cut"])
@@ -180,6 +187,7 @@ def test_the_last_good_rows_are_not_called_something_to_remove(run, damage) -> N
 def test_a_table_of_something_else(run) -> None:
     rewrite(run.path, "instances", 1, lambda t: t.drop_columns(["area"]))
     assert kinds(run.path) == {"damaged": 1}
+    assert "move it away, and `annotator retry`" in verify(run.path).problems[0].message
     rewrite(run.path, "images", 1, lambda t: t.replace_schema_metadata(None))
     assert kinds(run.path)["unreadable"] == 1
 
@@ -200,7 +208,10 @@ def test_a_shard_beyond_the_plan(run) -> None:
     assert kinds(run.path) == {"foreign": 1}
 
 
-@pytest.mark.parametrize("name", ["images/copy.parquet", "instances/s000001.parquet", "commits/notes.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["images/copy.parquet", "instances/s000001.parquet", "commits/notes.txt", "plan/items (1).parquet"],
+)
 def test_a_stray_file(run, name: str) -> None:
     (run.path / name).write_bytes(b"x")
     report = verify(run.path)
@@ -218,7 +229,7 @@ def test_leftovers_are_counted_and_only_visible_ones_are_wrong(run) -> None:
 
 def test_another_plan(run) -> None:
     info = run_info.read(run.path)
-    (run.path / run_info.FILE_NAME).write_text(info.to_json().decode().replace("23" * 32, "24" * 32))
+    (run.path / run_info.FILE_NAME).write_text(info.to_json().decode().replace(info.plan_sha256, "24" * 32))
     assert kinds(run.path) == {"plan": 1}
 
 
@@ -226,13 +237,14 @@ def test_a_plan_that_counts_wrong(run) -> None:
     path = next((run.path / "plan").glob("*.parquet"))
     table = pq.read_table(path)
     pq.write_table(with_values(table, "image_id", [1000, 1000, *range(1002, 1006)]), path)
-    assert kinds(run.path)["plan"] == 1
+    messages = [problem.message for problem in verify(run.path).problems if problem.kind == "plan"]
+    assert len(messages) == 2 and "sha256" in messages[0] and "share an image_id" in messages[1]
 
 
 @pytest.mark.parametrize("table", ["images", "instances"])
 def test_a_file_of_another_table_is_named_by_whoever_reads_it(run, table: str) -> None:
     other = {"images": "instances", "instances": "images"}[table]
-    data_file(run.path, table, 0).write_bytes(data_file(run.path, other, 0).read_bytes())
+    rewrite(run.path, table, 0, lambda _: pq.read_table(data_file(run.path, other, 0)))
     problems = verify(run.path).problems
     assert {problem.kind for problem in problems} >= {"damaged"}
     assert "move it away, and `annotator retry`" in problems[0].message
@@ -257,13 +269,19 @@ def test_a_run_json_of_another_number_of_shards(run) -> None:
     assert kinds(run.path) == {"plan": 1}
 
 
+def test_settings_that_are_not_those_of_their_hash(run) -> None:
+    path = run.path / run_info.FILE_NAME
+    path.write_text(path.read_text().replace('"max_people": 200', '"max_people": 100'))
+    assert kinds(run.path) == {"settings": 1}
+
+
 def test_without_a_plan_nothing_can_be_proved(run) -> None:
     path = next((run.path / "plan").glob("*.parquet"))
     path.write_bytes(b"PAR1")
     with pytest.raises(UserError, match="plan"):
         verify(run.path)
     path.unlink()
-    with pytest.raises(UserError, match="no plan"):
+    with pytest.raises(UserError, match=r"no plan.* writes it anew"):
         verify(run.path)
 
 

@@ -17,7 +17,7 @@ from annotator.people import Poses
 from annotator.skeletons import COCO_17
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
-from annotator.store.plan_file import save_plan
+from annotator.store.plan import Plan, TableRows, hash_rows, write_plan
 from annotator.store.reader import Run
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import PLAN, ModelRecord, Provenance
@@ -144,20 +144,15 @@ def film_run(tmp_path: Path) -> Callable[..., FilmRun]:
                         keyframe_pts=0,
                     )
                 )
-        model = ModelRecord("test-pose", "ab" * 32, "test-pose.pth", (192, 256))
-        provenance = Provenance(model, None, None, config_sha256="01" * 32, plan_sha256="23" * 32)
         columns = {field.name: [getattr(item, field.name, None) for item in items] for field in PLAN}
         table = pa.table([pa.array(columns[field.name], field.type) for field in PLAN], schema=PLAN)
         starts = [*range(0, len(items), shard_size), len(items)]
-        about = {
-            "shard_size": shard_size,
-            "sha256": "23" * 32,
-            "duplicates": 0,
-            "notes": [],
-            "starts": starts,
-        }
-        save_plan(path, about, [table])
+        rows = TableRows(table)
+        sha256 = hash_rows(rows, shard_size, starts)
+        write_plan(Plan(rows, shard_size=shard_size, sha256=sha256, starts=starts), path)
         config = RunConfig(inputs=("/data",), out=str(path), shard_size=shard_size, track=track)
+        model = ModelRecord("test-pose", "ab" * 32, "test-pose.pth", (192, 256))
+        provenance = Provenance(model, None, None, config.sha256(), sha256)
         shards = items[-1].shard + 1
         run_info.create(
             path, run_info.RunInfo(config.model_dump(mode="json"), provenance, len(items), shards)
