@@ -108,6 +108,11 @@ def _describe(run: str, report: Report) -> str:
     hidden = sum(report.counts.values()) - len(report.problems)
     if hidden:
         lines.append(f"  and {hidden:,} more of these kinds")
+    if report.counts.keys() & {"doubled", "foreign", "mismatch", "orphan"}:
+        lines.append(
+            "  rows that are not what was planned: move the last commit record of their shard away (that of "
+            "shard 3: commits/s000003.json or -g001.json ...), and `annotator retry` makes the shard anew"
+        )
     if report.leftovers:
         lines.append(
             f"  {report.leftovers:,} leftover files of attempts that did not win; the next run sweeps those "

@@ -50,8 +50,11 @@ class LocalStorage:
     def sizes(self, folder: str) -> dict[str, int]:
         sizes = {}
         for name in self.names(folder):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 sizes[name] = self.size(f"{folder}/{name}")
+            except FileNotFoundError:
+                if (self._folder / folder / name).is_symlink():
+                    sizes[name] = 0  # it leads nowhere, and is there
         return sizes
 
     def add(self, name: str, data: bytes | memoryview) -> None:

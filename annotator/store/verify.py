@@ -61,7 +61,7 @@ def verify(run_dir: str | Path) -> Report:
             continue
         report.shards_done += 1
         before = report.damages
-        check_shard(storage, record, plan, rows_of, ledger, report)
+        check_shard(storage, record, plan, info, rows_of, ledger, report)
         if report.damages > before:
             damaged.add(shard)
     report.missing = int((rows_of == 0).sum())
@@ -121,7 +121,7 @@ def _check_strays(
             if name in named:
                 continue
             match = OWN_FILE.match(file)
-            if match is None:
+            if match is None or int(match["shard"]) >= report.shards:
                 report.add("stray", name, STRAY)
                 continue
             shard = int(match["shard"])

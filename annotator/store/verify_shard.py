@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from annotator.errors import RunFailed
 from annotator.store.parquet import in_memory
 from annotator.store.records import TABLES, CommitRecord
-from annotator.store.schema import PERSON_BITS, follows, parse_metadata
+from annotator.store.run_info import RunInfo
+from annotator.store.schema import PERSON_BITS, Provenance, follows, parse_metadata
 from annotator.store.storage import Storage
 from annotator.store.verify_plan import PlannedRows
 from annotator.store.verify_tracks import TrackLedger
@@ -28,6 +30,7 @@ def check_shard(
     storage: Storage,
     record: CommitRecord,
     plan: PlannedRows,
+    info: RunInfo | None,
     rows_of: np.ndarray,
     ledger: TrackLedger,
     report: Report,
@@ -36,7 +39,7 @@ def check_shard(
     if set(record.files) < set(TABLES):
         report.add("corrupt-commit", where, f"its commit record names no {' or '.join(TABLES)} file")
         return
-    tables = {name: _read(storage, record, name, report) for name in TABLES}
+    tables = {name: _read(storage, record, name, info, report) for name in TABLES}
     images, instances = tables["images"], tables["instances"]
     if images is None or not images.num_rows:
         return
@@ -62,7 +65,7 @@ def check_shard(
     if instances is not None:
         report.instances += instances.num_rows
         _check_instances(where, images, instances, report)
-        tracks = _read(storage, record, "tracks", report) if "tracks" in record.files else None
+        tracks = _read(storage, record, "tracks", info, report) if "tracks" in record.files else None
         ledger.add(where, images, instances, tracks, report)
 
 
@@ -91,7 +94,9 @@ def _check_instances(where: str, images: pa.Table, instances: pa.Table, report: 
         report.add("mismatch", where, f"instance {value} does not bear the id of its image and person_index")
 
 
-def _read(storage: Storage, record: CommitRecord, table: str, report: Report) -> pa.Table | None:
+def _read(
+    storage: Storage, record: CommitRecord, table: str, info: RunInfo | None, report: Report
+) -> pa.Table | None:
     """The id columns of a data file, once its bytes, schema, metadata and size are what the record says."""
     entry = record.files[table]
     needed = {
@@ -110,7 +115,13 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
             schema = parquet.schema_arrow
             if not follows(schema, table):
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table; {_ANEW}")
-            if parse_metadata(schema, entry.name).get("table") != table:
+            document = parse_metadata(schema, entry.name)
+            if info is not None and (other := _made_otherwise(document, info.provenance)):
+                message = (
+                    f"its rows are of another run, which had another {' and another '.join(other)}; {_ANEW}"
+                )
+                report.add("provenance", entry.name, message)
+            if document.get("table") != table:
                 report.add("damaged", entry.name, f"its metadata is not of the {table} table; {_ANEW}")
             rows = parquet.read(columns=needed)
             if needed and set(needed) - set(rows.column_names):
@@ -128,3 +139,18 @@ def _read(storage: Storage, record: CommitRecord, table: str, report: Report) ->
     if rows.num_rows != entry.rows:
         report.add("mismatch", entry.name, f"{rows.num_rows} rows; {entry.rows} were committed")
     return rows
+
+
+def _made_otherwise(document: dict[str, Any], provenance: Provenance) -> list[str]:
+    """What every row of a run has in common, and is not in a file's metadata as run.json says.
+
+    Hashes alone: names and paths may differ. Not that of the settings: a later version knows more of them.
+    """
+    wanted = asdict(provenance)
+    files = ("pose_model", "detector", "second_pose_model", "boxes", "calibration")
+    other = [name for name in files if _sha256(document.get(name)) != _sha256(wanted[name])]
+    return other + (["plan"] if document.get("plan_sha256") != provenance.plan_sha256 else [])
+
+
+def _sha256(entry: Any) -> Any:
+    return entry.get("sha256") if isinstance(entry, dict) else entry

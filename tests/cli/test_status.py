@@ -10,6 +10,7 @@ import pytest
 
 from annotator.cli import main
 from annotator.runtime.journal import Journal
+from annotator.store.commit import ShardWriter
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -49,3 +50,17 @@ def test_a_driver_that_was_killed_is_shown_with_the_age_of_its_last_sign(
     else:
         assert (found := re.search(r"0 images so far.*heard (\d+) s ago", out)), out
         assert 90 <= int(found[1]) < 3600
+
+
+def test_verify_says_how_rows_that_fit_no_plan_are_made_anew(
+    make_run, picture, people, monkeypatch, capsys
+) -> None:
+    run = make_run([picture("a.jpg", people([[1, 2, 30, 40]]))])
+    images, instances = run.tables(0)
+    assert ShardWriter(run.path, 0).commit(images, instances.slice(1), {}).won
+    monkeypatch.setattr(sys, "argv", ["annotator", "verify", str(run.path)])
+    with pytest.raises(SystemExit) as done:
+        main()
+    out = capsys.readouterr().out
+    assert done.value.code == 1 and "has 0 instances, not 1" in out
+    assert "move the last commit record of their shard away" in out and "`annotator retry`" in out

@@ -34,6 +34,17 @@ def test_rows_of_a_lost_generation_go_at_once_when_their_shard_was_made_anew(run
     assert report.ok and report.leftovers == 0
 
 
+def test_a_link_that_leads_nowhere_goes_as_the_file_would(run) -> None:
+    """Of rows that were put on another disk, which is lost."""
+    rows = next((run.path / "images").glob("s000000-*"))
+    rows.unlink()
+    rows.symlink_to(run.path / "nowhere")
+    assert set(repair(run.path)) == {0}
+    run.commit(0)
+    sweep(run.path)
+    assert not rows.is_symlink() and verify(run.path).ok
+
+
 def test_they_go_too_when_what_they_replaced_stands_again(run) -> None:
     again(run, 0, 1)
     next((run.path / "instances").glob("s000000-g001-*")).unlink()

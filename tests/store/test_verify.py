@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from annotator.errors import ItemError, RunFailed, UserError
 from annotator.privacy.forget import forget
 from annotator.store import run_info
 from annotator.store.commit import ShardWriter
+from annotator.store.leftovers import sweep
 from annotator.store.records import CommitRecord, FileEntry, record_name, standing_record
 from annotator.store.schema import PLAN
 from annotator.store.verify import verify
@@ -40,7 +42,6 @@ def data_file(run_dir: Path, table: str, shard: int) -> Path:
 def rewrite(run_dir: Path, table: str, shard: int, change) -> None:
     """Change a committed table, with a commit record that says so: an error that no checksum shows."""
     import hashlib
-    from dataclasses import replace
 
     path = data_file(run_dir, table, shard)
     changed = change(pq.read_table(path))
@@ -218,6 +219,14 @@ def test_a_stray_file(run, name: str) -> None:
     assert report.counts == {"stray": 1} and report.problems[0].where == name
 
 
+def test_rows_of_a_shard_that_was_never_planned_are_no_attempt(run) -> None:
+    """Who reads the folder would see them as well."""
+    name = f"instances/s000003-{'0' * 16}.parquet"
+    (run.path / name).write_bytes(data_file(run.path, "instances", 0).read_bytes())
+    report = verify(run.path)
+    assert report.counts == {"stray": 1} and report.problems[0].where == name
+
+
 def test_leftovers_are_counted_and_only_visible_ones_are_wrong(run) -> None:
     (run.path / "images" / ".s000001-0123456789abcdef.parquet.tmp").write_bytes(b"x")
     report = verify(run.path)
@@ -230,7 +239,17 @@ def test_leftovers_are_counted_and_only_visible_ones_are_wrong(run) -> None:
 def test_another_plan(run) -> None:
     info = run_info.read(run.path)
     (run.path / run_info.FILE_NAME).write_text(info.to_json().decode().replace(info.plan_sha256, "24" * 32))
-    assert kinds(run.path) == {"plan": 1}
+    assert kinds(run.path) == {"plan": 1, "provenance": 6}
+
+
+def test_rows_of_another_run_of_the_same_pictures(run) -> None:
+    """Copied into this one with their record, they fit the plan and every checksum."""
+    mine = run.provenance
+    run.provenance = replace(mine, pose_model=replace(mine.pose_model, sha256="ba" * 32))
+    assert ShardWriter(run.path, 1, 1).commit(*run.tables(1), {}).won
+    sweep(run.path)
+    assert kinds(run.path) == {"provenance": 2}
+    assert "pose_model" in verify(run.path).problems[0].message
 
 
 def test_a_plan_that_counts_wrong(run) -> None:
