@@ -117,9 +117,8 @@ def _read(
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table; {_ANEW}")
             document = parse_metadata(schema, entry.name)
             if info is not None and (other := _made_otherwise(document, info.provenance)):
-                message = (
-                    f"its rows are of another run, which had another {' and another '.join(other)}; {_ANEW}"
-                )
+                differing = f"{', '.join(other)} differ from run.json's"
+                message = f"its rows are of another run ({differing}); {_ANEW}"
                 report.add("provenance", entry.name, message)
             if document.get("table") != table:
                 report.add("damaged", entry.name, f"its metadata is not of the {table} table; {_ANEW}")

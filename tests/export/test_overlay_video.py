@@ -73,11 +73,12 @@ def run(tmp_path) -> Run:
 def annotated(path: Path, sources: list[str], shards: int = 99, failed: Collection[int] = ()) -> Run:
     """A run of films with the people of `poses` in all frames of the first shards, but for `failed` items."""
     plan = build_plan(sources, shard_size=8)
+    config = RunConfig(inputs=tuple(sources), out=str(path), shard_size=8)
     provenance = Provenance(
-        ModelRecord("p", "ab" * 32, "p.pth", (192, 256)), None, None, "01" * 32, plan.sha256
+        ModelRecord("p", "ab" * 32, "p.pth", (192, 256)), None, None, config.sha256(), plan.sha256
     )
-    config = RunConfig(inputs=tuple(sources), out=str(path), shard_size=8).model_dump(mode="json")
-    run_info.create(path, run_info.RunInfo(config, provenance, len(plan), len(plan.shards)))
+    settings = config.model_dump(mode="json")
+    run_info.create(path, run_info.RunInfo(settings, provenance, len(plan), len(plan.shards)))
     write_plan(plan, path)
     for shard in plan.shards[:shards]:
         rows = RowBuilder(COCO_17, ScoreThresholds(), provenance)

@@ -225,8 +225,9 @@ def test_after_something_was_forgotten_a_start_goes_on_or_says_what_does(
         config = settings.model_copy(update={"inputs": inputs})
         plan = build_plan(inputs, shard_size=2)
         made.items = [item for shard in plan.shards for item in plan.items(shard)]
-        provenance = replace(made.provenance, plan_sha256=plan.sha256)
-        job = Job(config, str(made.path), ModelSource("m", "pose", "", None, "random"), None, provenance)
+        made.provenance = replace(made.provenance, config_sha256=config.sha256(), plan_sha256=plan.sha256)
+        model = ModelSource("m", "pose", "", None, "random")
+        job = Job(config, str(made.path), model, None, made.provenance)
         launch.begin(job, plan, "", ProgressBar(quiet=True))
 
     def damage_plan() -> None:
