@@ -62,6 +62,9 @@ def follow_run(run: Run, say: Callable[[str], None] = lambda text: None) -> int:
     films = films_of(run.plan) if run.info.config.get("track") else []
     while films:
         records = run.committed()
+        if lost := {shard for film in films for shard in film.shards} - records.keys():
+            # Another driver found its rows damaged, and put its record aside.
+            raise RunFailed(f"{run.place}: shard {min(lost)} is committed no more; run again to make it anew")
         try:
             return _follow_films(run, records, films, say)
         except RunFailed:

@@ -9,6 +9,7 @@ import pytest
 from annotator.errors import ItemError, RunFailed
 from annotator.store.commit import ShardWriter
 from annotator.store.leftovers import sweep
+from annotator.store.records import record_name
 from annotator.store.snapshot import Snapshot
 from annotator.store.verify import verify
 from annotator.tracks import layer
@@ -108,6 +109,13 @@ def test_rows_that_cannot_be_read_end_a_pass(film_run, walkers):
     lost.unlink()
     with pytest.raises(RunFailed):
         follow_run(made.open())
+
+
+def test_a_record_that_another_driver_put_aside_ends_a_pass_in_words(film_run, walkers):
+    made = film_run([walkers(20, CROSSING)]).commit()
+    (made.path / record_name(0)).unlink()
+    with pytest.raises(RunFailed, match=r"shard 0 is committed no more; run again"):
+        follow(made)
 
 
 @pytest.mark.parametrize("commits", range(5))
