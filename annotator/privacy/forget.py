@@ -31,7 +31,7 @@ from annotator.store import run_info
 from annotator.store.commit import ShardWriter
 from annotator.store.durable import failures_in_words
 from annotator.store.leftovers import generations_begun, sweep
-from annotator.store.parquet import open_parquet
+from annotator.store.parquet import proven_rows
 from annotator.store.plan import TableRows, hash_rows, read_plan
 from annotator.store.plan_file import save_plan
 from annotator.store.reader import Run
@@ -221,14 +221,12 @@ class _Forgetting:
 
     def _read(self, record: CommitRecord, table: str) -> pa.Table:
         try:
-            with open_parquet(self._storage, record.files[table].name) as file:
-                rows = file.read()
+            return completed(proven_rows(self._storage, record.files[table]), table)
         except (pa.ArrowException, OSError) as error:
             raise RunFailed(
                 f"{self._run.place}/{record.files[table].name} cannot be read ({error}), so what was "
                 "begun stays unfinished. `annotator verify` names what is wrong; mend it, then run this again"
             ) from error
-        return completed(rows, table)
 
     def _remove(self, name: str) -> bool:
         try:

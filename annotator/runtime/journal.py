@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import socket
@@ -35,6 +36,7 @@ SILENT_SECONDS = 15.0
 # Signs of life between two looks at what of the log has still to be written.
 FLUSH_TICKS = 5
 WINDOW_SECONDS = 120.0
+_FIGURES = ("pid", "written_at", "images", "people", "errors", "total", "before", "rate", "deaths")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,9 @@ def read_lives(run_dir: str | Path) -> list[Life]:
                 name: WorkerLife(**worker | {"shards": tuple(worker["shards"])})
                 for name, worker in body["workers"].items()
             }
-            lives.append(Life(**body))
+            life = Life(**body)
+            if all(math.isfinite(getattr(life, name)) for name in _FIGURES):
+                lives.append(life)
     return lives
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import RunFailed
-from annotator.store.parquet import open_parquet
+from annotator.store.parquet import proven_rows
 from annotator.store.records import CommitRecord
-from annotator.store.schema import completed
+from annotator.store.schema import completed, made_otherwise, parse_metadata
 from annotator.store.storage import storage_at
 
 
@@ -27,19 +27,24 @@ def merge(
         Both tables of the whole shard: the new rows, and the old ones of all other items.
 
     Raises:
-        RunFailed: the standing rows cannot be read.
+        RunFailed: the standing rows cannot be read, are not what was committed, or are another run's.
     """
     merged = []
     for name, new in (("images", images), ("instances", instances)):
-        file = record.files[name].name
+        entry = record.files[name]
+        place = f"{run_dir}/{entry.name}"
         try:
-            with open_parquet(storage_at(run_dir), file) as parquet:
-                old = parquet.read()
+            old = completed(proven_rows(storage_at(run_dir), entry), name)
         except (pa.ArrowException, OSError) as error:
             raise RunFailed(
-                f"{run_dir}/{file} cannot be read ({error}); `annotator verify` names what is wrong"
+                f"{place} cannot be read ({error}); `annotator verify` names what is wrong"
             ) from error
-        old = completed(old, name)
+        documents = (parse_metadata(table.schema, place) for table in (old, new))
+        if other := made_otherwise(*documents):
+            raise RunFailed(
+                f"the rows of {place} are of another run ({', '.join(other)} differ); `annotator verify` "
+                "names what is wrong"
+            )
         kept = old.filter(~np.isin(old["image_id"].to_numpy(), images["image_id"].to_numpy()))
         whole = pa.concat_tables([kept.cast(new.schema), new]).combine_chunks()
         merged.append(whole.sort_by("index" if name == "images" else "id"))

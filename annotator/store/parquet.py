@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annotator.store.records import FileEntry
 from annotator.store.storage import Storage
 
 ROW_GROUP_ROWS = 65_536
@@ -40,6 +42,19 @@ def open_parquet(storage: Storage, name: str, size: int | None = None) -> Iterat
         file.seek(0)
         with pq.ParquetFile(native(file), page_checksum_verification=True) as parquet:
             yield parquet
+
+
+def proven_rows(storage: Storage, entry: FileEntry) -> pa.Table:
+    """All of a committed file, once its content is proved: for who makes new rows of it.
+
+    Raises:
+        OSError, pyarrow.ArrowException: as `open_parquet`; the latter also for other content, whatever it is.
+    """
+    data = storage.read(entry.name)
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise pa.ArrowInvalid("its content is not what was committed: its sha256 differs")
+    with pq.ParquetFile(in_memory(data)) as parquet:
+        return parquet.read()
 
 
 def native(file: BinaryIO) -> pa.NativeFile:

@@ -172,7 +172,9 @@ def write_plan(plan: Plan, run_dir: str | Path) -> None:
     try:
         save_plan(run_dir, about, plan.tables(max(1, HASH_ROWS // plan.shard_size) * plan.shard_size))
     except OSError as error:
-        raise UserError(f"cannot write the plan into {run_dir}: {error.strerror or error}") from None
+        raise UserError(
+            f"cannot write the plan into {error.filename or run_dir}: {error.strerror or error}"
+        ) from None
 
 
 def read_plan(run_dir: str | Path) -> Plan:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from annotator.errors import RunFailed, UserError
 from annotator.skeletons import Skeleton
 from annotator.store import run_info
-from annotator.store.parquet import open_parquet
+from annotator.store.parquet import open_parquet, proven_rows
 from annotator.store.plan import Plan, read_plan
 from annotator.store.records import (
     CommitRecord,
@@ -139,6 +139,18 @@ class Run:
             rows = file.read(columns=wanted)
         # Files of an earlier version lack columns, and Parquet keeps no order of those asked for.
         return _with_columns(rows, table, wanted)
+
+    def proven_rows_of(self, record: CommitRecord, table: str) -> pa.Table:
+        """As `rows_of`, with all columns and once its content is proved: for who makes new rows of them.
+
+        Raises:
+            RunFailed: as `rows_of`, and where its content is not what was committed.
+        """
+        entry = record.files[table]
+        try:
+            return completed(proven_rows(self.storage, entry), table)
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(record, entry.name, error) from error
 
     @cached_property
     def _generations(self) -> dict[int, list[int]]:

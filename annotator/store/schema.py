@@ -229,6 +229,20 @@ def parse_metadata(schema: pa.Schema, source: str) -> dict[str, Any]:
     return document
 
 
+def made_otherwise(document: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """What all rows of a run have in common, and these two `pose` documents do not.
+
+    Hashes alone: names and paths may differ. Not that of the settings: a later version knows more of them.
+    """
+    files = ("pose_model", "detector", "second_pose_model", "boxes", "calibration")
+    differing = [name for name in files if _sha256(document.get(name)) != _sha256(other.get(name))]
+    return differing + (["plan"] if document.get("plan_sha256") != other.get("plan_sha256") else [])
+
+
+def _sha256(entry: Any) -> Any:
+    return entry.get("sha256") if isinstance(entry, dict) else entry
+
+
 def instance_ids(index: int, people: int) -> list[int]:
     """Identifiers of the people of one image: `index << 12 | (person_index + 1)`.
 

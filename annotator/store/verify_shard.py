@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,10 @@ from annotator.errors import RunFailed
 from annotator.store.parquet import in_memory
 from annotator.store.records import TABLES, CommitRecord
 from annotator.store.run_info import RunInfo
-from annotator.store.schema import PERSON_BITS, Provenance, follows, parse_metadata
+from annotator.store.schema import PERSON_BITS, follows, made_otherwise, parse_metadata
 from annotator.store.storage import Storage
 from annotator.store.verify_plan import PlannedRows
-from annotator.store.verify_tracks import TrackLedger
+from annotator.store.verify_tracks import TRACK_COLUMNS, TrackLedger
 
 if TYPE_CHECKING:
     from annotator.store.verify_report import Report
@@ -102,7 +102,7 @@ def _read(
     needed = {
         "images": ["index", "image_id", "shard", "status", "num_instances", "frame_index"],
         "instances": ["id", "image_id", "person_index", "track_id"],
-        "tracks": None,
+        "tracks": list(TRACK_COLUMNS),
     }[table]
     try:
         data = storage.read(entry.name)
@@ -116,14 +116,14 @@ def _read(
             if not follows(schema, table):
                 report.add("damaged", entry.name, f"its columns are not those of the {table} table; {_ANEW}")
             document = parse_metadata(schema, entry.name)
-            if info is not None and (other := _made_otherwise(document, info.provenance)):
+            if info is not None and (other := made_otherwise(document, asdict(info.provenance))):
                 differing = f"{', '.join(other)} differ from run.json's"
                 message = f"its rows are of another run ({differing}); {_ANEW}"
                 report.add("provenance", entry.name, message)
             if document.get("table") != table:
                 report.add("damaged", entry.name, f"its metadata is not of the {table} table; {_ANEW}")
             rows = parquet.read(columns=needed)
-            if needed and set(needed) - set(rows.column_names):
+            if set(needed) - set(rows.column_names):
                 return None
     except (FileNotFoundError, NotADirectoryError):
         message = (
@@ -138,18 +138,3 @@ def _read(
     if rows.num_rows != entry.rows:
         report.add("mismatch", entry.name, f"{rows.num_rows} rows; {entry.rows} were committed")
     return rows
-
-
-def _made_otherwise(document: dict[str, Any], provenance: Provenance) -> list[str]:
-    """What every row of a run has in common, and is not in a file's metadata as run.json says.
-
-    Hashes alone: names and paths may differ. Not that of the settings: a later version knows more of them.
-    """
-    wanted = asdict(provenance)
-    files = ("pose_model", "detector", "second_pose_model", "boxes", "calibration")
-    other = [name for name in files if _sha256(document.get(name)) != _sha256(wanted[name])]
-    return other + (["plan"] if document.get("plan_sha256") != provenance.plan_sha256 else [])
-
-
-def _sha256(entry: Any) -> Any:
-    return entry.get("sha256") if isinstance(entry, dict) else entry

@@ -12,7 +12,7 @@ from annotator.store.schema import PERSON_BITS
 if TYPE_CHECKING:
     from annotator.store.verify_report import Report
 
-_COLUMNS = ("id", "first_frame", "last_frame", "num_instances")
+TRACK_COLUMNS = ("id", "first_frame", "last_frame", "num_instances")
 
 
 class TrackLedger:
@@ -34,7 +34,7 @@ class TrackLedger:
 
         Args:
             images: columns index, frame_index. instances: id, track_id.
-            tracks: all columns; None where the commit record names none.
+            tracks: `TRACK_COLUMNS`; None where the commit record names none.
         """
         frames = images["frame_index"].to_numpy(zero_copy_only=False).astype(np.float64)
         if tracks is None and self._wanted and np.isfinite(frames).any():
@@ -54,7 +54,7 @@ class TrackLedger:
         if tracks is None:
             return
         mine = set(ids.tolist())
-        for name, *numbers in zip(*(tracks[column].to_pylist() for column in _COLUMNS), strict=True):
+        for name, *numbers in zip(*(tracks[column].to_pylist() for column in TRACK_COLUMNS), strict=True):
             if name in self._said:
                 report.add("doubled", where, f"track {name} is there more than once")
             if name not in mine:

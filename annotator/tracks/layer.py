@@ -166,9 +166,9 @@ class _Pass:
 
     def _commit(self, shard: int, found: dict[str, _Followed]) -> None:
         record = self._records[shard]
-        instances = self._run.rows_of(record, "instances")
+        instances = self._run.proven_rows_of(record, "instances")
         ids, tracks = instances["id"].to_numpy(), instances["track_id"].fill_null(-1).to_numpy().copy()
-        standing = self._run.rows_of(record, "tracks") if "tracks" in record.files else None
+        standing = self._run.proven_rows_of(record, "tracks") if "tracks" in record.files else None
         begun = [] if standing is None else [
             row for row in standing.to_pylist() if row["video_uri"] not in found
         ]  # fmt: skip
@@ -186,7 +186,7 @@ class _Pass:
             return
         place = instances.schema.get_field_index("track_id")
         instances = instances.set_column(place, instances.schema.field(place), column)
-        images = self._run.rows_of(record, "images")
+        images = self._run.proven_rows_of(record, "images")
         writer = ShardWriter(self._run.place, shard, record.generation + 1)
         outcome = writer.commit(images, instances, record.stats, rows)
         if not outcome.won and outcome.record.files.keys() != {"images", "instances", "tracks"}:

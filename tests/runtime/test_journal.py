@@ -100,3 +100,14 @@ def test_a_disk_that_fails_here_stops_nothing(tmp_path):
     (tmp_path / "logs").write_text("not a folder")
     with Journal(tmp_path, 10, 0) as log:
         log.hear(Progress(0, 1, committed=True))
+
+
+@pytest.mark.parametrize(
+    "damage", [{"images": "6"}, {"written_at": [1]}, {"deaths": float("inf")}, {"rate": None}]
+)
+def test_what_holds_no_figures_is_no_sign_of_life(tmp_path, damage) -> None:
+    with Journal(tmp_path, 1, 0):
+        pass
+    (sign,) = (tmp_path / "logs").glob("*.life.json")
+    sign.write_text(json.dumps(json.loads(sign.read_bytes()) | damage))
+    assert read_lives(tmp_path) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -112,6 +114,21 @@ def test_only_the_error_rows_are_made_anew(retried):
     assert {row["id"] >> 12 for row in after if row["bbox"][0] == 101.0} == BAD
     assert verify(retried.path).ok
     assert summarise(retried.path).error == 0
+
+
+def test_no_generation_is_made_of_rows_that_are_not_what_was_committed(retried):
+    """They would stand under a hash of their own from then on, and nothing could tell."""
+    path = retried.path / standing_record(retried.path, 0).files["instances"].name
+    whole = path.read_bytes()
+    table = pq.read_table(path)
+    area = table.schema.get_field_index("area")
+    pq.write_table(table.set_column(area, table.schema.field(area), pa.array([7.0] * len(table))), path)
+    with pytest.raises(RunFailed, match=r"content is not what was committed.*annotator verify"):
+        retried.retry()
+    path.write_bytes(whole)
+    retried.provenance = replace(retried.provenance, pose_model=ModelRecord("m", "ef" * 32))
+    with pytest.raises(RunFailed, match=r"are of another run .pose_model differ.; `annotator verify`"):
+        retried.retry()
 
 
 def test_until_the_sweep_verify_says_that_readers_of_the_folder_would_see_double(retried):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from annotator.errors import ItemError, RunFailed
 from annotator.store.commit import ShardWriter
 from annotator.store.leftovers import sweep
-from annotator.store.records import record_name
+from annotator.store.records import record_name, standing_record
 from annotator.store.snapshot import Snapshot
 from annotator.store.verify import verify
 from annotator.tracks import layer
@@ -111,6 +114,18 @@ def test_rows_that_cannot_be_read_end_a_pass(film_run, walkers):
         follow_run(made.open())
 
 
+def test_no_tracks_are_put_on_rows_that_are_not_what_was_committed(film_run, walkers):
+    made = film_run([walkers(20, CROSSING)]).commit()
+    record = standing_record(made.path, 0)
+    path = made.path / record.files["images"].name
+    pq.write_table(pq.read_table(path), path, compression="none")
+    entry = replace(record.files["images"], bytes=path.stat().st_size)
+    record = replace(record, files={**record.files, "images": entry})
+    (made.path / record_name(0)).write_bytes(record.to_json())
+    with pytest.raises(RunFailed, match="content is not what was committed"):
+        follow(made)
+
+
 def test_a_record_that_another_driver_put_aside_ends_a_pass_in_words(film_run, walkers):
     made = film_run([walkers(20, CROSSING)]).commit()
     (made.path / record_name(0)).unlink()
@@ -201,3 +216,11 @@ def test_verify_sees_a_track_that_its_instances_do_not_bear_out(film_run, walker
     ShardWriter(made.path, 1, 2).commit(images, wrong, {}, tracks)
     sweep(made.path)
     assert verify(made.path).counts == {"doubled": 1, "mismatch": 2}
+
+
+def test_verify_names_a_table_of_something_else_in_the_place_of_tracks(film_run, walkers):
+    made = film_run([walkers(20, CROSSING)]).commit()
+    follow(made)
+    tracks, images = (next((made.path / table).glob("s000000-*")) for table in ("tracks", "images"))
+    tracks.write_bytes(images.read_bytes())
+    assert {"damaged", "orphan"} <= verify(made.path).counts.keys()
