@@ -123,33 +123,40 @@ def pull(run: RunArgument, database_dir: DatabaseDir = None, as_json: AsJson = F
     from annotator.review.pull import pull as pull_reviews
 
     pulled = pull_reviews(*_opened(run, database_dir))
-    again, added = pulled.send_back, pulled.of_nobody
+    again, drawn = pulled.send_back, pulled.of_nobody
     if as_json:
         plain = {
             "layer": pulled.layer and str(pulled.layer),
             "send_back": again.manifest and str(again.manifest),
             "send_back_images": again.images,
             "send_back_without_copy": again.without_copy,
-            "of_nobody": added.labels,
-            "of_nobody_in": added.pictures,
+            "of_nobody": drawn.labels,
+            "of_nobody_in": drawn.pictures,
         }
         print_json(asdict(pulled) | plain)
         return
     if pulled.layer is None:
         print(f"{run}: nothing new")
     else:
-        print(f"{pulled.layer}: {pulled.decided:,} people decided, {pulled.corrected:,} corrected")
+        print(
+            f"{pulled.layer}: {pulled.decided:,} people decided, {pulled.corrected:,} corrected, "
+            f"{pulled.added:,} added"
+        )
     if pulled.decisions:
         print(
             "  in all: " + ", ".join(f"{count:,} {name}" for name, count in sorted(pulled.decisions.items()))
         )
     if pulled.broken:
         print(f"  {pulled.broken:,} corrections cannot be read: vertices were added or removed (flag broken)")
-    if added.labels:
+    if drawn.labels:
         print(
-            f"  {added.labels:,} boxes, skeletons or lines that were added in the App belong to nobody "
-            f"predicted, and stay there: in {_some(added.pictures)}. People cannot be added in review; send "
-            "such pictures back, or add them in another tool after the export"
+            f"  {drawn.labels:,} boxes, skeletons or lines that were drawn in the App belong to nobody, and "
+            f"stay there: in {_some(drawn.pictures)}. Add a person (Alt+P) makes people of boxes"
+        )
+    if pulled.unplaced:
+        print(
+            f"  {len(pulled.unplaced):,} people were added of whom no joint was placed yet; they stay in the "
+            f"App: in {_some(pulled.unplaced)}. Drag their joints (Alt+E), or delete their lines"
         )
     if again.manifest is not None:
         print(f"  {again.images:,} images to annotate again: annotator run {again.manifest} --out AGAIN")

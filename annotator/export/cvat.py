@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-
 from annotator.export.exported import Exported
 from annotator.export.pictures import Person, Picture, pictures
+from annotator.pose.standing import standing
 from annotator.skeletons import Skeleton
 from annotator.store.atomic import atomic_text
 from annotator.store.reader import Run
@@ -27,14 +26,6 @@ _FIRST_ID = 1_000_000_000
 
 # One of these makes the whole file unreadable: XML 1.0 takes them in no spelling.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-# Where joints stand in the drawing by which CVAT shows a skeleton, in percent; others go on a circle.
-_PLACES = {
-    "nose": (50, 10), "left_eye": (54, 7), "right_eye": (46, 7), "left_ear": (58, 9), "right_ear": (42, 9),
-    "left_shoulder": (64, 24), "right_shoulder": (36, 24), "left_elbow": (72, 39), "right_elbow": (28, 39),
-    "left_wrist": (76, 53), "right_wrist": (24, 53), "left_hip": (59, 54), "right_hip": (41, 54),
-    "left_knee": (60, 75), "right_knee": (40, 75), "left_ankle": (61, 95), "right_ankle": (39, 95),
-}  # fmt: skip
 
 
 def write_cvat(run: Run, path: str | Path, *, min_score: float = 0.0) -> Exported:
@@ -105,11 +96,8 @@ def _meta(skeleton: Skeleton) -> str:
 
 
 def _svg(skeleton: Skeleton) -> str:
-    count = len(skeleton)
-    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    circle = np.stack([50 + 42 * np.sin(angles), 50 - 42 * np.cos(angles)], 1).round(1).tolist()
-    known = all(name in _PLACES for name in skeleton.keypoints)
-    places = [_PLACES[name] if known else circle[n] for n, name in enumerate(skeleton.keypoints)]
+    # In percent of the drawing.
+    places = (100 * standing(skeleton)).round(1).tolist()
     lines = [
         f'<line x1="{places[a][0]}" y1="{places[a][1]}" x2="{places[b][0]}" y2="{places[b][1]}" '
         f'data-type="edge" data-node-from="{a + 1}" data-node-to="{b + 1}" stroke-width="0.5"></line>'

@@ -37,7 +37,7 @@ class RunWithout(View):
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown:
             raise UserError(f"--drop {', '.join(unknown)}: choose from {', '.join(KINDS)}")
-        if any(people["person_score"].null_count for people in run.instances(["person_score"])):
+        if any(_unknown(people, decided) for people in run.instances(["id", "person_score"])):
             raise UserError(f"--drop: the rows of {run.place} have no signals that tell whom to leave out")
         self._columns = tuple(column for kind in KINDS if kind in kinds for column in KINDS[kind])
         super().__init__(run, instances=("id", *self._columns))
@@ -55,6 +55,12 @@ class RunWithout(View):
         keep = ~flagged(batch, self._columns) | np.isin(batch["id"].to_numpy(), self._decided)
         self.left_out += int((~keep).sum())
         return batch.filter(pa.array(keep))
+
+
+def _unknown(people: pa.RecordBatch, decided: Collection[int]) -> bool:
+    """Whether the signals of somebody are missing of whom nobody has said anything."""
+    without = people.filter(people["person_score"].is_null())["id"].to_pylist()
+    return not set(without) <= set(decided)
 
 
 def flagged(people: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:

@@ -24,8 +24,8 @@ from annotator.quality.shown import CONFIDENT
 from annotator.report.drawing import HALO, draw_people
 from annotator.skeletons import Skeleton
 from annotator.store.atomic import atomic_path
+from annotator.store.person_ids import is_added, item_of
 from annotator.store.reader import Run
-from annotator.store.schema import PERSON_BITS
 from annotator.tracks.films import Film, films_of, is_followed
 
 if TYPE_CHECKING:
@@ -142,12 +142,13 @@ class _Frames:
     def people(self, index: int, followed: bool) -> list[dict]:
         """Those of item `index` to draw, by their tracks or else their boxes; ask in ascending order."""
         found = []
-        while self._next is not None and self._next["id"] >> PERSON_BITS <= index:
+        while self._next is not None and item_of(self._next["id"]) <= index:
             row = self._next
             self._next = next(self._rows, None)
-            if row["id"] >> PERSON_BITS < index:
+            if item_of(row["id"]) < index:
                 continue
             sure = row["track_id"] is not None if followed else row["bbox_score"] >= CONFIDENT
+            sure |= is_added(row["id"])
             if row["score"] < self._min_score:
                 self.below_score += 1
             elif sure:

@@ -23,6 +23,23 @@ def extent(keypoints: np.ndarray) -> np.ndarray:
     return xyxy_to_xywh(np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1))
 
 
+def box_around(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The box of a person of whom only joints are known: their extent, some more on each side, in the image.
+
+    A tenth of the longer side, and 8 pixels at least: heads and feet go on beyond their joints.
+
+    Args:
+        joints: (K, 2) pixels, one or more. size: (width, height) of the image.
+
+    Returns:
+        (4,) float64 [x, y, w, h], pixels.
+    """
+    x, y, w, h = extent(np.asarray(joints)[None])[0]
+    margin = max(max(w, h) / 10, 8.0)
+    corners = np.array([[x - margin, y - margin], [x + w + margin, y + h + margin]])
+    return xyxy_to_xywh(np.clip(corners, 0, size).ravel())
+
+
 def usable(boxes: np.ndarray) -> np.ndarray:
     """Which [x1, y1, x2, y2] boxes (N, 4) are finite and have a positive width and height: (N,) bool."""
     boxes = np.asarray(boxes)

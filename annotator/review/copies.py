@@ -11,7 +11,7 @@ import numpy as np
 
 from annotator.errors import UserError
 from annotator.media.rows import ROW_COLUMNS, Sources
-from annotator.review.identifiers import image_of
+from annotator.store.person_ids import item_of
 from annotator.store.reader import Run
 from annotator.store.review_folder import copies_folder, other_copies
 
@@ -99,7 +99,7 @@ def _worst(run: Run, risk: np.ndarray) -> dict[int, float]:
     for batch in run.instances(["id"]):
         of = np.nan_to_num(risk[begin : begin + batch.num_rows]).tolist()
         for person, value in zip(batch["id"].to_pylist(), of, strict=True):
-            place = image_of(person)
+            place = item_of(person)
             worst[place] = max(value, worst.get(place, 0.0))
         begin += batch.num_rows
     return worst

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from annotator.review.fields import DECISION, KEYPOINT_LIST, KEYPOINTS
-from annotator.review.identifiers import image_of, person_of
+from annotator.review.identifiers import person_of
+from annotator.store.person_ids import item_of
 
 # Why a person is rejected; the first is what the App offers first. Free text is kept as it is.
 REASONS = (
@@ -145,7 +146,7 @@ def _set(dataset: Any, people: Iterable[int], values: dict[str, Any]) -> int:
     assert values.keys() <= DECISION.keys()
     of_image: dict[int, list[int]] = defaultdict(list)
     for person in people:
-        of_image[image_of(person)].append(person)
+        of_image[item_of(person)].append(person)
     # Whoever judges somebody now has seen the prediction that the last load renewed.
     judged = {**values, "stale": None}
     change = {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in judged.items()}
@@ -180,7 +181,7 @@ def _update(
 
 def _visible_set(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int]]]:
     """Of each person: the visibilities set before, `UNSET` where nobody set any."""
-    places = list({image_of(person) for person in people})
+    places = list({item_of(person) for person in people})
     wanted = {f"{KEYPOINT_LIST}.{name}": 1 for name in ("person", "visible", "visible_set")}
     for document in dataset._sample_collection.find({"index": {"$in": places}}, wanted):
         for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():

@@ -166,17 +166,17 @@ def _people(
         if extras.doubtful[n]:
             shared["doubtful"] = True
         of_image.boxes.append(
-            _label(identifiers.of(Kind.BOX, person), "Detection", shared)
+            label_of(identifiers.of(Kind.BOX, person), "Detection", shared)
             | {"bounding_box": boxes[n], "confidence": box_scores[n], "score": scores[n]}
         )
         of_image.keypoints.append(
-            _label(identifiers.of(Kind.KEYPOINTS, person), "Keypoint", shared)
+            label_of(identifiers.of(Kind.KEYPOINTS, person), "Keypoint", shared)
             | {"points": labelled[n], "confidence": confidence[n], "visible": visible[n]}
             | {name: values[n] for name, values in others.items() if values[n] is not None}
         )
         pose = [line[n] for line in lines]
         of_image.poses.append(
-            _label(identifiers.of(Kind.POSE, person), "Polyline", shared)
+            label_of(identifiers.of(Kind.POSE, person), "Polyline", shared)
             | {"points": pose, "closed": False, "filled": False, "drawn": pose}
         )
         if (risk := others["risk"][n]) is not None:
@@ -184,7 +184,8 @@ def _people(
     return found
 
 
-def _label(identifier: Any, kind: str, shared: Document) -> Document:
+def label_of(identifier: Any, kind: str, shared: Document) -> Document:
+    """What every label of a person has; `kind` is FiftyOne's class, `shared` what the others have too."""
     return {"_id": identifier, "_cls": kind, "attributes": {}, "tags": [], "label": "person", **shared}
 
 

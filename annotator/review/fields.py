@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from annotator.skeletons import Skeleton
 from annotator.store.schema import INSTANCES
 
 BOXES = "people"
@@ -18,6 +19,8 @@ TRUTH_KEYPOINTS = "truth_keypoints"
 # What a sample has of the ground truth, if there is one.
 TRUTH = (TRUTH_BOXES, TRUTH_KEYPOINTS, "missed_people")
 
+# The labels of people, and what FiftyOne calls the list of them in each field.
+LISTS = {BOXES: "detections", KEYPOINTS: "keypoints", POSES: "polylines"}
 # Where the labels of one field stand in a sample's document.
 BOX_LIST = f"{BOXES}.detections"
 KEYPOINT_LIST = f"{KEYPOINTS}.keypoints"
@@ -39,6 +42,8 @@ DECISION = {
     "edited_by": "str",
     "edited_at": "datetime",
 }
+# On the keypoints of somebody whom a reviewer added.
+ADDED = {"added_by": "str", "added_at": "datetime"}
 # What a load says about a decision that was made on other rows than today's.
 AGED = {"stale": "bool", "gone": "bool"}
 
@@ -47,7 +52,7 @@ _SAMPLE = {
     "index": "int", "image_id": "int", "file_name": "str", "uri": "str", "status": "str", "shard": "int",
     "num_people": "int", "risk": "float", "missed_people": "int", "error_stage": "str", "error_kind": "str",
     "error_message": "str", "video_uri": "str", "frame_index": "int", "time": "float",
-    "loaded_at": "datetime",
+    "loaded_at": "datetime", "added": "ints",
 }  # fmt: skip
 
 # Columns of a row that have a place of their own, or no meaning for a reviewer.
@@ -100,12 +105,13 @@ def declare(dataset: Any, truth: bool) -> None:
         labels |= {TRUTH_BOXES: fo.Detections, TRUTH_KEYPOINTS: fo.Keypoints}
     wanted = dict(_SAMPLE)
     wanted |= {
-        f"{KEYPOINT_LIST}.{name}": kind for name, kind in (_PERSON | signals() | DECISION | AGED).items()
+        f"{KEYPOINT_LIST}.{name}": kind
+        for name, kind in (_PERSON | signals() | DECISION | ADDED | AGED).items()
     }
     wanted |= {f"{KEYPOINT_LIST}.visible": "ints"}
     wanted |= {f"{path}.person": "int" for path in (BOX_LIST, POSE_LIST)}
     wanted |= {f"{path}.{DOUBTFUL}": "bool" for path in PERSON_LISTS}
-    wanted |= {f"{BOX_LIST}.score": "float", f"{POSE_LIST}.drawn": "lines"}
+    wanted |= {f"{BOX_LIST}.score": "float", f"{BOX_LIST}.drawn": "floats", f"{POSE_LIST}.drawn": "lines"}
     if truth:
         wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}
     if wanted.keys() <= dataset.get_field_schema(flat=True).keys():
@@ -133,6 +139,14 @@ def sortable(truth: bool) -> Iterable[str]:
     if not truth:
         names.pop("oks")
     yield from (f"{KEYPOINT_LIST}.{name}" for name in names)
+
+
+def skeleton_of(dataset: Any) -> Skeleton:
+    """Names and edges of the joints, as `dress` left them; mirrored joints and sigmas are not kept there."""
+    kept = dataset.default_skeleton
+    joints = len(kept.labels)
+    edges = tuple((a, b) for a, b in kept.edges)
+    return Skeleton(dataset.name, tuple(kept.labels), edges, tuple(range(joints)), (0.0,) * joints)
 
 
 def dress(dataset: Any, run: Any, truth: bool) -> None:

@@ -10,8 +10,6 @@ from enum import IntEnum
 
 from bson import ObjectId
 
-from annotator.store.schema import PERSON_BITS
-
 
 class Kind(IntEnum):
     """What an identifier stands for. Its number is a sample's place in the plan, else the person's id."""
@@ -45,13 +43,8 @@ class Identifiers:
 
 
 def person_of(identifier: str | ObjectId) -> int | None:
-    """The person that a label belongs to; None for a label that is not of a predicted person."""
+    """The person that a label belongs to; None for a label that is not of a person of the run."""
     raw = ObjectId(identifier).binary
     if raw[3] not in PERSON_KINDS:
         return None
     return int.from_bytes(raw[4:], "big", signed=True)
-
-
-def image_of(person: int) -> int:
-    """The place in the plan of a person's image."""
-    return person >> PERSON_BITS

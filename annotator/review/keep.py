@@ -5,25 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.review.documents import Document
-from annotator.review.fields import DECISION, DOUBTFUL, TRUTH
+from annotator.review.fields import DECISION, DOUBTFUL, LISTS, TRUTH
 from annotator.review.mirror import dragged
 from annotator.review.nobody import is_of_nobody
 from annotator.review.tags import renewed
+from annotator.store.person_ids import is_added
 
 # Pixels: a joint that moved no further looks the same. Another card or number of threads rounds otherwise.
 _NEAR = 0.5
-
-# What FiftyOne calls the labels in each field.
-_INNER = {"people": "detections", "keypoints": "keypoints", "poses": "polylines"}
 
 
 def kept(old: Document, new: Document) -> Document:
     """The fields to set on a sample that is there already.
 
     Decisions and set visibilities move to the new keypoints of the same person, tags to its new labels, and
-    vertices that somebody dragged stay where they were left. Where the new prediction looks other than the
-    one that was decided on, the person is marked `stale`; a decided person that is no longer predicted stays,
-    marked `gone`. A ground truth of before goes where there is none now.
+    vertices that somebody dragged stay where they were left, as do people whom somebody added. Where the new
+    prediction looks other than the one that was decided on, the person is marked `stale`; a decided person
+    that is no longer predicted stays, marked `gone`. A ground truth of before goes where there is none now.
 
     Args:
         old: the sample as it is in the database, whole. new: from `documents.documents`.
@@ -31,7 +29,7 @@ def kept(old: Document, new: Document) -> Document:
     changes = {name: value for name, value in new.items() if name not in ("_id", "tags")}
     changes |= {name: None for name in TRUTH if name in old and name not in new}
     changes["tags"] = renewed(old.get("tags") or (), new["tags"])
-    before = {label["_id"]: label for label in _labels(old, "keypoints") if not is_of_nobody(label)}
+    before = {label["_id"]: label for label in _labels(old, "keypoints") if not _is_kept(label)}
     lines_before, boxes_before = _by_person(old, "poses"), _by_person(old, "people")
     keypoints = [dict(label) for label in new["keypoints"]["keypoints"]]
     poses = list(new["poses"]["polylines"])
@@ -58,9 +56,9 @@ def kept(old: Document, new: Document) -> Document:
             # Either may have been deleted in the App.
             poses += [line] if line is not None else []
             boxes += [box] if box is not None else []
-    # Somebody added them: they belong to nobody predicted, as `pull` says.
+    # Somebody drew or added them: no prediction renews them.
     for name, labels in (("keypoints", keypoints), ("poses", poses), ("people", boxes)):
-        labels += filter(is_of_nobody, _labels(old, name))
+        labels += filter(_is_kept, _labels(old, name))
     changes["keypoints"] = {"_cls": "Keypoints", "keypoints": keypoints}
     changes["poses"] = {"_cls": "Polylines", "polylines": poses}
     changes["people"] = {"_cls": "Detections", "detections": boxes}
@@ -78,6 +76,11 @@ def alike(one: Document, other: Document, size: tuple[int, int]) -> bool:
         return False
     pixels = [np.array(label["points"], np.float64) * size for label in (one, other)]
     return np.allclose(*pixels, rtol=0, atol=_NEAR, equal_nan=True)
+
+
+def _is_kept(label: Document) -> bool:
+    """Whether it is of nobody predicted."""
+    return is_of_nobody(label) or is_added(label["person"])
 
 
 def _decided(label: Document) -> bool:
@@ -109,7 +112,7 @@ def _redrawn(line: Document | None, new: Document) -> Document:
 
 def _labels(document: Document, name: str) -> list[Document]:
     """The labels of a sample's people, skeletons or lines; somebody may have emptied the field."""
-    return (document.get(name) or {}).get(_INNER[name]) or []
+    return (document.get(name) or {}).get(LISTS[name]) or []
 
 
 def _by_person(document: Document, name: str) -> dict[int, Document]:

@@ -42,7 +42,7 @@ def retype(dataset: Any) -> None:
 
 
 def as_today(sample: Document, predicted: Mapping[int, list], mirror: Mirror) -> Document:
-    """A sample as layout 4 keeps it: with its lines as they were drawn, which 1 to 3 keep as a checksum.
+    """A sample as layout 4 and later keep it: with lines as they were drawn, which 1 to 3 keep as a checksum.
 
     They were drawn from the keypoints beside them, which lack joints with v = 0. Those are where the line has
     them now if nobody dragged them, else where they are predicted. Where the checksum is of neither, the run

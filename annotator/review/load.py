@@ -18,6 +18,7 @@ from typing import Any
 
 from annotator.errors import UserError
 from annotator.review import annotation, copies, fields, layout, plugin_folder, views
+from annotator.review.added import bring_back
 from annotator.review.documents import Document, Extras, documents
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.identifiers import Identifiers
@@ -27,6 +28,7 @@ from annotator.review.tags import tags_of
 from annotator.review.truth import RunTruth, read_truth
 from annotator.review.workplace import Workplace, dataset_name, datasets_of
 from annotator.review.writing import Writer, check
+from annotator.store import reviews
 from annotator.store.reader import Run
 from annotator.store.review_folder import run_key
 from annotator.store.snapshot import Snapshot
@@ -45,6 +47,7 @@ class Loaded:
         left_out: frames and pictures that no browser shows and that are beyond the limit of copies.
         unreadable: pictures whose source is gone or changed, so that no copy could be made.
         matched: images found in the ground truth; None without one.
+        brought_back: people whom reviewers added, as layers have them, who were not in this database.
         no_truth: why the ground truth of an earlier load is not shown any more; None if it is, or was not.
         seconds: it took.
     """
@@ -57,6 +60,7 @@ class Loaded:
     left_out: int
     unreadable: int
     matched: int | None
+    brought_back: int
     no_truth: str | None
     seconds: float
 
@@ -70,7 +74,7 @@ def load(
 ) -> Loaded:
     """Load a run, finished or not, into its dataset; again, after it went on, to renew what changed.
 
-    Memory: one shard, two batches of samples, and some 20 bytes a person.
+    Memory: one shard, two batches of samples, some 20 bytes a person, and the people whom reviewers added.
 
     Args:
         gt: COCO keypoint file to show beside the predictions; None keeps that of an earlier load while it
@@ -123,6 +127,7 @@ def load(
         annotation.prepare(dataset)
         dataset.info["annotator"] = state | {"counts": done.counts()}
         dataset.save()
+    brought_back = bring_back(dataset, reviews.read_added(run).values(), run.skeleton)
     counts = dataset.info["annotator"]["counts"]
     return Loaded(
         dataset=dataset.name,
@@ -133,6 +138,7 @@ def load(
         left_out=counts["left_out"],
         unreadable=counts["unreadable"],
         matched=truth.matched if truth else None,
+        brought_back=brought_back,
         no_truth=no_truth,
         seconds=time.monotonic() - began,
     )

@@ -7,7 +7,8 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from annotator.review import decisions
+from annotator.errors import UserError
+from annotator.review import added, decisions
 from annotator.store.reviews import ACCEPTED, REJECTED, SENT_BACK
 
 SCOPES = {
@@ -121,6 +122,29 @@ class SetVisibility(_Operator):
         return {"people": count}
 
 
+class AddPerson(_Operator):
+    """Add somebody whom the run did not find to the open image, and show her line to be dragged."""
+
+    name_, label_, icon_ = "add_person", "Add a person", "person_add"
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        if not ctx.current_sample:
+            ctx.ops.notify("Open the image first: a person is added to the open one", "warning")
+            return {"people": 0}
+        sample = ctx.current_sample
+        if getattr(ctx.view, "_is_patches", False):
+            (sample,) = ctx.view.select(sample).values("sample_id")
+        try:
+            people = added.add_people(ctx.dataset, sample)
+        except UserError as error:
+            ctx.ops.notify(str(error), "warning")
+            return {"people": 0}
+        ctx.ops.notify("Drag the joints to their places: only those that were placed count", "success")
+        ctx.ops.reload_samples()
+        ctx.trigger("@pose-annotator/review/correct_joints")
+        return {"people": len(people)}
+
+
 class NextPerson(_Operator):
     """Open the next image with somebody undecided."""
 
@@ -130,7 +154,7 @@ class NextPerson(_Operator):
         _go_on(ctx, skip=True, one_by_one=bool(ctx.selected_labels))
 
 
-OPERATORS = (Accept, Reject, SendBack, ClearDecision, SetVisibility, NextPerson)
+OPERATORS = (Accept, Reject, SendBack, ClearDecision, SetVisibility, AddPerson, NextPerson)
 
 
 def _people(ctx: Any, scope: str) -> tuple[list[int], bool]:

@@ -20,7 +20,16 @@ _KEYS = """
 | Alt+C | clear the decision |
 | Alt+N | next undecided |
 | Alt+E | correct joints |
+| Alt+P | add a person |
 """
+
+
+_BUTTONS = (
+    ("accept", "Accept"),
+    ("send_back", "Send back"),
+    ("add_person", "Add a person"),
+    ("next_person", "Next"),
+)
 
 
 class ReviewPanel(foo.Panel):
@@ -57,7 +66,7 @@ class ReviewPanel(foo.Panel):
         panel = types.Object()
         panel.md(ctx.panel.get_state("text") or "", name="text")
         buttons = panel.h_stack("buttons", gap=2)
-        for name, label in (("accept", "Accept"), ("send_back", "Send back"), ("next_person", "Next")):
+        for name, label in _BUTTONS:
             buttons.btn(name, label=label, on_click=f"@pose-annotator/review/{name}")
         for name, label in (("reject", "Reject"), ("set_visibility", "Set visibility")):
             buttons.btn(name, label=label, on_click=f"@pose-annotator/review/{name}", prompt=True)

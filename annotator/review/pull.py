@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,17 +12,19 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
-from annotator.review.decisions import UNSET
+from annotator.review.corrected import corrected, iso, last_hand
 from annotator.review.documents import Document
 from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
 from annotator.review.layout import as_today, check_layout
-from annotator.review.mirror import Mirror, dragged, mirror_of, to_fractions, to_pixels
+from annotator.review.mirror import Mirror, mirror_of, to_fractions
 from annotator.review.nobody import OfNobody, is_of_nobody, labels_of_nobody
+from annotator.review.pull_added import of_added
 from annotator.review.send_back import SendBack, write_manifest
 from annotator.review.workplace import Workplace, datasets_of
 from annotator.store import reviews
+from annotator.store.person_ids import is_added
 from annotator.store.reader import Run
 from annotator.store.reviews import Review, as_float32
 from annotator.store.snapshot import Snapshot
@@ -38,10 +39,11 @@ class Pulled:
 
     Attributes:
         layer: the new file; None when nothing was new.
-        new: rows in it. decided, corrected: of them.
+        new: rows in it. decided, corrected, added: of them; `added` are of people whom reviewers added.
         decisions: people by decision, all layers together.
         broken: corrections that cannot be read, in the new layer.
-        of_nobody: what was added in the App, which is no correction of anybody predicted.
+        of_nobody: what was drawn in the App, which is no correction of anybody.
+        unplaced: file names of pictures with people who were added, and none of whose joints was placed.
         send_back: the images to annotate again.
     """
 
@@ -49,9 +51,11 @@ class Pulled:
     new: int
     decided: int
     corrected: int
+    added: int
     decisions: dict[str, int]
     broken: int
     of_nobody: OfNobody
+    unplaced: tuple[str, ...]
     send_back: SendBack
 
 
@@ -71,10 +75,11 @@ def pull(run: Run, place: Workplace) -> Pulled:
     check_layout(dataset)
     run = Snapshot(run)
     known = [row for file in reviews.layers(run) for row in reviews.read_layer(run, file)]
-    pulled = set(known)
-    new = [row for row in _reviews(run, dataset._sample_collection, known) if row not in pulled]
+    pulled, unplaced = set(known), []
+    found = _reviews(run, dataset._sample_collection, known, unplaced)
+    new = [row for row in found if row not in pulled]
     layer = reviews.write_layer(run, new) if new else None
-    merged = reviews.merge([*known, *new])
+    merged = reviews.standing(reviews.merge([*known, *new]))
     decisions: dict[str, int] = {}
     for row in merged.values():
         if row.decision:
@@ -83,19 +88,22 @@ def pull(run: Run, place: Workplace) -> Pulled:
         layer=layer,
         new=len(new),
         decided=sum(row.time is not None for row in new),
-        corrected=sum(row.keypoints is not None for row in new),
+        corrected=sum(row.keypoints is not None and row.added_at is None for row in new),
+        added=sum(row.added_at is not None and row.corrected_at is not None for row in new),
         decisions=decisions,
         broken=sum("broken" in row.flags for row in new),
         of_nobody=labels_of_nobody(dataset._sample_collection, _CHANGED),
+        unplaced=tuple(unplaced),
         send_back=write_manifest(run, merged.values()),
     )
 
 
-def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Review]:
+def _reviews(run: Snapshot, collection: Any, known: list[Review], unplaced: list[str]) -> Iterator[Review]:
     """What the samples that somebody touched say, shard by shard.
 
     Args:
         known: what was pulled before, from any database, in the order of the layers.
+        unplaced: gets the file names of pictures as `Pulled` says.
     """
     touched = _touched(collection)
     before: dict[int, list[Review]] = defaultdict(list)
@@ -113,6 +121,8 @@ def _reviews(run: Snapshot, collection: Any, known: list[Review]) -> Iterator[Re
             size = sizes.get(document["image_id"])
             document = as_today(document, _lines(document, size, predicted, mirror), mirror)
             yield from _of_image(document, size, predicted, mirror, before)
+            if size is not None:
+                yield from of_added(document, size, mirror, before, unplaced)
 
 
 def _touched(collection: Any) -> dict[int | None, list[Any]]:
@@ -153,7 +163,7 @@ def _of_image(
 ) -> Iterator[Review]:
     poses = {pose.get("person"): pose for pose in (document.get(POSES) or {}).get("polylines") or ()}
     for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
-        if is_of_nobody(label):
+        if is_of_nobody(label) or is_added(label["person"]):
             continue
         person = label["person"]
         row, pose = predicted.get(person), poses.get(person)
@@ -163,11 +173,11 @@ def _of_image(
             correction = _correction(label, pose, row, size, mirror, flags)
         earlier = before.get(person, [])
         if correction or "broken" in flags:
-            by, at = _last_hand(label)
+            by, at = last_hand(label)
             if at is None and (same := _the_same(earlier, correction, flags)):
                 # Whoever touched the picture since then need not have touched this person.
                 by, at = same.corrected_by, same.corrected_at
-            correction |= {"corrected_by": by, "corrected_at": at or _iso(document["last_modified_at"])}
+            correction |= {"corrected_by": by, "corrected_at": at or iso(document["last_modified_at"])}
         elif earlier:
             correction = _as_predicted(label, flags, reviews.merge(earlier)[person])
         review = Review(
@@ -176,7 +186,7 @@ def _of_image(
             decision=label.get("decision"),
             reason=label.get("reason"),
             reviewer=label.get("reviewer"),
-            time=_iso(label.get("decided_at")),
+            time=iso(label.get("decided_at")),
             flags=tuple(flags),
             **correction,
         )
@@ -197,8 +207,8 @@ def _as_predicted(label: Document, flags: list[str], was: Review) -> dict[str, A
     """Who left a person as predicted after `was`, and when: a correction without joints, or nothing."""
     corrected = was.keypoints is not None or "broken" in was.flags
     since = was.corrected_at if corrected else was.latest
-    by, at = _last_hand(label)
-    decided = _iso(label.get("decided_at"))
+    by, at = last_hand(label)
+    decided = iso(label.get("decided_at"))
     if (at or "") > (since or "") and (corrected or "stale" in was.flags):
         # Joints were put back where they had been, or are as visible as predicted.
         return {"corrected_by": by, "corrected_at": at}
@@ -213,14 +223,6 @@ def _as_predicted(label: Document, flags: list[str], was: Review) -> dict[str, A
         # An earlier pull said so; without its time, flags of today would be older than it.
         return {"corrected_by": was.corrected_by, "corrected_at": was.corrected_at}
     return {}
-
-
-def _last_hand(label: Document) -> tuple[str | None, str | None]:
-    """Who moved a person's joints or set visibilities last, and when; None if unknown."""
-    moved, was_set = label.get("edited_at"), label.get("visible_at")
-    if moved is not None and (was_set is None or moved > was_set):
-        return label.get("edited_by"), _iso(moved)
-    return label.get("visible_by"), _iso(was_set)
 
 
 def _aged(label: Document, row: np.ndarray | None, size: tuple[int, int] | None) -> list[str]:
@@ -245,35 +247,17 @@ def _correction(
     flags: list[str],
 ) -> dict[str, Any]:
     """What was moved and set, and the prediction otherwise; empty when nothing was. Adds to `flags`."""
-    xy, visible, moved = row[:, :2], row[:, 2].copy(), np.zeros(len(row), bool)
-    if pose is not None:
-        now, was = mirror.to_points(pose["points"]), mirror.to_points(pose["drawn"])
-        if now is None or was is None:
-            flags.append("broken")
-            return {}
-        moved = dragged(now, was)
-        xy = np.where(moved[:, None], to_pixels(now, np.array(size)), xy)
-        # Somebody who moves a joint sees it, or knows where it is: it is labelled from now on, in the image.
-        visible[moved & (visible == 0)] = 2
-        outside = moved & ((now < 0) | (now >= 1)).any(axis=1)
-        if outside.any():
-            flags.append("outside")
-            visible[outside] = 0
-    if label.get("visible_set"):
-        wanted = np.array(label["visible_set"], np.float32)
-        visible = np.where(wanted == UNSET, visible, wanted)
-    changed = moved | (visible != row[:, 2])
-    if not changed.any():
+    found = corrected(label, pose, row, size, mirror)
+    if found is None:
+        flags.append("broken")
         return {}
-    distance = np.linalg.norm(xy - row[:, :2], axis=1)
+    if found.outside:
+        flags.append("outside")
+    if not found.changed.any():
+        return {}
+    distance = np.linalg.norm(found.xyv[:, :2] - row[:, :2], axis=1)
     return {
-        "keypoints": as_float32(np.concatenate([xy, visible[:, None]], axis=1)),
-        "moved_joints": tuple(np.flatnonzero(changed).tolist()),
-        "moved_by": as_float32(distance[changed]),
+        "keypoints": as_float32(found.xyv),
+        "moved_joints": tuple(np.flatnonzero(found.changed).tolist()),
+        "moved_by": as_float32(distance[found.changed]),
     }
-
-
-def _iso(moment: datetime.datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
+from annotator.store.added_people import RunWithAdded
 from annotator.store.reader import Run
 from annotator.store.reviews import ACCEPTED, REJECTED, Review, read
 from annotator.store.view import View
@@ -16,7 +17,7 @@ Choice = Literal["accepted", "all"]
 
 
 class ReviewedRun(View):
-    """Reads as the run does; predictions on disk stay what they are.
+    """Reads as the run does, with the people whom reviewers added; what is on disk stays what it is.
 
     "all": everybody who was not rejected, corrected where somebody was corrected. "accepted": images in which
     somebody was accepted; the accepted with their keypoints, and those who are undecided, sent back, or
@@ -38,9 +39,9 @@ class ReviewedRun(View):
         if choice not in ("accepted", "all"):
             raise UserError(f"--reviewed {choice}: choose accepted or all")
         needs = ("id", "image_id", "keypoints", "num_keypoints")
-        super().__init__(run, images=("image_id",), instances=needs)
-        self.choice = choice
         self.reviews = read(run)
+        super().__init__(RunWithAdded(run, self.reviews.values()), images=("image_id",), instances=needs)
+        self.choice = choice
         if not self.reviews:
             raise UserError(
                 f"{run.place} has no reviews yet; `annotator review pull {run.place}` brings them back"

@@ -1,4 +1,4 @@
-"""Layers of reviews: what was said of a run's people, one file a pull, merged by time when they are read."""
+"""Layers of reviews: what was said of people, one file a pull, merged by time when they are read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotator.errors import RunFailed, UserError
+from annotator.skeletons import Skeleton
 from annotator.store.durable import replace_file, write_failure
 from annotator.store.parquet import open_parquet
 from annotator.store.reader import Run
-from annotator.store.schema import METADATA_KEY, SCHEMAS, metadata, parse_metadata
+from annotator.store.schema import SCHEMAS, Provenance, metadata, parse_metadata
 
 FOLDER = "reviews"
 
@@ -25,7 +27,9 @@ FOLDER = "reviews"
 ACCEPTED, REJECTED, SENT_BACK = "accepted", "rejected", "sent back"
 
 # Flags of what was dragged; the others are of the prediction that people saw.
-_OF_CORRECTION = {"broken", "outside"}
+_OF_CORRECTION = {"broken", "outside", "deleted"}
+# Columns that earlier layers lack.
+_SINCE_1_2 = {"bbox", "added_by", "added_at"}
 # Flags of somebody with joints that nobody has seen.
 _UNSEEN = {"broken", "stale"}
 
@@ -38,7 +42,8 @@ class Review:
         instance_id, image_id: as in the run.
         decision, reason, reviewer, time: the decision; `time` is ISO 8601 in UTC: text sorts by time.
         keypoints: [x, y, v] x K in pixels, or None; with corrected_by, corrected_at, moved_joints, moved_by.
-        flags: "broken", "stale", "gone", "outside".
+        flags: "broken", "stale", "gone", "outside", "deleted".
+        bbox: [x, y, w, h] in pixels of somebody whom a reviewer added; with added_by, added_at.
     """
 
     instance_id: int
@@ -53,6 +58,14 @@ class Review:
     moved_joints: tuple[int, ...] | None = None
     moved_by: tuple[float, ...] | None = None
     flags: tuple[str, ...] = ()
+    bbox: tuple[float, ...] | None = None
+    added_by: str | None = None
+    added_at: str | None = None
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is of an added person who was taken back."""
+        return "deleted" in self.flags
 
     @property
     def says_something(self) -> bool:
@@ -107,16 +120,33 @@ def _merged(rows: list[Review]) -> Review:
         corrected.moved_joints,
         corrected.moved_by,
         tuple(sorted(flags)),
+        corrected.bbox,
+        decided.added_by,
+        decided.added_at,
     )
 
 
 def read(run: Run) -> dict[int, Review]:
-    """All layers of a run, merged; empty when nothing was pulled yet.
+    """All layers of a run, merged, without added people who were taken back; empty if nothing was pulled yet.
 
     Raises:
         RunFailed: a layer is damaged.
     """
-    return merge(row for name in layers(run) for row in read_layer(run, name))
+    return standing(merge(row for name in layers(run) for row in read_layer(run, name)))
+
+
+def standing(merged: dict[int, Review]) -> dict[int, Review]:
+    """Merged reviews without those of added people who were taken back."""
+    return {person: review for person, review in merged.items() if not review.deleted}
+
+
+def read_added(run: Run) -> dict[int, Review]:
+    """All that layers say of people whom reviewers added, merged, also of those who were taken back.
+
+    Raises:
+        RunFailed: a layer is damaged.
+    """
+    return merge(row for name in layers(run) for row in read_layer(run, name, added_only=True))
 
 
 def layers(run: Run) -> list[str]:
@@ -127,11 +157,12 @@ def layers(run: Run) -> list[str]:
     )
 
 
-def read_layer(run: Run, name: str) -> list[Review]:
-    """The rows of one layer.
+def read_layer(run: Run, name: str, added_only: bool = False) -> list[Review]:
+    """The rows of one layer, of any version 1.x.
 
     Args:
         name: as `layers` gives it.
+        added_only: those of people whom reviewers added.
 
     Raises:
         RunFailed: missing, damaged, or of another major version.
@@ -146,9 +177,12 @@ def read_layer(run: Run, name: str) -> list[Review]:
             "without one, move it away: the next `annotator review pull` brings back what its database knows"
         ) from error
     parse_metadata(table.schema, place)
-    names = [field.name for field in fields(Review)]
-    if set(names) - set(table.column_names):
+    names = [field.name for field in fields(Review) if field.name in table.column_names]
+    if {field.name for field in SCHEMAS["reviews"]} - set(names) - _SINCE_1_2:
         raise RunFailed(f"{place} is not a layer of reviews: it lacks columns")
+    if added_only:
+        added = "added_at" in names
+        table = table.filter(table["added_at"].is_valid()) if added else table.slice(0, 0)
     rows = []
     for values in table.select(names).to_pylist():
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
@@ -162,22 +196,9 @@ def write_layer(run: Run, rows: list[Review]) -> Path:
     Raises:
         UserError, RunFailed: it cannot be written.
     """
-    rows = sorted(rows, key=lambda row: row.instance_id)
-    schema = SCHEMAS["reviews"]
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
-    about = metadata(
-        "reviews",
-        skeleton=run.skeleton,
-        visibility=run.metadata["visibility"],
-        provenance=run.info.provenance,
-    )
+    table = layer_table(rows, run.skeleton, run.metadata["visibility"], run.info.provenance)
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata({METADATA_KEY: about[METADATA_KEY]}),
-        sink,
-        compression="zstd",
-        write_page_checksum=True,
-    )
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data = sink.getvalue().to_pybytes()
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
     path = run.path / FOLDER / f"{moment}-{hashlib.sha256(data).hexdigest()[:8]}.parquet"
@@ -189,6 +210,16 @@ def write_layer(run: Run, rows: list[Review]) -> Path:
     except OSError as error:
         raise write_failure(error, path) from error
     return path
+
+
+def layer_table(
+    rows: list[Review], skeleton: Skeleton, visibility: dict[str, Any], provenance: Provenance
+) -> pa.Table:
+    """Rows as a layer has them, with what the metadata of `schema.metadata` needs."""
+    rows = sorted(rows, key=lambda row: row.instance_id)
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMAS["reviews"])
+    about = metadata("reviews", skeleton=skeleton, visibility=visibility, provenance=provenance)
+    return table.replace_schema_metadata(about)
 
 
 def as_float32(values: np.ndarray) -> tuple[float, ...]:

@@ -246,11 +246,13 @@ def _sha256(entry: Any) -> Any:
 def instance_ids(index: int, people: int) -> list[int]:
     """Identifiers of the people of one image: `index << 12 | (person_index + 1)`.
 
-    Never 0, which pycocotools takes for "unmatched"; below 2**53 up to 2**41 images: exact in JavaScript.
+    Never 0, which pycocotools takes for "unmatched"; below 2**52 up to 2**40 images: exact in JavaScript.
 
     Raises:
-        ValueError: more people than an id can tell apart (4095).
+        ValueError: more people than an id can tell apart (4095), or an image from 2**40 on.
     """
+    if index >= 1 << 40:
+        raise ValueError(f"image {index}: ids of its people would be those of added people")
     if people > MAX_PEOPLE:
         raise ValueError(f"{people} people in image {index}: at most {MAX_PEOPLE} can be told apart")
     return [index << PERSON_BITS | (person + 1) for person in range(people)]

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from annotator.store import run_info
 from annotator.store.parquet import open_parquet
+from annotator.store.person_ids import items_of
 from annotator.store.records import FOLDERS
 from annotator.store.review_folder import copies_of
-from annotator.store.schema import PERSON_BITS
 from annotator.store.storage import storage_at
 
 if TYPE_CHECKING:
@@ -54,6 +54,6 @@ def check_forgotten(run_dir: str | Path, info: run_info.RunInfo | None, report: 
                 message = f"cannot be read, so reviews of forgotten items may be in it ({error})"
                 report.add("unreadable", f"reviews/{name}", message)
                 continue
-            count = int(np.isin(people >> PERSON_BITS, gone).sum())
+            count = int(np.isin(items_of(people), gone).sum())
             if count:
                 report.add("remains", f"reviews/{name}", f"{count} reviews of people of forgotten items")

@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from annotator.review.identifiers import Identifiers, Kind, image_of, person_of
+from annotator.review.identifiers import Identifiers, Kind, person_of
 from annotator.review.mirror import Mirror, mirror_of, to_fractions, to_pixels
 from annotator.skeletons import COCO_17, Skeleton
+from annotator.store.person_ids import item_of
 from annotator.store.schema import instance_ids
 
 
@@ -64,10 +65,10 @@ def test_pixels_come_back_within_a_millionth_of_the_image() -> None:
 
 def test_identifiers_name_the_person_and_are_the_same_every_time() -> None:
     a, b = Identifiers(b"abc"), Identifiers(b"abd")
-    person = instance_ids(2**41 - 1, 4000)[-1]
+    person = instance_ids(2**40 - 1, 4000)[-1]
     assert a.of(Kind.POSE, person) == Identifiers(b"abc").of(Kind.POSE, person) != b.of(Kind.POSE, person)
     assert len({a.of(kind, person) for kind in Kind}) == len(Kind)
     for kind in (Kind.BOX, Kind.KEYPOINTS, Kind.POSE, Kind.INSTANCE):
         assert person_of(str(a.of(kind, person))) == person
     assert person_of(a.of(Kind.TRUTH_BOX, person)) is None and person_of(a.of(Kind.SAMPLE, 7)) is None
-    assert image_of(person) == 2**41 - 1
+    assert item_of(person) == 2**40 - 1

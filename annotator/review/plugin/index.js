@@ -4,7 +4,10 @@
     "wrong joints", "left and right exchanged", "joints of two people", "nobody there", "same person twice",
     "too small or blurred", "other",
   ];
-  const keys = { KeyA: "accept", KeyS: "send_back", KeyC: "clear_decision", KeyN: "next_person", KeyE: "correct_joints" };
+  const keys = {
+    KeyA: "accept", KeyS: "send_back", KeyC: "clear_decision", KeyN: "next_person", KeyE: "correct_joints",
+    KeyP: "add_person",
+  };
 
   function request(event) {
     const digit = /^Digit([1-9])$/.exec(event.code);

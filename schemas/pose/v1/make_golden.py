@@ -1,7 +1,7 @@
 """Makes the golden files: a small run's rows, one of each kind. `python -m schemas.pose.v1.make_golden`.
 
 The files are part of the contract: a reader of version 1 must read them for ever. Run this again only when a
-minor version adds columns, and keep the files of the version before beside them (`golden/1.0`).
+minor version adds columns, and keep the files of the version before beside them (`golden/1.0`, `golden/1.1`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from annotator.errors import ItemError
 from annotator.items import Item
 from annotator.people import Poses, Signals
 from annotator.skeletons import COCO_17
+from annotator.store.reviews import Review, layer_table
 from annotator.store.rows import RowBuilder
 from annotator.store.schema import ModelRecord, Provenance
 from annotator.store.visibility import ScoreThresholds
@@ -24,26 +25,26 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def golden_tables() -> dict[str, pa.Table]:
-    """The tables `images` (ok, empty and two kinds of error) and `instances` (three people in one image)."""
-    rows = RowBuilder(
-        COCO_17,
-        ScoreThresholds(visible=0.3, hidden=0.05),
-        Provenance(
-            pose_model=ModelRecord("golden-pose", "ab" * 32, "golden-pose.pth", (192, 256), "45" * 32),
-            detector=ModelRecord("golden-detector", "cd" * 32, "golden-detector.pth"),
-            boxes=None,
-            config_sha256="01" * 32,
-            plan_sha256="23" * 32,
-            code_version="0.1.0",
-            second_pose_model=ModelRecord("golden-second", "ef" * 32, "golden-second.pth", (288, 384)),
-        ),
+    """The tables `images` (ok, empty and two kinds of error), `instances` (three people in one image) and
+    `reviews` (of them, and of a person who was added)."""
+    policy = ScoreThresholds(visible=0.3, hidden=0.05)
+    provenance = Provenance(
+        pose_model=ModelRecord("golden-pose", "ab" * 32, "golden-pose.pth", (192, 256), "45" * 32),
+        detector=ModelRecord("golden-detector", "cd" * 32, "golden-detector.pth"),
+        boxes=None,
+        config_sha256="01" * 32,
+        plan_sha256="23" * 32,
+        code_version="0.1.0",
+        second_pose_model=ModelRecord("golden-second", "ef" * 32, "golden-second.pth", (288, 384)),
     )
+    rows = RowBuilder(COCO_17, policy, provenance)
     rows.add(_item(0, "a/1.jpg"), (640, 480), _people())
     rows.add(_item(1, "b/1.jpg"), (480, 640), _nobody())
     rows.add(_item(2, "b/näive.jpg"), None, ItemError("decode", "truncated", "the file ends in the middle"))
     rows.add(_item(3, "b/2.jpg"), (32, 32), ItemError("pose", "exception", "RuntimeError: out of memory"))
     images, instances = rows.tables()
-    return {"images": images, "instances": instances}
+    reviews = layer_table(_reviews(), COCO_17, policy.to_dict(), provenance)
+    return {"images": images, "instances": instances, "reviews": reviews}
 
 
 def _item(index: int, file_name: str) -> Item:
@@ -107,6 +108,30 @@ def _arrays() -> tuple[np.ndarray, ...]:
         scores,
         np.array([0.5, 0.4, 0.25], np.float32),
     )
+
+
+def _reviews() -> list[Review]:
+    """A decision with a correction, one that has aged, a correction that cannot be read, an added person."""
+    joints = tuple(float(value) for n in range(17) for value in (100.25 + 10 * n, 50.5 + 20 * n, 2))
+    image, when = 1 << 52, "2026-01-01T10:0{}:00.000Z"
+    added = tuple(value if n < 30 else 0.0 for n, value in enumerate(joints))
+    return [
+        Review(
+            1, image, "accepted", None, "anna", when.format(1), joints, "anna", when.format(0), (3,), (4.5,)
+        ),
+        Review(2, image, "rejected", "nobody there", "ben", when.format(1), flags=("stale",)),
+        Review(3, image, corrected_by="ben", corrected_at=when.format(2), flags=("broken",)),
+        Review(
+            1 << 52 | 1234,
+            image,
+            keypoints=added,
+            corrected_by="anna",
+            corrected_at=when.format(4),
+            bbox=(80.25, 30.5, 130.0, 220.0),
+            added_by="anna",
+            added_at=when.format(3),
+        ),
+    ]
 
 
 def main() -> None:
