@@ -8,9 +8,8 @@ deleted.
 from __future__ import annotations
 
 import datetime
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -23,17 +22,15 @@ from annotator.pose.standing import standing_in
 from annotator.review.corrected import last_hand
 from annotator.review.decisions import reviewer
 from annotator.review.documents import Document, label_of
-from annotator.review.fields import BOXES, KEYPOINTS, LISTS, POSES, skeleton_of
+from annotator.review.fields import BOXES, KEYPOINTS, LISTS, MISSED, POSES, skeleton_of
 from annotator.review.identifiers import Identifiers, Kind
 from annotator.review.layout import LAYOUT
 from annotator.review.mirror import mirror_of, to_fractions
 from annotator.review.nobody import is_of_nobody
+from annotator.review.one_sample import change_sample, size_of
 from annotator.skeletons import Skeleton
 from annotator.store.person_ids import added_id, item_of
 from annotator.store.reviews import Review
-
-_ATTEMPTS = 5
-_PAUSE_SECONDS = 0.2
 
 
 def add_people(dataset: Any, sample_id: str, by: str | None = None) -> list[int]:
@@ -53,7 +50,7 @@ def add_people(dataset: Any, sample_id: str, by: str | None = None) -> list[int]
         raise UserError("an earlier version loaded this review: `annotator review load` renews it")
     stamp = {"added_by": by or reviewer(), "added_at": _now()}
     change = partial(_with_new, skeleton=skeleton_of(dataset), stamp=stamp)
-    added = _change(dataset, {"_id": ObjectId(sample_id)}, change)
+    added = change_sample(dataset, {"_id": ObjectId(sample_id)}, change)
     if added is None:
         raise UserError("this picture changes again and again, or is gone; try once more")
     return added
@@ -78,7 +75,7 @@ def bring_back(dataset: Any, reviews: Iterable[Review], skeleton: Skeleton) -> i
     count = 0
     for index in [sample["index"] for sample in there]:
         change = partial(_with_known, people=of_item[index], skeleton=skeleton)
-        count += len(_change(dataset, {"index": index}, change) or ())
+        count += len(change_sample(dataset, {"index": index}, change) or ())
     return count
 
 
@@ -103,10 +100,12 @@ def free_place(others: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _with_new(sample: Document, skeleton: Skeleton, stamp: Document) -> Document:
     """A sample with somebody in each box of nobody, or with somebody in a free place."""
-    size = _size(sample)
-    drawn = [_clipped(label["bounding_box"]) for label in sample[BOXES] if is_of_nobody(label)]
+    size = size_of(sample)
+    nobodys = [*filter(is_of_nobody, sample[BOXES]), *sample[MISSED]]
+    drawn = [_clipped(label["bounding_box"]) for label in nobodys]
     others = np.array([label["bounding_box"] for label in sample[BOXES]]).reshape(-1, 4)
     sample[BOXES] = [label for label in sample[BOXES] if not is_of_nobody(label)]
+    sample[MISSED] = []
     hers = [np.array(box) for box in drawn if box is not None]
     for box in hers or [free_place(others, size)]:
         person = added_id(sample["index"], sample["added"])
@@ -138,11 +137,11 @@ def _with_known(sample: Document, people: list[Review], skeleton: Skeleton) -> D
 
 def _append_review(sample: Document, review: Review, skeleton: Skeleton) -> None:
     assert review.keypoints is not None and review.bbox is not None and review.added_at is not None
-    size = np.array(_size(sample))
+    size = np.array(size_of(sample))
     xyv = np.array(review.keypoints).reshape(-1, 3)
     joints = np.column_stack([to_fractions(xyv[:, :2], size), xyv[:, 2]])
     labelled = xyv[xyv[:, 2] > 0, :2]
-    by_hand = not len(labelled) or tuple(box_around(labelled, _size(sample))) != review.bbox
+    by_hand = not len(labelled) or tuple(box_around(labelled, size_of(sample))) != review.bbox
     moment = datetime.datetime.fromisoformat(review.added_at).replace(tzinfo=None)
     stamp = {"added_by": review.added_by, "added_at": moment}
     box = np.array(review.bbox) / np.tile(size, 2)
@@ -194,47 +193,6 @@ def _is_older(sample: Document, review: Review) -> bool:
     labels = [label for label in sample[KEYPOINTS] if label.get("person") == review.instance_id]
     lines = [line for line in sample[POSES] if line.get("person") == review.instance_id]
     return not lines or all((last_hand(label)[1] or "") <= (review.corrected_at or "") for label in labels)
-
-
-def _change(dataset: Any, match: Document, change: Callable[[Document], Document | None]) -> list[int] | None:
-    """Change one sample in one step.
-
-    Args:
-        change: gets `_id`, index, metadata, the labels of people as lists, and `added`; gives them as they
-            are to be, or None to leave all as it is.
-
-    Returns:
-        Ids of the people who were added to it; None where nothing was changed.
-    """
-    from fiftyone import Sample
-
-    collection = dataset._sample_collection
-    for _ in range(_ATTEMPTS):
-        sample = collection.find_one(match)
-        if sample is None:
-            # A load that renews predictions takes a sample out and puts it back.
-            time.sleep(_PAUSE_SECONDS)
-            continue
-        before = list(sample.get("added") or ())
-        lists = {name: list((sample.get(name) or {}).get(inner) or ()) for name, inner in LISTS.items()}
-        about = {name: sample.get(name) for name in ("_id", "index", "metadata", "last_modified_at")}
-        new = change(about | lists | {"added": before.copy()})
-        if new is None:
-            return None
-        values = {name: new[name] for name in ("added", "last_modified_at")}
-        values |= {name: {"_cls": inner.capitalize(), inner: new[name]} for name, inner in LISTS.items()}
-        same = {name: sample[name] for name in ("_id", "last_modified_at")}
-        if collection.update_one(same, {"$set": values}).matched_count:
-            # The samples that this process holds are read anew.
-            Sample._reload_docs(dataset._sample_collection_name, sample_ids=[str(sample["_id"])])
-            return [person for person in new["added"] if person not in before]
-    return None
-
-
-def _size(sample: Document) -> tuple[int, int]:
-    if sample.get("index") is None or sample["metadata"] is None:
-        raise UserError("this picture has no result, or is none of the run's: nobody can be added to it")
-    return sample["metadata"]["width"], sample["metadata"]["height"]
 
 
 def _clipped(box: list[float]) -> list[float] | None:

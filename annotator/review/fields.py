@@ -14,6 +14,8 @@ from annotator.store.schema import INSTANCES
 BOXES = "people"
 KEYPOINTS = "keypoints"
 POSES = "poses"
+# Boxes that reviewers draw around people whom the detector missed, until these are added.
+MISSED = "missed"
 TRUTH_BOXES = "truth_people"
 TRUTH_KEYPOINTS = "truth_keypoints"
 # What a sample has of the ground truth, if there is one.
@@ -28,6 +30,7 @@ POSE_LIST = f"{POSES}.polylines"
 PERSON_LISTS = (BOX_LIST, KEYPOINT_LIST, POSE_LIST)
 # On all labels of somebody who is likely nobody, or somebody's double, and on nobody else.
 DOUBTFUL = "doubtful"
+MISSED_LIST = f"{MISSED}.detections"
 TRUTH_LIST = f"{TRUTH_KEYPOINTS}.keypoints"
 
 # On the keypoints of a person: what people say about it. A load writes none of these.
@@ -100,10 +103,10 @@ def declare(dataset: Any, truth: bool) -> None:
     """
     import fiftyone as fo
 
-    labels = {BOXES: fo.Detections, KEYPOINTS: fo.Keypoints, POSES: fo.Polylines}
+    labels = {BOXES: fo.Detections, KEYPOINTS: fo.Keypoints, POSES: fo.Polylines, MISSED: fo.Detections}
     if truth:
         labels |= {TRUTH_BOXES: fo.Detections, TRUTH_KEYPOINTS: fo.Keypoints}
-    wanted = dict(_SAMPLE)
+    wanted = _SAMPLE | {f"{MISSED_LIST}.person": "int"}
     wanted |= {
         f"{KEYPOINT_LIST}.{name}": kind
         for name, kind in (_PERSON | signals() | DECISION | ADDED | AGED).items()
@@ -119,6 +122,7 @@ def declare(dataset: Any, truth: bool) -> None:
     # One sample with a value in every field declares them all in one step; one by one takes seconds.
     sample = fo.Sample(filepath="/declares-fields.jpg", **{name: kind() for name, kind in labels.items()})
     lists = {BOX_LIST: fo.Detection, KEYPOINT_LIST: fo.Keypoint, POSE_LIST: fo.Polyline}
+    lists[MISSED_LIST] = fo.Detection
     if truth:
         lists[TRUTH_LIST] = fo.Keypoint
     of_label = {path: kind() for path, kind in lists.items()}
@@ -175,6 +179,7 @@ def dress(dataset: Any, run: Any, truth: bool) -> None:
                 "valueColors": decided,
             },
             {"path": POSES, "fieldColor": "#d13fd1"},
+            {"path": MISSED, "fieldColor": "#00b3a4"},
             {"path": TRUTH_KEYPOINTS, "fieldColor": "#ffffff"},
             {"path": TRUTH_BOXES, "fieldColor": "#ffffff"},
         ],

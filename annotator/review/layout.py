@@ -15,7 +15,7 @@ from annotator.review.fields import POSE_LIST
 from annotator.review.mirror import Mirror
 
 # What a dataset was loaded with; another number renews it whole.
-LAYOUT = 5
+LAYOUT = 6
 
 
 def check_layout(dataset: Any) -> None:

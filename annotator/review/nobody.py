@@ -1,18 +1,18 @@
-"""Labels that people added in the App: they belong to nobody predicted, so that no pull brings them back."""
+"""Labels that people drew in the App: they belong to nobody, so that no pull brings them back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.review.fields import BOX_LIST, KEYPOINT_LIST, POSE_LIST
+from annotator.review.fields import BOX_LIST, KEYPOINT_LIST, MISSED_LIST, POSE_LIST
 
-_LISTS = (BOX_LIST, KEYPOINT_LIST, POSE_LIST)
+_LISTS = (BOX_LIST, KEYPOINT_LIST, POSE_LIST, MISSED_LIST)
 
 
 @dataclass(frozen=True, slots=True)
 class OfNobody:
-    """What was added in the App.
+    """What was drawn in the App.
 
     Attributes:
         labels: boxes, skeletons and lines together. pictures: file names of those that they are in.
@@ -38,7 +38,7 @@ def labels_of_nobody(collection: Any, changed: dict[str, Any]) -> OfNobody:
 
 
 def is_of_nobody(label: dict[str, Any]) -> bool:
-    """Whether a label was added in the App."""
+    """Whether a label was drawn in the App."""
     return label.get("person") is None
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import fiftyone.operators as foo
+from bson import ObjectId
+from fiftyone.core.json import stringify
 from fiftyone.operators import types
 
 from annotator.errors import UserError
 from annotator.review import added, decisions
+from annotator.review.redraw import redraw
 from annotator.store.reviews import ACCEPTED, REJECTED, SENT_BACK
 
 SCOPES = {
@@ -117,6 +120,7 @@ class SetVisibility(_Operator):
         names = list(ctx.dataset.default_skeleton.labels)
         joints = [names.index(name) for name in ctx.params["joints"]]
         count = decisions.set_visibility(ctx.dataset, people, joints, int(ctx.params["visibility"]))
+        redraw(ctx.dataset, people)
         ctx.ops.notify(f"{self.label_}: {count} {'person' if count == 1 else 'people'}", "success")
         ctx.ops.reload_samples()
         return {"people": count}
@@ -141,7 +145,8 @@ class AddPerson(_Operator):
             return {"people": 0}
         ctx.ops.notify("Drag the joints to their places: only those that were placed count", "success")
         ctx.ops.reload_samples()
-        ctx.trigger("@pose-annotator/review/correct_joints")
+        document = ctx.dataset._sample_collection.find_one({"_id": ObjectId(sample)})
+        ctx.trigger("@pose-annotator/review/correct_joints", {"sample": stringify(document)})
         return {"people": len(people)}
 
 

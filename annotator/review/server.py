@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.review.fields import KEYPOINT_LIST, POSE_LIST
+from annotator.store.person_ids import is_added
 
 Scope = MutableMapping[str, Any]
 
@@ -112,10 +113,11 @@ def sign(edit: Edit) -> None:
     `last_modified_at` stays: it is the App's own version of the sample.
     """
     from bson import ObjectId
-    from fiftyone import Sample
+    from fiftyone import Sample, load_dataset
     from fiftyone.core.odm import get_db_conn
 
     from annotator.review.decisions import reviewer
+    from annotator.review.redraw import redraw
 
     samples = f"samples.{edit.dataset_id}"
     collection, of_sample = get_db_conn()[samples], {"_id": ObjectId(edit.sample_id)}
@@ -135,6 +137,9 @@ def sign(edit: Edit) -> None:
     )
     # FiftyOne writes back samples whole: the next edit must not start from one that this process holds.
     Sample._reload_docs(samples, sample_ids=[edit.sample_id])
+    dataset = get_db_conn().datasets.find_one({"_id": ObjectId(edit.dataset_id)}, {"name": 1})
+    if dataset is not None and any(map(is_added, people - {None})):
+        redraw(load_dataset(dataset["name"]), people - {None})
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from annotator.export import FORMATS
+from annotator.export.selected import selected
 from annotator.quality.signals import measured
 from annotator.review import decisions
 from annotator.review.app import app
@@ -33,7 +36,7 @@ from tests.review.browsing import (
 SIZE = (640, 480)
 LEFT_WRIST = 9
 # Each test has a picture of its own in the one dataset, and says nothing of the others.
-SHOWN, ACCEPTED, KEYED, DRAGGED, HIDDEN, REJECTED, SENT_BACK, DOUBTED = range(8)
+SHOWN, ACCEPTED, KEYED, DRAGGED, HIDDEN, REJECTED, SENT_BACK, DOUBTED, MISSED = range(9)
 
 # Somebody who waves with both arms: joints far apart, in fractions of the box.
 POSE = np.array([
@@ -45,7 +48,7 @@ POSE = np.array([
 
 @pytest.fixture(scope="module")
 def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
-    """Pictures with a person on the left and one on the right, loaded and served."""
+    """Pictures with a person on the left and one on the right, who was missed in one; loaded and served."""
     import fiftyone
 
     needs_chromium()
@@ -53,10 +56,12 @@ def review(review_home: Path, tmp_path_factory) -> Iterator[Review]:
     boxes = np.array([[40, 40, 240, 400], [360, 40, 240, 400]], float)
     keypoints = boxes[:, None, :2] + POSE * boxes[:, None, 2:]
     pictures = []
-    for n in range(DOUBTED + 1):
+    for n in range(MISSED + 1):
         path = folder / f"{n}.png"
         cv2.imwrite(str(path), np.full((SIZE[1], SIZE[0], 3), 60 + 15 * n, np.uint8))
-        people = poses_of(boxes, keypoints.astype(np.float32), scores=[0.9, 0.05 if n == DOUBTED else 0.8])
+        found = slice(1 if n == MISSED else 2)
+        scores = [0.9, 0.05 if n == DOUBTED else 0.8]
+        people = poses_of(boxes[found], keypoints[found].astype(np.float32), scores=scores[found])
         pictures.append(Picture(path.name, measured(people, COCO_17, None), size=SIZE))
     run = MadeRun(folder / "run", pictures, 2)
     run.items = [replace(item, uri=str(folder / item.file_name)) for item in run.items]
@@ -176,6 +181,15 @@ def on_screen(page, joint: np.ndarray) -> tuple[np.ndarray, float]:
     return corner + joint * SIZE * scale, float(scale)
 
 
+def drag(page, start: np.ndarray, end: np.ndarray) -> None:
+    """Press the mouse at one place of the screen and release it at another."""
+    page.mouse.move(*start)
+    page.mouse.down()
+    for part in np.linspace(0, 1, 10)[1:]:
+        page.mouse.move(*(start + part * (end - start)))
+    page.mouse.up()
+
+
 def selected_by_click(page, joint: np.ndarray) -> bool:
     """Click, and say whether a line is open for editing: a first click may come before the lines."""
     page.mouse.click(*on_screen(page, joint)[0])
@@ -201,11 +215,7 @@ def drag_left_wrist(page, review: Review, image: int, n: int) -> tuple[np.ndarra
     assert wait_for(page, lambda: selected_by_click(page, wrist))
     start, scale = on_screen(page, wrist)
     end = start + np.array([-30, 40])
-    page.mouse.move(*start)
-    page.mouse.down()
-    for part in np.linspace(0, 1, 10)[1:]:
-        page.mouse.move(*(start + part * (end - start)))
-    page.mouse.up()
+    drag(page, start, end)
     assert wait_for(page, lambda: moved(review, image, n))
     return start, end, scale
 
@@ -248,6 +258,42 @@ def test_a_dragged_joint_is_a_correction_of_that_joint_of_that_person_and_can_be
     pull(review.run.open(), review.place)
     undone = reviews.read(review.run.open())[person(DRAGGED, 1)]
     assert undone.keypoints is None and undone.corrected_by == "anna"
+
+
+def test_a_missed_person_is_added_placed_accepted_pulled_and_exported(page, review, tmp_path) -> None:
+    open_image(page, review, MISSED)
+    page.keyboard.press("Alt+KeyE")
+    page.locator('[data-cy="modal"] [data-cy="detection-mode"]').click()
+    corner, scale = on_screen(page, np.array([0.5, 0.125]))
+    drag(page, corner, on_screen(page, np.array([0.9375, 0.875]))[0])
+    assert wait_for(page, lambda: sample_of(review, MISSED).missed is not None)
+    page.keyboard.press("Alt+KeyP")
+    assert wait_for(page, lambda: len(people_of(review, MISSED)) == 2)
+    sample = sample_of(review, MISSED)
+    line, number = sample.poses.polylines[1], sample.added[0]
+    # The App shows the new line at once, ready to be dragged.
+    page.wait_for_selector(f'[data-cy="annotate-label-{line.id}"]')
+    wrist = mirror_of(COCO_17).to_points(line.points)[LEFT_WRIST]
+    assert wait_for(page, lambda: selected_by_click(page, wrist))
+    start, _ = on_screen(page, wrist)
+    drag(page, start, start + np.array([-30, 40]))
+    # The skeleton follows, so that whoever decides sees the joint.
+    assert wait_for(page, lambda: np.isfinite(people_of(review, MISSED)[1]["points"]).any())
+    open_image(page, review, MISSED)
+    page.keyboard.press("Alt+KeyA")
+    assert wait_for(page, lambda: decided(review, MISSED) == ["accepted", "accepted"])
+
+    pull(review.run.open(), review.place)
+    added = reviews.read(review.run.open())[number]
+    assert (added.added_by, added.corrected_by, added.reviewer) == ("anna",) * 3
+    assert np.allclose(added.bbox or (), [320, 60, 280, 360], atol=2 / scale)
+    FORMATS["coco"](selected(review.run.open(), reviewed="accepted").run, tmp_path / "coco.json")
+    annotations = json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    (entry,) = [one for one in annotations if one["id"] == number]
+    assert entry["num_keypoints"] == 1 and entry["bbox"] == list(added.bbox or ())
+    place = np.reshape(entry["keypoints"], (17, 3))[LEFT_WRIST]
+    wanted = wrist * SIZE - 0.5 + np.array([-30, 40]) / scale
+    assert np.allclose(place, [*wanted, 2], atol=2)
 
 
 def predicted(run, instance: int) -> list[float]:

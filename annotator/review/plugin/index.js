@@ -17,18 +17,25 @@
 
   // The App edits labels whose field is shown in the open sample, and offers no call to show one there.
   function showLines() {
-    const box = document.querySelector('[data-cy="modal"] [data-cy="checkbox-poses"]');
-    const input = box && (box.matches("input") ? box : box.querySelector("input"));
-    if (input && !input.checked) input.click();
+    for (const field of ["poses", "missed"]) {
+      const box = document.querySelector(`[data-cy="modal"] [data-cy="checkbox-${field}"]`);
+      const input = box && (box.matches("input") ? box : box.querySelector("input"));
+      if (input && !input.checked) input.click();
+    }
   }
 
+  // An open sample stays as it was opened: after a change that somebody must see at once, `sample` is the new one.
   class CorrectJoints extends window.__foo__.Operator {
     get config() {
       return new window.__foo__.OperatorConfig({ name: "correct_joints", label: "Correct joints", icon: "edit" });
     }
+    useHooks() {
+      return { refreshSample: window.__fos__.useRefreshSample() };
+    }
     async execute(context) {
       const id = context.currentSample;
       if (!id) return;
+      if (context.params.sample) context.hooks.refreshSample(context.params.sample);
       showLines();
       await new Promise((done) => setTimeout(done, 300));
       window.__foo__.executeOperator("@voxel51/operators/open_sample", { id, mode: "annotate" });
