@@ -81,6 +81,8 @@ def load(
         print(f"  {loaded.matched:,} images are in the ground truth")
     if loaded.no_truth is not None:
         print(f"  without the ground truth of the last load; --gt names another: {loaded.no_truth}")
+    if loaded.brought_back:
+        print(f"  {loaded.brought_back:,} people whom reviewers added were brought back from the reviews")
     if loaded.left_out:
         print(
             f"  {loaded.left_out:,} frames or pictures need a copy and are left out: --copies N allows more"

@@ -13,6 +13,7 @@ from annotator.export import FORMATS
 from annotator.export.doubtful import RunWithout
 from annotator.quality.signals import measured
 from annotator.skeletons import COCO_17
+from annotator.store.person_ids import added_id
 from annotator.store.reviews import Review, write_layer
 
 
@@ -125,6 +126,14 @@ def test_whom_somebody_accepted_stays(run, exported) -> None:
     )
     people, _, _ = exported(drop="phantoms,duplicates", reviewed="all")
     assert people == [0, 2]
+
+
+def test_whoever_a_reviewer_added_stays_though_no_signal_speaks_of_her(run, exported) -> None:
+    when = "2026-01-01T00:00:00Z"
+    added = {"corrected_at": when, "bbox": (1.0, 2.0, 30.0, 40.0), "added_at": when}
+    write_layer(run.open(), [Review(added_id(1), 1001, keypoints=(9.0, 9.0, 2.0) * 17, **added)])
+    people, names, _ = exported(drop="phantoms,duplicates", reviewed="all")
+    assert len(people) == 2 and names == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize("drop", ["", "phantoms"])

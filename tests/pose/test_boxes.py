@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotator.models.openmmlab.mmlab import prepare
-from annotator.pose.boxes import bbox_to_center_scale, usable, xywh_to_xyxy, xyxy_to_xywh
+from annotator.pose.boxes import bbox_to_center_scale, box_around, usable, xywh_to_xyxy, xyxy_to_xywh
 
 sides = st.floats(0.5, 4000)
 corners = st.floats(-500, 5000)
@@ -53,3 +53,10 @@ def test_no_people():
 def test_usable_boxes():
     boxes = np.array([[0, 0, 1, 1], [5, 5, 5, 9], [5, 5, 9, 4], [0, np.nan, 1, 1], [0, 0, np.inf, 1]])
     assert usable(boxes).tolist() == [True, False, False, False, False]
+
+
+def test_a_box_around_joints_is_wider_than_they_and_stays_in_the_image():
+    joints = np.array([[100, 50], [140, 250], [120, 100]])
+    assert box_around(joints, (640, 480)).tolist() == [80, 30, 80, 240]
+    assert box_around(joints, (150, 260)).tolist() == [80, 30, 70, 230]
+    assert box_around(joints[:1], (640, 480)).tolist() == [92, 42, 16, 16]

@@ -110,6 +110,38 @@ def test_what_was_dragged_is_flagged_as_its_last_correction_is() -> None:
         assert reviews.merge(order)[person(0, 0)].flags == ("outside", "stale")
 
 
+def test_a_layer_of_before_people_could_be_added_is_read(run) -> None:
+    """Golden file of version 1.1."""
+    (run.path / "reviews").mkdir()
+    golden = CONTRACT / "golden" / "1.1" / "reviews.parquet"
+    (run.path / "reviews" / "20260101T000000-0.parquet").write_bytes(golden.read_bytes())
+    found = reviews.read(run.open())
+    assert [(r.decision, r.flags, r.bbox, r.added_at) for r in found.values()] == [
+        ("accepted", (), None, None),
+        ("rejected", ("stale",), None, None),
+        (None, ("broken",), None, None),
+    ]
+    assert reviews.read_added(run.open()) == {}
+
+
+def test_an_added_person_merges_by_time_and_is_gone_once_deleted(run) -> None:
+    added = {"added_by": "anna", "added_at": "2026-01-01T08:00:00.000Z"}
+    first = replace(corrected(0, 0, "2026-01-01T09:00:00.000Z", 1), bbox=(1.0, 2.0, 3.0, 4.0), **added)
+    better = replace(corrected(0, 0, "2026-01-01T11:00:00.000Z", 2), bbox=(2.0, 3.0, 4.0, 5.0), **added)
+    accepted = decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z", **added)
+    for order in itertools.permutations([first, better, accepted]):
+        (merged,) = reviews.merge(order).values()
+        assert merged.accepted and merged.bbox == better.bbox and merged.keypoints == better.keypoints
+        assert (merged.added_by, merged.added_at) == ("anna", added["added_at"])
+    deleted = Review(
+        first.instance_id, 1000, corrected_at="2026-01-01T12:00:00.000Z", flags=("deleted",), **added
+    )
+    for order in itertools.permutations([first, accepted, deleted]):
+        assert reviews.standing(reviews.merge(order)) == {}
+    reviews.write_layer(run.open(), [first, deleted])
+    assert reviews.read(run.open()) == {} and reviews.read_added(run.open())[first.instance_id].deleted
+
+
 def test_a_damaged_layer_is_named(run) -> None:
     path = reviews.write_layer(run.open(), [decided(0, 0, "accepted", "2026-01-01T10:00:00.000Z")])
     path.write_bytes(path.read_bytes()[:-40])

@@ -23,7 +23,8 @@ from annotator.store.schema import (
 )
 from schemas.pose.v1.make_golden import golden_tables
 
-GOLDEN = {"images": "image", "instances": "instance"}
+GOLDEN = {"images": "image", "instances": "instance", "reviews": "review"}
+OLD = [("1.0", "images"), ("1.0", "instances"), *(("1.1", table) for table in GOLDEN)]
 
 
 def json_schema(name: str) -> dict:
@@ -41,10 +42,10 @@ def test_golden_file_is_read_and_made_again(table: str) -> None:
     assert json.loads(golden.schema.metadata[b"pose"]) == json.loads(made.schema.metadata[b"pose"])
 
 
-@pytest.mark.parametrize("table", GOLDEN)
-def test_files_of_version_1_0_are_read_with_null_for_what_came_later(table: str) -> None:
-    old = pq.read_table(str(CONTRACT / "golden" / "1.0" / f"{table}.parquet"))
-    assert parse_metadata(old.schema, table)["version"] == "1.0"
+@pytest.mark.parametrize(("version", "table"), OLD)
+def test_files_of_earlier_versions_are_read_with_null_for_what_came_later(version: str, table: str) -> None:
+    old = pq.read_table(str(CONTRACT / "golden" / version / f"{table}.parquet"))
+    assert parse_metadata(old.schema, table)["version"] == version
     assert follows(old.schema, table) and follows(SCHEMAS[table], table)
     new = completed(old, table)
     assert new.schema.equals(SCHEMAS[table], check_metadata=False)
@@ -86,6 +87,16 @@ def test_json_schema_refuses_a_wrong_image(change: dict) -> None:
     row = golden_tables()["images"].to_pylist()[0]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**row, **change}, json_schema("image"))
+
+
+@pytest.mark.parametrize(
+    ("row", "change"),
+    [(0, {"decision": "fine"}), (0, {"bbox": [1, 2, 3, 4]}), (3, {"added_at": None}), (3, {"bbox": [1, 2]})],
+)
+def test_json_schema_refuses_a_wrong_review(row: int, change: dict) -> None:
+    wrong = golden_tables()["reviews"].to_pylist()[row] | change
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, json_schema("review"))
 
 
 @pytest.mark.parametrize("table", GOLDEN)
@@ -140,3 +151,5 @@ def test_instance_ids_are_unique_never_zero_and_exact_in_javascript() -> None:
     assert instance_ids(2**40 - 1, 4095)[-1] < 2**52
     with pytest.raises(ValueError, match="4096 people"):
         instance_ids(0, 4096)
+    with pytest.raises(ValueError, match="added people"):
+        instance_ids(2**40, 1)
