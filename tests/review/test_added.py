@@ -15,8 +15,11 @@ from annotator.privacy.forget import forget
 from annotator.review import decisions
 from annotator.review.added import add_people, free_place
 from annotator.review.load import load
+from annotator.review.nobody import OfNobody
 from annotator.review.progress import progress
 from annotator.review.pull import pull
+from annotator.review.redraw import redraw
+from annotator.review.server import Edit, sign
 from annotator.store import reviews
 from annotator.store.person_ids import is_added, item_of
 from annotator.store.verify import verify
@@ -108,6 +111,43 @@ def test_a_box_that_somebody_drew_is_the_persons(run, place, dataset, fo) -> Non
     # The box alone is known of the other one, as far as it lies in the image.
     assert found[second].bbox == (160, 120, 160, 60) and found[second].added_by == "anna"
     assert not any((found[second].keypoints or ())[2::3])
+
+
+def test_a_box_drawn_beside_the_predicted_ones_becomes_a_person(run, place, dataset, fo) -> None:
+    sample = dataset.match({"index": 0}).first()
+    sample["missed"] = fo.Detections(detections=[fo.Detection(bounding_box=[0.25, 0.25, 0.5, 0.5])])
+    sample.save()
+    assert pull(run.open(), place).of_nobody == OfNobody(1, ("0.png",))
+    person = add(dataset, 0)
+    box, _, line = labels(dataset, 0, person)
+    assert box.bounding_box == [0.25, 0.25, 0.5, 0.5] and box.drawn is None
+    joints = np.array([vertex for chain in line.points for vertex in chain])
+    assert (joints > 0.25).all() and (joints < 0.75).all()
+    assert pull(run.open(), place).of_nobody.labels == 0
+    assert reviews.read(run.open())[person].bbox == (80, 60, 160, 120)
+
+
+def test_skeleton_and_box_follow_the_line_and_nothing_else_comes_back(run, place, dataset) -> None:
+    person = placed(dataset, 3, add(dataset, 3))
+    others = [str(label.to_dict()) for label in labels(dataset, 3, 3 << 12 | 1)]
+    _, _, line = labels(dataset, 3, person)
+    sample = dataset.match({"index": 3}).first()
+    sign(Edit(str(dataset._doc.id), sample.id, frozenset([line.id])))
+    box, skeleton, _ = labels(dataset, 3, person)
+    assert np.flatnonzero(np.isfinite(skeleton.points).all(axis=1)).tolist() == [0, 15]
+    assert skeleton.points[0] == pytest.approx([0.5, 0.25]) and skeleton.visible == [0] * 17
+    assert [str(label.to_dict()) for label in labels(dataset, 3, 3 << 12 | 1)] == others
+    pull(run.open(), place)
+    review = reviews.read(run.open())[person]
+    assert np.multiply(box.bounding_box, np.tile(SIZE, 2)) == pytest.approx(review.bbox)
+    assert pull(run.open(), place).layer is None
+
+    decisions.set_visibility(dataset, [person], [0], 0)
+    redraw(dataset, [person])
+    box, skeleton, _ = labels(dataset, 3, person)
+    assert np.flatnonzero(np.isfinite(skeleton.points).all(axis=1)).tolist() == [15]
+    assert box.bounding_box[3] * SIZE[1] == pytest.approx(16)
+    assert pull(run.open(), place).new == 1
 
 
 def test_deleting_the_line_takes_the_person_back(run, place, dataset) -> None:
