@@ -394,7 +394,7 @@ def test_people_added_in_the_app_are_said_with_their_pictures_and_the_rest_is_pu
     cli.pull(str(run.path))
     said = capsys.readouterr().out
     assert "1 people decided, 1 corrected" in said
-    assert "4 boxes, skeletons or lines that were added" in said and "in 3.png, 5.png. People cannot" in said
+    assert "4 boxes, skeletons or lines that were drawn" in said and "in 3.png, 5.png. Add a person" in said
     found = reviews.read(run.open())
     assert found.keys() == {C, D} and found[C].accepted and found[D].moved_joints == (8,)
     cli.pull(str(run.path), as_json=True)
