@@ -82,9 +82,12 @@ def export(
             "changed since, or the correction cannot be read; `annotator review load`, delete lines that "
             "cannot be read in the App, accept anew, `annotator review pull`"
         )
-    if dropped is not None:
+    if drop:
         print(f"  {dropped:,} people are left out by --drop {drop}")
-    elif doubtful := {kind: count for kind, count in written.doubtful.items() if count}:
+    elif dropped:
+        print(f"  {dropped:,} people are left out, likely nobody or doubles, about whom nobody decided")
+    doubtful = {kind: count for kind, count in written.doubtful.items() if count}
+    if doubtful and not drop:
         among = " and ".join(f"{count:,} likely {kind}" for kind, count in doubtful.items())
         print(f"  among them {among}; --drop {','.join(doubtful)} leaves them out")
     for name, what in _LEFT_OUT.items():

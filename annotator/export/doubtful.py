@@ -23,23 +23,15 @@ class RunWithout(View):
     """Reads as the run does, without some of its people; images stay, also those where nobody is left.
 
     Args:
-        run: the run. kinds: names of `KINDS`.
+        run: the run. columns: of instances; who has any of these flags is left out.
         decided: ids of people who stay whatever the signals say: somebody has looked at them.
 
     Attributes:
         left_out: how many people the last reading of `instances` has left out.
-
-    Raises:
-        UserError: no such kind, or the run's rows have no signals (schema 1.0).
     """
 
-    def __init__(self, run: Run, kinds: Collection[str], decided: Collection[int] = ()) -> None:
-        unknown = sorted(set(kinds) - set(KINDS))
-        if unknown:
-            raise UserError(f"--drop {', '.join(unknown)}: choose from {', '.join(KINDS)}")
-        if any(_unknown(people, decided) for people in run.instances(["id", "person_score"])):
-            raise UserError(f"--drop: the rows of {run.place} have no signals that tell whom to leave out")
-        self._columns = tuple(column for kind in KINDS if kind in kinds for column in KINDS[kind])
+    def __init__(self, run: Run, columns: Collection[str], decided: Collection[int] = ()) -> None:
+        self._columns = tuple(columns)
         super().__init__(run, instances=("id", *self._columns))
         self._decided = np.array(sorted(decided), np.int64)
         self.left_out = 0
@@ -55,6 +47,23 @@ class RunWithout(View):
         keep = ~flagged(batch, self._columns) | np.isin(batch["id"].to_numpy(), self._decided)
         self.left_out += int((~keep).sum())
         return batch.filter(pa.array(keep))
+
+
+def columns_of(run: Run, kinds: Collection[str], decided: Collection[int] = ()) -> tuple[str, ...]:
+    """The columns that say of a run's people whether they are of these kinds.
+
+    Args:
+        kinds: names of `KINDS`. decided: ids of people about whom nobody asks.
+
+    Raises:
+        UserError: no such kind, or the run's rows have no signals (schema 1.0).
+    """
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown:
+        raise UserError(f"--drop {', '.join(unknown)}: choose from {', '.join(KINDS)}")
+    if any(_unknown(people, decided) for people in run.instances(["id", "person_score"])):
+        raise UserError(f"--drop: the rows of {run.place} have no signals that tell whom to leave out")
+    return tuple(column for kind in KINDS if kind in kinds for column in KINDS[kind])
 
 
 def _unknown(people: pa.RecordBatch, decided: Collection[int]) -> bool:

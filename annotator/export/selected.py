@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotator.errors import UserError
-from annotator.export.doubtful import RunWithout
+from annotator.export.doubtful import RunWithout, columns_of
+from annotator.quality.shown import COLUMNS as SHOWN_COLUMNS
 from annotator.store.reader import Run
 
 
@@ -32,7 +33,9 @@ def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool
 
     Args:
         drop: kinds of `doubtful.KINDS` to leave out, with commas; people whom somebody has looked at stay.
-        reviewed: "accepted" or "all": with the reviews merged in, as `ReviewedRun` says.
+        reviewed: "accepted" or "all": with the reviews merged in, as `ReviewedRun` says. With "accepted" who
+            is not shown in a review unless asked (`quality.shown`) is left out as well, if nobody decided
+            about her: who accepts an image has not seen her.
         smooth: with joints smoothed over time, as `SmoothedRun` says.
 
     Raises:
@@ -53,4 +56,7 @@ def selected(run: Run, drop: str = "", reviewed: str | None = None, smooth: bool
         run = ReviewedRun(run, reviewed)
         unseen = run.unseen if reviewed == "accepted" else None
         decided = [person for person, review in run.reviews.items() if review.says_something]
-    return Selected(RunWithout(run, drop.split(","), decided) if drop else run, unseen)
+    columns = columns_of(run, drop.split(","), decided) if drop else ()
+    if reviewed == "accepted":
+        columns = tuple(dict.fromkeys((*columns, *SHOWN_COLUMNS)))
+    return Selected(RunWithout(run, columns, decided) if columns else run, unseen)

@@ -10,7 +10,8 @@ import pytest
 from annotator.cli.export import export
 from annotator.errors import UserError
 from annotator.export import FORMATS
-from annotator.export.doubtful import RunWithout
+from annotator.export.doubtful import DOUBTS, RunWithout, columns_of
+from annotator.export.selected import selected
 from annotator.quality.signals import measured
 from annotator.skeletons import COCO_17
 from annotator.store.person_ids import added_id
@@ -111,7 +112,7 @@ def test_whom_the_format_leaves_out_is_not_counted_as_doubtful(make_run, picture
 
 @pytest.mark.parametrize("name", ["coco-results", "cvat", "label-studio", "hugging-face"])
 def test_every_format_leaves_them_out(run, tmp_path, name: str) -> None:
-    source = RunWithout(run.open(), ["phantoms", "duplicates"])
+    source = RunWithout(run.open(), DOUBTS)
     written = FORMATS[name](source, tmp_path / "out", min_score=0.0)
     assert written.people == 1 and written.images == 2
 
@@ -126,6 +127,22 @@ def test_whom_somebody_accepted_stays(run, exported) -> None:
     )
     people, _, _ = exported(drop="phantoms,duplicates", reviewed="all")
     assert people == [0, 2]
+
+
+def test_whom_no_review_shows_is_no_label_of_an_accepted_image(run, exported, tmp_path) -> None:
+    """Where a review begins phantoms and doubles are not seen, so that nobody refuses them."""
+    when = "2026-01-01T00:00:00Z"
+    write_layer(run.open(), [Review(1, 1000, "accepted", None, "me", when)])
+    people, names, said = exported(reviewed="accepted")
+    assert (people, names) == ([0], ["a.jpg"])
+    assert "2 people are left out, likely nobody or doubles, about whom nobody decided" in said
+    # YOLO knows no person without joints: an image in which somebody is undecided is not in it.
+    written = FORMATS["yolo-pose"](selected(run.open(), reviewed="accepted").run, tmp_path / "yolo")
+    assert (written.images, written.people, written.not_accepted) == (1, 1, 0)
+
+    write_layer(run.open(), [Review(3, 1000, "sent back", None, "me", when)])
+    assert exported(reviewed="accepted")[0] == [0, 2]
+    assert exported(reviewed="all")[0] == [0, 1, 2, 0]
 
 
 def test_whoever_a_reviewer_added_stays_though_no_signal_speaks_of_her(run, exported) -> None:
@@ -149,7 +166,7 @@ def test_accepted_people_whose_joints_nobody_has_seen_are_told_of(run, exported,
 
 def test_what_cannot_be_left_out_is_said(run, exported) -> None:
     with pytest.raises(UserError, match="ghosts: choose from phantoms, duplicates"):
-        RunWithout(run.open(), ["phantoms", "ghosts"])
+        columns_of(run.open(), ["phantoms", "ghosts"])
     with pytest.raises(UserError, match="leave out --smooth, or --drop"):
         exported(drop="phantoms", smooth=True)
 
@@ -157,5 +174,5 @@ def test_what_cannot_be_left_out_is_said(run, exported) -> None:
 def test_rows_without_signals_tell_nothing(make_run, picture, people, tmp_path) -> None:
     old = make_run([picture("a.jpg", people([[0, 0, 9, 9]]))]).commit().open()
     with pytest.raises(UserError, match="no signals"):
-        RunWithout(old, ["phantoms"])
+        columns_of(old, ["phantoms"])
     assert FORMATS["coco"](old, tmp_path / "coco.json").doubtful == {"phantoms": 0, "duplicates": 0}
