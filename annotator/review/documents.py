@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from annotator.review.fields import TRUTH, signals
+from annotator.review.fields import DOUBTFUL, TRUTH, signals
 from annotator.review.identifiers import Identifiers, Kind
 from annotator.review.mirror import Mirror, to_fractions
 
@@ -163,16 +163,17 @@ def _people(
             "instance": {"_id": identifiers.of(Kind.INSTANCE, person), "_cls": "Instance"},
             "person": person,
         }
-        if extras.doubtful[n]:
-            shared["doubtful"] = True
+        doubt = {DOUBTFUL: True} if extras.doubtful[n] else {}
         of_image.boxes.append(
             label_of(identifiers.of(Kind.BOX, person), "Detection", shared)
             | {"bounding_box": boxes[n], "confidence": box_scores[n], "score": scores[n]}
+            | doubt
         )
         of_image.keypoints.append(
             label_of(identifiers.of(Kind.KEYPOINTS, person), "Keypoint", shared)
             | {"points": labelled[n], "confidence": confidence[n], "visible": visible[n]}
             | {name: values[n] for name, values in others.items() if values[n] is not None}
+            | doubt
         )
         pose = [line[n] for line in lines]
         of_image.poses.append(

@@ -27,11 +27,11 @@ LISTS = {BOXES: "detections", KEYPOINTS: "keypoints", POSES: "polylines"}
 BOX_LIST = f"{BOXES}.detections"
 KEYPOINT_LIST = f"{KEYPOINTS}.keypoints"
 POSE_LIST = f"{POSES}.polylines"
-PERSON_LISTS = (BOX_LIST, KEYPOINT_LIST, POSE_LIST)
-# On all labels of somebody who is likely nobody, or somebody's double, and on nobody else.
-DOUBTFUL = "doubtful"
 MISSED_LIST = f"{MISSED}.detections"
 TRUTH_LIST = f"{TRUTH_KEYPOINTS}.keypoints"
+
+# On box and keypoints of somebody who is likely nobody, or somebody's double, and on nobody else.
+DOUBTFUL = "doubtful"
 
 # On the keypoints of a person: what people say about it. A load writes none of these.
 DECISION = {
@@ -113,7 +113,7 @@ def declare(dataset: Any, truth: bool) -> None:
     }
     wanted |= {f"{KEYPOINT_LIST}.visible": "ints"}
     wanted |= {f"{path}.person": "int" for path in (BOX_LIST, POSE_LIST)}
-    wanted |= {f"{path}.{DOUBTFUL}": "bool" for path in PERSON_LISTS}
+    wanted |= {f"{path}.{DOUBTFUL}": "bool" for path in (BOX_LIST, KEYPOINT_LIST)}
     wanted |= {f"{BOX_LIST}.score": "float", f"{BOX_LIST}.drawn": "floats", f"{POSE_LIST}.drawn": "lines"}
     if truth:
         wanted |= {f"{TRUTH_LIST}.visible": "ints", f"{TRUTH_LIST}.found": "bool"}

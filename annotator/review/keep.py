@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.review.documents import Document
-from annotator.review.fields import DECISION, DOUBTFUL, LISTS, TRUTH
+from annotator.review.fields import DECISION, LISTS, TRUTH
 from annotator.review.mirror import dragged
 from annotator.review.nobody import is_of_nobody
 from annotator.review.tags import renewed
@@ -103,11 +103,10 @@ def _redrawn(line: Document | None, new: Document) -> Document:
     if line is None or not _touched(line):
         return _tagged_as(line, new)
     if [len(chain) for chain in line["points"]] != [len(chain) for chain in new["points"]]:
-        known = {name: value for name, value in line.items() if name != DOUBTFUL}
-        return known | ({DOUBTFUL: new[DOUBTFUL]} if DOUBTFUL in new else {})
+        return line
     chains = zip(line["points"], line["drawn"], new["points"], strict=True)
     points = [np.where(dragged(now, was)[:, None], now, anew).tolist() for now, was, anew in chains]
-    return _tagged_as(line, new) | {"points": points}
+    return line | {"points": points, "drawn": new["drawn"]}
 
 
 def _labels(document: Document, name: str) -> list[Document]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotator.review.fields import BOXES, DOUBTFUL, KEYPOINTS, POSES
+from annotator.review.fields import BOXES, DOUBTFUL, KEYPOINTS
 from annotator.store.reviews import ACCEPTED
 from annotator.store.reviews import SENT_BACK as SENT_BACK_DECISION
 
@@ -60,14 +60,9 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
     def everybody(condition: Any) -> Any:
         return worst_first.filter_labels(KEYPOINTS, condition)
 
-    def marks(condition: Any) -> Any:
-        """Boxes and lines, which know less of a person than keypoints do; images without any stay."""
-        view = worst_first
-        for field in (BOXES, POSES):
-            view = view.filter_labels(field, condition, only_matches=False)
-        return view
-
-    there = marks(~doubtful)
+    # Never without lines: the App writes to a line by its place among those that its view shows, and removes
+    # those that it misses from the database.
+    there = worst_first.filter_labels(BOXES, ~doubtful, only_matches=False)
     # Whom somebody accepted is there, whatever the signals say.
     likely = ~doubtful | (F("decision") == ACCEPTED)
 
@@ -85,7 +80,7 @@ def _views(dataset: Any, truth: bool) -> dict[str, tuple[Any, str]]:
         CROWDED: (people(F("max_iou") > CROWDED_IOU), "People who overlap with somebody else"),
         SMALL: (people(F("area") < SMALL_AREA), "People in boxes of less than 96 x 96 pixels"),
         DOUBTED: (
-            marks(doubtful).filter_labels(KEYPOINTS, doubtful),
+            everybody(doubtful),
             "Likely nobody, or somebody's double; not in the views above unless accepted",
         ),
         SENT_BACK: (everybody(F("decision") == SENT_BACK_DECISION), "To be annotated again"),
