@@ -21,7 +21,7 @@ from annotator.pose.boxes import box_around
 from annotator.pose.standing import standing_in
 from annotator.review.corrected import last_hand
 from annotator.review.decisions import reviewer
-from annotator.review.documents import Document, label_of
+from annotator.review.documents import Document, label_of, line_of
 from annotator.review.fields import BOXES, KEYPOINTS, LISTS, MISSED, POSES, skeleton_of
 from annotator.review.identifiers import Identifiers, Kind
 from annotator.review.layout import LAYOUT
@@ -181,10 +181,7 @@ def _append(
         | {"points": labelled, "visible": joints[:, 2].astype(int).tolist(), "needs_review": True}
         | stamp
     )
-    sample[POSES].append(
-        label_of(identifiers.of(Kind.POSE, person), "Polyline", shared)
-        | {"points": lines, "closed": False, "filled": False, "drawn": lines}
-    )
+    sample[POSES].append(line_of(identifiers, person, shared, lines))
     sample["added"].append(person)
 
 

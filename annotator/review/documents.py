@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from annotator.review.fields import DOUBTFUL, TRUTH, signals
+from annotator.review.fields import DOUBTFUL, LINE, TRUTH, signals
 from annotator.review.identifiers import Identifiers, Kind
 from annotator.review.mirror import Mirror, to_fractions
 
@@ -163,23 +163,21 @@ def _people(
             "instance": {"_id": identifiers.of(Kind.INSTANCE, person), "_cls": "Instance"},
             "person": person,
         }
-        doubt = {DOUBTFUL: True} if extras.doubtful[n] else {}
+        pose = [line[n] for line in lines]
+        doubtful = bool(extras.doubtful[n])
         of_image.boxes.append(
             label_of(identifiers.of(Kind.BOX, person), "Detection", shared)
             | {"bounding_box": boxes[n], "confidence": box_scores[n], "score": scores[n]}
-            | doubt
+            | ({DOUBTFUL: True} if doubtful else {})
         )
         of_image.keypoints.append(
             label_of(identifiers.of(Kind.KEYPOINTS, person), "Keypoint", shared)
             | {"points": labelled[n], "confidence": confidence[n], "visible": visible[n]}
             | {name: values[n] for name, values in others.items() if values[n] is not None}
-            | doubt
+            | ({DOUBTFUL: True, LINE: pose} if doubtful else {})
         )
-        pose = [line[n] for line in lines]
-        of_image.poses.append(
-            label_of(identifiers.of(Kind.POSE, person), "Polyline", shared)
-            | {"points": pose, "closed": False, "filled": False, "drawn": pose}
-        )
+        if not doubtful:
+            of_image.poses.append(line_of(identifiers, person, shared, pose))
         if (risk := others["risk"][n]) is not None:
             of_image.risk = risk if of_image.risk is None else max(of_image.risk, risk)
     return found
@@ -188,6 +186,12 @@ def _people(
 def label_of(identifier: Any, kind: str, shared: Document) -> Document:
     """What every label of a person has; `kind` is FiftyOne's class, `shared` what the others have too."""
     return {"_id": identifier, "_cls": kind, "attributes": {}, "tags": [], "label": "person", **shared}
+
+
+def line_of(identifiers: Identifiers, person: int, shared: Document, points: list) -> Document:
+    """The line of a person, as it is drawn; `points` as `Mirror.to_lines` gives them, `shared` as above."""
+    more = {"points": points, "closed": False, "filled": False, "drawn": points}
+    return label_of(identifiers.of(Kind.POSE, person), "Polyline", shared) | more
 
 
 def _sizes(images: pa.RecordBatch, of: np.ndarray) -> np.ndarray:

@@ -32,6 +32,8 @@ TRUTH_LIST = f"{TRUTH_KEYPOINTS}.keypoints"
 
 # On box and keypoints of somebody who is likely nobody, or somebody's double, and on nobody else.
 DOUBTFUL = "doubtful"
+# On their keypoints: the points of the line that they get once somebody accepts them.
+LINE = "line"
 
 # On the keypoints of a person: what people say about it. A load writes none of these.
 DECISION = {
@@ -113,6 +115,7 @@ def declare(dataset: Any, truth: bool) -> None:
     }
     wanted |= {f"{KEYPOINT_LIST}.visible": "ints"}
     wanted |= {f"{path}.person": "int" for path in (BOX_LIST, POSE_LIST)}
+    wanted |= {f"{KEYPOINT_LIST}.{LINE}": "lines"}
     wanted |= {f"{path}.{DOUBTFUL}": "bool" for path in (BOX_LIST, KEYPOINT_LIST)}
     wanted |= {f"{BOX_LIST}.score": "float", f"{BOX_LIST}.drawn": "floats", f"{POSE_LIST}.drawn": "lines"}
     if truth:

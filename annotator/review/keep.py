@@ -6,10 +6,12 @@ import numpy as np
 
 from annotator.review.documents import Document
 from annotator.review.fields import DECISION, LISTS, TRUTH
+from annotator.review.lines import line_in_doubt
 from annotator.review.mirror import dragged
 from annotator.review.nobody import is_of_nobody
 from annotator.review.tags import renewed
 from annotator.store.person_ids import is_added
+from annotator.store.reviews import ACCEPTED
 
 # Pixels: a joint that moved no further looks the same. Another card or number of threads rounds otherwise.
 _NEAR = 0.5
@@ -32,15 +34,19 @@ def kept(old: Document, new: Document) -> Document:
     before = {label["_id"]: label for label in _labels(old, "keypoints") if not _is_kept(label)}
     lines_before, boxes_before = _by_person(old, "poses"), _by_person(old, "people")
     keypoints = [dict(label) for label in new["keypoints"]["keypoints"]]
-    poses = list(new["poses"]["polylines"])
+    lines_new, poses = _by_person(new, "poses"), []
     boxes = list(new["people"]["detections"])
     for place, label in enumerate(keypoints):
         was = before.pop(label["_id"], None)
+        drawn = lines_new.get(label["person"])
         if was is None:
+            poses += [drawn] if drawn is not None else []
             continue
         line, box = lines_before.get(label["person"]), boxes_before.get(label["person"])
         touched = line is not None and _touched(line)
-        poses[place] = _redrawn(line, poses[place])
+        if drawn is None and (touched or was.get("decision") == ACCEPTED):
+            drawn = line_in_doubt(new["_id"], label)
+        poses += [_redrawn(line, drawn)] if drawn is not None else []
         boxes[place] = _tagged_as(box, boxes[place])
         label["tags"] = was.get("tags") or []
         label |= {name: was[name] for name in DECISION if was.get(name) is not None}

@@ -10,7 +10,7 @@ from fiftyone.core.json import stringify
 from fiftyone.operators import types
 
 from annotator.errors import UserError
-from annotator.review import added, decisions
+from annotator.review import added, decisions, lines
 from annotator.review.redraw import redraw
 from annotator.store.reviews import ACCEPTED, REJECTED, SENT_BACK
 
@@ -58,6 +58,8 @@ class _Decide(_Operator):
             return {"people": 0}
         reason = ctx.params.get("reason") or None
         count = decisions.decide(ctx.dataset, people, self.decision, reason)
+        if self.decision == ACCEPTED:
+            lines.draw(ctx.dataset, people)
         ctx.ops.notify(f"{self.label_}: {count} {'person' if count == 1 else 'people'}", "success")
         _go_on(ctx, skip=False, one_by_one=one_by_one)
         return {"people": count}

@@ -10,6 +10,7 @@ from typing import Any
 
 from annotator.errors import RunFailed
 from annotator.review.documents import Document, stored
+from annotator.review.fields import LINE
 from annotator.review.keep import kept
 from annotator.review.layout import as_today
 from annotator.review.mirror import Mirror
@@ -67,6 +68,7 @@ class Writer:
 
     def _renew_one(self, document: Document) -> None:
         lines = {line["person"]: line["points"] for line in document["poses"]["polylines"]}
+        lines |= {one["person"]: one[LINE] for one in document["keypoints"]["keypoints"] if LINE in one}
         for _ in range(_ATTEMPTS):
             old = self._collection.find_one({"_id": document["_id"]})
             match = {"_id": document["_id"], "last_modified_at": old["last_modified_at"]}

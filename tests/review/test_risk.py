@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 
 from annotator.quality.signals import measured
 from annotator.review import decisions, views
+from annotator.review.lines import draw
 from annotator.review.load import load
+from annotator.review.mirror import mirror_of, to_fractions
 from annotator.review.progress import progress
+from annotator.review.pull import pull
 from annotator.review.risk import assess
 from annotator.skeletons import COCO_17
 from annotator.store import reviews
@@ -58,9 +62,6 @@ def test_views_show_whoever_is_likely_there_and_the_others_apart(dataset) -> Non
     for name in (views.WORST, views.UNDECIDED):
         assert set(map(repr, shown(name).values())) == {repr([others, [1]])}
     assert shown(views.DOUBTED)["keypoints.keypoints"] == [[phantom], [alone]]
-    # Lines can be edited: no view is without some of them.
-    poses = dataset.load_saved_view(views.WORST).values("poses.polylines.person")
-    assert poses == [others, [1, phantom]]
     assert (progress(dataset).people, progress(dataset).to_review) == (3, 1)
     assert dataset.match({"index": 1}).first().risk is None
 
@@ -69,3 +70,41 @@ def test_views_show_whoever_is_likely_there_and_the_others_apart(dataset) -> Non
     assert shown(views.WORST)["keypoints.keypoints"] == [others, [1, phantom]]
     assert shown(views.SENT_BACK)["keypoints.keypoints"] == [[alone]]
     assert (progress(dataset).people, progress(dataset).decided) == (5, 2)
+
+
+def test_somebody_in_doubt_has_a_line_once_she_is_accepted(fo, place) -> None:
+    """No view can be without lines that the dataset has: Annotate would be full of nobody."""
+    run = doubted(place.root / "run", [[0.05, 0.9, 0.1]]).commit()
+    dataset = fo.load_dataset(load(run.open(), place, quiet=True).dataset)
+
+    def lines() -> dict[int, list]:
+        dataset.reload()
+        return {line.person: line.points for line in dataset.first().poses.polylines}
+
+    predicted = mirror_of(COCO_17).to_lines(
+        to_fractions(poses_of(BOXES).keypoints.astype(float), np.array((320, 240)))
+    )
+    assert list(lines()) == [2]
+    decisions.decide(dataset, [1], reviews.ACCEPTED)
+    for _ in range(2):
+        draw(dataset, [1, 2])
+        assert list(lines()) == [2, 1]
+    assert all(np.allclose(now, of[0]) for now, of in zip(lines()[1], predicted, strict=True))
+
+    sample = dataset.first()
+    sample.poses.polylines[1].points[1][0] = (0.5, 0.5)
+    sample.save()
+    pull(run.open(), place)
+    review = reviews.read(run.open())[1]
+    assert review.decision == "accepted" and review.moved_joints == (5,)
+    # Made anew: whom nobody accepted goes without a line, whoever was corrected keeps hers.
+    made_anew(run, doubted(place.root / "other", [[0.06, 0.05, 0.9]]).commit())
+    load(run.open(), place, quiet=True)
+    assert list(lines()) == [1, 3] and list(lines()[1][1][0]) == [0.5, 0.5]
+
+
+def made_anew(run: MadeRun, other: MadeRun) -> None:
+    """The commits of another model in place of the first one's."""
+    for folder in ("commits", "instances", "images"):
+        shutil.rmtree(run.path / folder)
+        (other.path / folder).rename(run.path / folder)
