@@ -87,7 +87,8 @@ def export(
     elif dropped:
         print(f"  {dropped:,} people are left out, likely nobody or doubles, about whom nobody decided")
     doubtful = {kind: count for kind, count in written.doubtful.items() if count}
-    if doubtful and not drop:
+    # Of a review only those are left whom --drop does not leave out, or whom it showed.
+    if doubtful and not drop and reviewed != "accepted":
         among = " and ".join(f"{count:,} likely {kind}" for kind, count in doubtful.items())
         print(f"  among them {among}; --drop {','.join(doubtful)} leaves them out")
     for name, what in _LEFT_OUT.items():

@@ -26,6 +26,7 @@ from annotator.review.fields import BOXES, KEYPOINTS, LISTS, MISSED, POSES, skel
 from annotator.review.identifiers import Identifiers, Kind
 from annotator.review.layout import LAYOUT
 from annotator.review.mirror import mirror_of, to_fractions
+from annotator.review.moments import now
 from annotator.review.nobody import is_of_nobody
 from annotator.review.one_sample import change_sample, size_of
 from annotator.skeletons import Skeleton
@@ -48,7 +49,7 @@ def add_people(dataset: Any, sample_id: str, by: str | None = None) -> list[int]
     """
     if (dataset.info.get("annotator") or {}).get("layout") != LAYOUT:
         raise UserError("an earlier version loaded this review: `annotator review load` renews it")
-    stamp = {"added_by": by or reviewer(), "added_at": _now()}
+    stamp = {"added_by": by or reviewer(), "added_at": now()}
     change = partial(_with_new, skeleton=skeleton_of(dataset), stamp=stamp)
     added = change_sample(dataset, {"_id": ObjectId(sample_id)}, change)
     if added is None:
@@ -197,7 +198,3 @@ def _clipped(box: list[float]) -> list[float] | None:
     low = np.clip(box[:2], 0, 1)
     high = np.clip(np.add(box[:2], box[2:]), 0, 1)
     return [*low.tolist(), *(high - low).tolist()] if (high > low).all() else None
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from annotator.review.decisions import UNSET
 from annotator.review.documents import Document
 from annotator.review.mirror import Mirror, dragged, to_pixels
+from annotator.review.moments import iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,3 @@ def last_hand(label: Document) -> tuple[str | None, str | None]:
     if moved is not None and (was_set is None or moved > was_set):
         return label.get("edited_by"), iso(moved)
     return label.get("visible_by"), iso(was_set)
-
-
-def iso(moment: datetime.datetime | None) -> str | None:
-    """ISO 8601 in UTC, to the millisecond, as layers have it."""
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

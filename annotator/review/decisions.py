@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import time
 from collections import defaultdict
@@ -11,6 +10,7 @@ from typing import Any
 
 from annotator.review.fields import DECISION, KEYPOINT_LIST, KEYPOINTS
 from annotator.review.identifiers import person_of
+from annotator.review.moments import now
 from annotator.store.person_ids import item_of
 
 # Why a person is rejected; the first is what the App offers first. Free text is kept as it is.
@@ -57,7 +57,7 @@ def decide(
     Returns:
         How many people it was written onto.
     """
-    values = {"decision": decision, "reason": reason, "reviewer": by or reviewer(), "decided_at": _now()}
+    values = {"decision": decision, "reason": reason, "reviewer": by or reviewer(), "decided_at": now()}
     return _set(dataset, people, values)
 
 
@@ -80,7 +80,7 @@ def set_visibility(
     wanted, count = set(people), 0
     for person, was in _visible_set(dataset, wanted):
         values = [visibility if joint in joints else v for joint, v in enumerate(was)]
-        stamp = {"visible_set": values, "visible_by": by or reviewer(), "visible_at": _now()}
+        stamp = {"visible_set": values, "visible_by": by or reviewer(), "visible_at": now()}
         count += _set(dataset, [person], stamp)
     return count
 
@@ -150,7 +150,7 @@ def _set(dataset: Any, people: Iterable[int], values: dict[str, Any]) -> int:
     # Whoever judges somebody now has seen the prediction that the last load renewed.
     judged = {**values, "stale": None}
     change = {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in judged.items()}
-    change["last_modified_at"] = _now()
+    change["last_modified_at"] = now()
     found: dict[int, Any] = {}
     for _ in range(_ATTEMPTS):
         found, matched = _update(dataset._sample_collection, of_image, change)
@@ -187,7 +187,3 @@ def _visible_set(dataset: Any, people: set[int]) -> Iterable[tuple[int, list[int
         for label in (document.get(KEYPOINTS) or {}).get("keypoints") or ():
             if label.get("person") in people:
                 yield label["person"], label.get("visible_set") or [UNSET] * len(label["visible"])
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

@@ -27,7 +27,7 @@ class Extras:
 
     Attributes:
         risk: (N,) float32 by place in the shard's instances, 0 best to 1 worst; NaN of those in doubt.
-        needs_review, doubtful: (N,) bool: as of `risk.Risk`.
+        needs_review: (N,) bool: as of `risk.Risk`.
         oks: (N,) float32 against the ground truth, NaN where there is none; None without ground truth.
         truth: labels of the ground truth by image_id: (boxes, keypoints, missed people).
         shown: path of what the App shows by place in the plan, where it is not the source itself.
@@ -36,7 +36,6 @@ class Extras:
 
     risk: np.ndarray
     needs_review: np.ndarray
-    doubtful: np.ndarray
     oks: np.ndarray | None = None
     truth: dict[int, tuple[Document, Document, int]] | None = None
     shown: dict[int, str] = field(default_factory=dict)
@@ -164,7 +163,7 @@ def _people(
             "person": person,
         }
         pose = [line[n] for line in lines]
-        doubtful = bool(extras.doubtful[n])
+        doubtful = others["risk"][n] is None
         of_image.boxes.append(
             label_of(identifiers.of(Kind.BOX, person), "Detection", shared)
             | {"bounding_box": boxes[n], "confidence": box_scores[n], "score": scores[n]}

@@ -5,7 +5,6 @@ No view can leave lines out (`views`), so that nobody in doubt has one until the
 
 from __future__ import annotations
 
-import datetime
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
@@ -16,6 +15,7 @@ from bson import ObjectId
 from annotator.review.documents import Document, line_of
 from annotator.review.fields import KEYPOINTS, LINE, POSES
 from annotator.review.identifiers import Identifiers
+from annotator.review.moments import now
 from annotator.review.one_sample import change_sample
 from annotator.store.person_ids import item_of
 
@@ -48,4 +48,4 @@ def _with_lines(sample: Document, people: set[int]) -> Document | None:
     if not new:
         return None
     sample[POSES] += new
-    return sample | {"last_modified_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None)}
+    return sample | {"last_modified_at": now()}

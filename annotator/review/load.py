@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import UserError
-from annotator.review import annotation, copies, fields, layout, plugin_folder, views
+from annotator.review import annotation, copies, fields, layout, moments, plugin_folder, views
 from annotator.review.added import bring_back
 from annotator.review.documents import Document, Extras, documents
 from annotator.review.fiftyone_process import import_fiftyone
@@ -214,7 +214,7 @@ def _write(run: Snapshot, dataset: Any, truth: RunTruth | None, max_copies: int,
     from tqdm import tqdm
 
     # Database and Python agree on milliseconds only.
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    now = moments.now()
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     done = _Done()
     total = sum(record.images for record in run.committed().values())
@@ -267,9 +267,7 @@ def _batches(
         of = slice(begin, begin + instances.num_rows)
         begin = of.stop
         oks, labels = truth.compare(images, instances, identifiers) if truth else (None, None)
-        extras = Extras(
-            risk.risk[of], risk.needs_review[of], risk.doubtful[of], oks, labels, shown.paths, tags_of(record)
-        )
+        extras = Extras(risk.risk[of], risk.needs_review[of], oks, labels, shown.paths, tags_of(record))
         for document in documents(images, instances, extras, identifiers, mirror, now):
             if document["index"] in shown.left_out:
                 done.left_out += 1

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from annotator.errors import UserError
-from annotator.review.corrected import corrected, iso, last_hand
+from annotator.review.corrected import corrected, last_hand
 from annotator.review.documents import Document
 from annotator.review.fields import KEYPOINTS, POSES
 from annotator.review.fiftyone_process import import_fiftyone
 from annotator.review.keep import alike
 from annotator.review.layout import as_today, check_layout
 from annotator.review.mirror import Mirror, mirror_of, to_fractions
+from annotator.review.moments import iso
 from annotator.review.nobody import OfNobody, is_of_nobody, labels_of_nobody
 from annotator.review.pull_added import of_added
 from annotator.review.send_back import SendBack, write_manifest

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from annotator.pose.boxes import box_around
-from annotator.review.corrected import corrected, iso, last_hand
+from annotator.review.corrected import corrected, last_hand
 from annotator.review.documents import Document
 from annotator.review.fields import BOXES, KEYPOINTS, LISTS, POSES
 from annotator.review.mirror import Mirror, to_pixels
+from annotator.review.moments import iso
 from annotator.store import reviews
 from annotator.store.reviews import Review, as_float32
 

@@ -9,8 +9,6 @@ import pyarrow as pa
 
 from annotator.errors import UserError
 from annotator.quality.queue import mean_rank, rank
-from annotator.quality.shown import COLUMNS as SHOWN_COLUMNS
-from annotator.quality.shown import shown
 from annotator.store.reader import Run
 
 # The worst 30% hold some 80% of the bad labels of photos that were measured; beyond that, little is found.
@@ -22,32 +20,29 @@ class Risk:
     """What is thought of N people, in the order of the run's rows.
 
     Attributes:
-        risk: (N,) float32: as `annotator queue` ranks them, 0 best to 1 worst; NaN of those it does not rank.
+        risk: (N,) float32: as `annotator queue` ranks them, 0 best to 1 worst; NaN of those in doubt, whom it
+            does not rank: likely nobody, or a double that NMS suppresses.
         needs_review: (N,) bool: of those ranked, the worst `REVIEW_SHARE` and who has an alarm: a swap of
             left and right, or the same joints as somebody else.
-        doubtful: (N,) bool: not ranked: likely nobody, or a double that NMS suppresses.
     """
 
     risk: np.ndarray
     needs_review: np.ndarray
-    doubtful: np.ndarray
 
 
 def assess(run: Run) -> Risk:
     """Rank the people of a run; rows without signals (schema 1.0) by their score alone, and all of them."""
-    alarms, doubts = [np.zeros(0, bool)], [np.zeros(0, bool)]
-    for batch in run.instances(["likely_swap", "duplicate_of", *SHOWN_COLUMNS]):
+    alarms = [np.zeros(0, bool)]
+    for batch in run.instances(["likely_swap", "duplicate_of"]):
         alarms.append(_alarmed(batch))
-        doubts.append(~shown(batch))
-    doubtful = np.concatenate(doubts)
     try:
         risk = rank(run).risk
     except UserError:
         scores = [batch["score"].to_numpy() for batch in run.instances(["score"])]
         risk = mean_rank(-np.concatenate(scores)).astype(np.float32)
-    ranked = risk[~doubtful]
-    worst = risk >= np.quantile(ranked, 1 - REVIEW_SHARE) if len(ranked) else np.zeros(len(risk), bool)
-    return Risk(risk, (worst | np.concatenate(alarms)) & ~doubtful, doubtful)
+    ranked = np.isfinite(risk)
+    worst = risk >= np.quantile(risk[ranked], 1 - REVIEW_SHARE) if ranked.any() else ranked
+    return Risk(risk, (worst | np.concatenate(alarms)) & ranked)
 
 
 def _alarmed(batch: pa.RecordBatch) -> np.ndarray:

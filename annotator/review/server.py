@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.review.fields import KEYPOINT_LIST, POSE_LIST
+from annotator.review.moments import now
 from annotator.store.person_ids import is_added
 
 Scope = MutableMapping[str, Any]
@@ -128,8 +128,7 @@ def sign(edit: Edit) -> None:
         for place, label in enumerate((sample.get(field) or {}).get(inner) or ()):
             if edit.labels & {str(label["_id"]), f"{path}.{place}"}:
                 people.add(label.get("person"))
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    stamp = {"edited_by": reviewer(), "edited_at": now}
+    stamp = {"edited_by": reviewer(), "edited_at": now()}
     collection.update_one(
         of_sample,
         {"$set": {f"{KEYPOINT_LIST}.$[one].{name}": value for name, value in stamp.items()}},

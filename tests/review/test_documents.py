@@ -28,7 +28,7 @@ def test_a_file_name_of_any_bytes_can_be_stored(make_run, picture, name: bytes) 
     made.items = [replace(made.items[0], uri=uri)]
     made.commit()
     _, images, instances = next(Snapshot(made.open()).shards())
-    extras = Extras(np.zeros(0, np.float32), np.zeros(0, bool), np.zeros(0, bool))
+    extras = Extras(np.zeros(0, np.float32), np.zeros(0, bool))
     now = datetime.datetime(2026, 1, 1)
     (document,) = documents(images, instances, extras, Identifiers(b"abc"), mirror_of(COCO_17), now)
     bson.encode(document)

@@ -116,7 +116,7 @@ def test_the_panel_and_the_views_count_the_same_people(dataset) -> None:
 def test_a_document_is_the_one_that_fiftyone_makes(dataset, run, fo) -> None:
     """The direct insert stands on this: when it fails, `load` refuses, and `documents.py` needs a look."""
     _, images, instances = next(Snapshot(run.open()).shards())
-    extras = Extras(np.zeros(4, np.float32), np.zeros(4, bool), np.zeros(4, bool), tags=("shard:0",))
+    extras = Extras(np.zeros(4, np.float32), np.zeros(4, bool), tags=("shard:0",))
     now = datetime.datetime(2026, 1, 1)
     document = next(documents(images, instances, extras, Identifiers(b"abc"), mirror_of(COCO_17), now))
     assert agrees(dataset, document)

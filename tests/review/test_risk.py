@@ -32,16 +32,15 @@ def doubted(path: Path, scores: list[list[float]]) -> MadeRun:
 def test_who_is_likely_nobody_has_no_rank_and_needs_no_review(tmp_path) -> None:
     run = doubted(tmp_path / "run", [[0.9, 0.05, 0.6], [0.1], [0.7, 0.8]]).commit()
     risk = assess(run.open())
-    assert risk.doubtful.tolist() == [False, True, False, True, False, False]
-    assert np.isnan(risk.risk[risk.doubtful]).all()
-    assert np.argsort(-risk.risk[~risk.doubtful]).tolist() == [1, 2, 3, 0]
+    assert np.isnan(risk.risk).tolist() == [False, True, False, True, False, False]
+    assert np.argsort(-risk.risk[np.isfinite(risk.risk)]).tolist() == [1, 2, 3, 0]
     # The worst 30% of the four who are ranked.
     assert risk.needs_review.tolist() == [False, False, True, False, False, False]
 
 
 def test_a_run_with_nobody_but_phantoms_is_ranked(tmp_path) -> None:
     risk = assess(doubted(tmp_path / "run", [[0.1], [0.05]]).commit().open())
-    assert risk.doubtful.all() and not risk.needs_review.any()
+    assert np.isnan(risk.risk).all() and not risk.needs_review.any()
 
 
 @pytest.fixture

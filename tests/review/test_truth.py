@@ -37,7 +37,7 @@ def test_boxes_count_from_the_corner_of_the_picture(make_run, picture, people, t
     theirs, joints, _ = labels[1000]
     assert theirs["detections"][0]["bounding_box"] == [0, 0, 1, 1]
     assert joints["keypoints"][0]["points"][0] == [0.5, 0.5]
-    extras = Extras(np.zeros(1, np.float32), np.zeros(1, bool), np.zeros(1, bool))
+    extras = Extras(np.zeros(1, np.float32), np.zeros(1, bool))
     now = datetime.datetime(2026, 1, 1)
     (ours,) = documents(images, instances, extras, IDENTIFIERS, mirror_of(COCO_17), now)
     assert ours["people"]["detections"][0]["bounding_box"] == [0, 0, 1, 1]
