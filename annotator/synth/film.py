@@ -152,7 +152,11 @@ def write_film(path: Path, pictures: Iterator[tuple[np.ndarray, list]], fps: flo
                 # One thread: the bytes must not depend on how many cores there are.
                 stream.codec_context.thread_count = 1
                 if codec == "libx264":
-                    stream.options = {"crf": "21", "preset": "veryfast", "threads": "1"}
+                    # Looking ahead, it encodes the same frames to other bytes in the next process.
+                    alike = "mbtree=0:rc-lookahead=0"
+                    stream.options = {
+                        "crf": "21", "preset": "veryfast", "threads": "1", "x264-params": alike
+                    }  # fmt: skip
                 else:
                     stream.codec_context.bit_rate = 3_000_000
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +31,27 @@ def test_slices_join_and_other_films_do_not(tmp_path) -> None:
         make("parts", 1, 2, seconds=1.0)
     assert parts.read_bytes() == whole.read_bytes()
     assert len(list((tmp_path / "parts" / "videos").iterdir())) == 2
+
+
+def test_a_film_has_the_same_bytes_in_every_process(tmp_path) -> None:
+    """x264 looked ahead, and six processes made six files of the same frames."""
+    made = set()
+    for n in range(3):
+        words = [
+            "synth",
+            tmp_path / str(n),
+            "--images",
+            0,
+            "--videos",
+            1,
+            "--size",
+            "320x240",
+            "--workers",
+            1,
+        ]
+        subprocess.run(
+            [sys.executable, "-m", "annotator.cli", *map(str, words)], check=True, capture_output=True
+        )
+        (film,) = (tmp_path / str(n) / "videos").iterdir()
+        made.add(film.read_bytes())
+    assert len(made) == 1
