@@ -27,7 +27,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 700, 130, 6, 18, 20
 
 @dataclass(frozen=True, slots=True)
 class FilmFigures:
-    """A film over time, in B intervals of equal length.
+    """A film over time, in B intervals of equal length, `INTERVALS` at most.
 
     People are those who were followed; in a run without tracks, those with a box score of `CONFIDENT`.
 
@@ -87,14 +87,16 @@ def _film(run: Run, records: dict[int, CommitRecord], film: Film) -> tuple[FilmF
     time, index = images["time"].to_numpy(), images["index"].to_numpy()
     good = images["status"].to_numpy(zero_copy_only=False) != "error"
     seconds = max(float(time.max()), 1e-3)
-    interval = np.minimum((time / seconds * INTERVALS).astype(int), INTERVALS - 1)
+    # Two frames in each at least: an interval between frames would look as if nobody was there.
+    intervals = max(1, min(INTERVALS, len(time) // 2))
+    interval = np.minimum((time / seconds * intervals).astype(int), intervals - 1)
     place = np.searchsorted(index, people["id"].to_numpy() >> PERSON_BITS)
     heads = np.bincount(place, minlength=len(index))
-    frames = np.bincount(interval[good], minlength=INTERVALS)
-    sums = np.bincount(interval[place], people["mean"].to_numpy(), INTERVALS)
-    counts = np.bincount(interval[place], minlength=INTERVALS)
+    frames = np.bincount(interval[good], minlength=intervals)
+    sums = np.bincount(interval[place], people["mean"].to_numpy(), intervals)
+    counts = np.bincount(interval[place], minlength=intervals)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(interval[good], heads[good], INTERVALS) / frames
+        mean = np.bincount(interval[good], heads[good], intervals) / frames
         confidence = sums / counts
     lives: list[tuple[float, float]] = []
     if followed and people.num_rows:

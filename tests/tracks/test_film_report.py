@@ -33,6 +33,14 @@ def test_figures_of_a_film_over_time(film_run, walkers):
     assert [title for title, _ in film.charts] == ["People", "Confidence", "Identities"]
 
 
+@pytest.mark.parametrize("frames", [1, 3, 36, 119])
+def test_a_short_film_has_no_gaps_between_its_frames(film_run, walkers, frames: int):
+    run = film_run([walkers(frames, [(20.0, 100.0, 4.0)])], shard_size=13).commit()
+    follow_run(run.open())
+    (film,) = collect_films(run.open())
+    assert len(film.people) == max(1, frames // 2) and np.isfinite(film.people).all()
+
+
 def test_a_run_of_pictures_has_no_films(make_run, picture, people):
     assert collect_films(make_run([picture("a.jpg", people([[1, 2, 30, 40]]))]).commit().open()) == []
 
